@@ -1,0 +1,114 @@
+//! The flags that several sub-commands share.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::{Args, Parser, ValueEnum};
+use cloze_tokenizer::{Casing, Tokenizer};
+
+use crate::commands::Command;
+
+/// BERT from raw text to predictions: vocabulary, pre-training, fine-tuning, evaluation, prediction,
+/// embedding. Models are Hugging Face directories.
+#[derive(Debug, Parser)]
+#[command(name = "cloze", version, max_term_width = 100, after_help = "Example, the whole way in a few minutes:\n  cloze quickstart")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Common {
+    /// Everything drawn at random follows from it
+    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Threads to compute with; results are the same for any number [default: all that this process may use]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Number format to compute in
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "f32")]
+    precision: Precision,
+    /// Answer in JSON lines
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Precision {
+    F32,
+    Bf16,
+    Int8,
+}
+
+impl Common {
+    /// The number of threads asked for.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.map(NonZeroUsize::get)
+    }
+
+    /// Refuses what this build cannot compute.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let name = match self.precision {
+            Precision::F32 => return Ok(()),
+            Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
+        };
+        bail!("this build computes in f32 only, not in {name}; leave --precision {name} away")
+    }
+}
+
+/// Which tokenizer.
+#[derive(Debug, Args)]
+pub struct TokenizerArgs {
+    /// A model directory or a vocab.txt
+    #[arg(long, visible_alias = "vocab", value_name = "PATH")]
+    pub tokenizer: PathBuf,
+    /// A bare vocab.txt is of a cased model
+    #[arg(long)]
+    pub cased: bool,
+}
+
+impl TokenizerArgs {
+    /// Reads it.
+    pub fn open(&self) -> Result<Tokenizer, cloze_tokenizer::Error> {
+        Tokenizer::open(&self.tokenizer, casing(self.cased))
+    }
+}
+
+/// What `--cased` means.
+pub fn casing(cased: bool) -> Casing {
+    if cased { Casing::Cased } else { Casing::Uncased }
+}
+
+/// Creates the folder of an output; the message names the folder and what to do.
+pub fn create_folder(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| anyhow::anyhow!("cannot create the folder {}: {error}; choose another --output", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The sub-commands, one file each.
+
+mod bench;
+mod embed;
+mod evaluate;
+mod fill;
+mod finetune;
+mod info;
+mod predict;
+mod pretrain;
+mod tokenize;
+mod vocab;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::arguments::Cli;
+use crate::quickstart;
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole way in a few minutes, on a generated sample: vocabulary, pre-training, fine-tuning, report
+    Quickstart(quickstart::Arguments),
+    /// Train a WordPiece vocabulary from text
+    Vocab(vocab::Arguments),
+    /// Cut text into tokens
+    Tokenize(tokenize::Arguments),
+    /// Pre-train a model on raw text: masked language model and next sentence prediction
+    Pretrain(pretrain::Arguments),
+    /// Train a model for a task on labelled examples
+    Finetune(finetune::Arguments),
+    /// Measure a model on labelled examples, or a pre-trained one on raw text
+    Evaluate(evaluate::Arguments),
+    /// Answer for new texts: labels, scores, whether a sentence follows another
+    Predict(predict::Arguments),
+    /// Fill in [MASK]
+    Fill(fill::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::Arguments),
+    /// Measure speed and memory
+    Bench(bench::Arguments),
+    /// Tell what a model directory holds
+    Info(info::Arguments),
+}
+
+/// Runs one command to its exit code.
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let common = &cli.common;
+    common.check()?;
+    match &cli.command {
+        Command::Quickstart(arguments) => return quickstart::run(arguments, common),
+        Command::Pretrain(arguments) => return pretrain::run(arguments, common),
+        Command::Finetune(arguments) => return finetune::run(arguments, common),
+        Command::Vocab(arguments) => vocab::run(arguments, common)?,
+        Command::Tokenize(arguments) => tokenize::run(arguments, common)?,
+        Command::Evaluate(arguments) => evaluate::run(arguments, common)?,
+        Command::Predict(arguments) => predict::run(arguments, common)?,
+        Command::Fill(arguments) => fill::run(arguments, common)?,
+        Command::Embed(arguments) => embed::run(arguments, common)?,
+        Command::Bench(arguments) => bench::run(arguments, common)?,
+        Command::Info(arguments) => info::run(arguments, common)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,86 @@
+//! `cloze pretrain`: masked language model and next sentence prediction on raw text.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use cloze::data::{DocumentBreak, Objective, SentenceUnit};
+use cloze::train::pretrain::{PretrainSettings, pretrain};
+use cloze::train::{OptimizerKind, RunOptions, Start};
+
+use crate::arguments::Common;
+use crate::training::{self, OptimizerName, RunArgs};
+
+/// Flags of `cloze pretrain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze pretrain --input books/*.txt --tokenizer vocab --preset tiny --steps 10000 --output model\n\n\
+    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint.")]
+pub struct Arguments {
+    /// Text files in UTF-8
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// Text files to measure with [default: a share of the documents is held out, see --dev-fraction]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    dev: Vec<PathBuf>,
+    /// Share of the documents to measure with; none are held out below 20 documents
+    #[arg(long, value_name = "F", default_value_t = 0.01, conflicts_with = "dev")]
+    dev_fraction: f64,
+    /// A model directory or a vocab.txt [default: that of --model]
+    #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
+    tokenizer: Option<PathBuf>,
+    /// A bare vocab.txt is of a cased model
+    #[arg(long)]
+    cased: bool,
+    #[command(flatten)]
+    start: training::StartArgs,
+    /// Optimizer steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Steps between two measurements on held-out text [default: a twentieth of the steps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    eval_steps: Option<u64>,
+    /// What is learnt
+    #[arg(long, value_name = "WHAT", default_value = "mlm+nsp")]
+    objective: ObjectiveName,
+    /// What ends a document, besides the end of a file
+    #[arg(long, value_name = "WHERE", default_value = "blank-line")]
+    document: DocumentName,
+    /// Whether prose is split into sentences, or each line is one
+    #[arg(long, value_name = "UNIT", default_value = "split")]
+    sentences: SentenceName,
+    /// Sequences for one optimizer step
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    batch_size: usize,
+    /// Highest learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
+    learning_rate: f64,
+    /// Share of the steps over which the learning rate rises
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    warmup: f64,
+    /// Which optimizer
+    #[arg(long, value_name = "NAME", default_value = "bert-adam")]
+    optimizer: OptimizerName,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ObjectiveName {
+    #[value(name = "mlm+nsp")]
+    MlmNsp,
+    Mlm,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DocumentName {
+    /// A blank line
+    BlankLine,
+    /// Nothing else
+    File,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SentenceName {
+    Line,
+    Split,
+}

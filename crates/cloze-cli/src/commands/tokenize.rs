@@ -1,0 +1,55 @@
+//! `cloze tokenize`: text to tokens, ids and offsets.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::arguments::{Common, TokenizerArgs};
+use crate::input::InputArgs;
+use crate::output::Output;
+
+/// Flags of `cloze tokenize`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze tokenize --tokenizer vocab --text \"The quick brown fox.\"\n  \
+    cloze tokenize --tokenizer model --input book.txt --json > tokens.jsonl")]
+pub struct Arguments {
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Cut longer texts to this number of tokens, [CLS] and [SEP] included [default: nothing is cut]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..))]
+    max_length: Option<u32>,
+}
+
+/// One line with `--json`.
+#[derive(Serialize)]
+struct Tokens<'a> {
+    ids: &'a [u32],
+    tokens: Vec<&'a str>,
+    offsets: &'a [(usize, usize)],
+    token_type_ids: &'a [u32],
+}
+
+/// Runs `cloze tokenize`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let tokenizer = arguments.tokenizer.open()?;
+    let max_length = arguments.max_length.map(|length| length as usize);
+    let mut output = Output::new(common.json);
+    for text in arguments.input.texts()? {
+        let text = text?;
+        let encoding = match &text.b {
+            Some(b) => tokenizer.encode_pair(&text.a, b, max_length),
+            None => tokenizer.encode(&text.a, max_length),
+        };
+        let tokens: Vec<&str> = encoding.ids.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
+        let readable = tokens.join(" ");
+        let line = Tokens {
+            ids: &encoding.ids,
+            tokens,
+            offsets: &encoding.offsets,
+            token_type_ids: &encoding.token_type_ids,
+        };
+        output.answer(&line, || readable)?;
+    }
+    Ok(output.finish()?)
+}

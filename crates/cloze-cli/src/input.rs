@@ -1,0 +1,148 @@
+//! Where texts come from: flags, files by their ending, or standard input.
+
+use std::io::{self, BufRead as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use cloze::data::{ColumnSpec, Example, Format, read_examples, read_examples_from};
+
+/// How standard input is called in messages.
+const STANDARD_INPUT: &str = "standard input";
+
+/// Texts or pairs to work on.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct InputArgs {
+    /// A .txt with a text a line, a .tsv or .csv with a header, a .jsonl; or - for standard input, a text a
+    /// line, pairs separated by a tab
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    input: Option<PathBuf>,
+    /// A text
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// The second text of a pair
+    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "input")]
+    text_b: Option<String>,
+    #[command(flatten)]
+    columns: ColumnArgs,
+}
+
+/// Columns of a table.
+#[derive(Debug, Args)]
+pub struct ColumnArgs {
+    /// Which columns to read, by name, or by number from 0 if there is no header; e.g.
+    /// text=sentence,label=1 or text=3,text_b=4 [default: recognised by their usual names]
+    #[arg(id = "columns", long = "columns", value_name = "SPEC")]
+    spec: Option<String>,
+}
+
+impl ColumnArgs {
+    /// As it was written, for settings that are stored.
+    pub fn text(&self) -> Option<String> {
+        self.spec.clone()
+    }
+
+    /// What it means.
+    pub fn parse(&self) -> Result<Option<ColumnSpec>, cloze::Error> {
+        self.spec.as_deref().map(str::parse).transpose()
+    }
+}
+
+/// A text or a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputText {
+    /// The text, or the first of the pair.
+    pub a: String,
+    /// The second of the pair.
+    pub b: Option<String>,
+}
+
+type Texts = Box<dyn Iterator<Item = anyhow::Result<InputText>>>;
+
+impl InputArgs {
+    /// The texts, one after another; standard input is read line by line.
+    pub fn texts(&self) -> anyhow::Result<Texts> {
+        if let Some(text) = &self.text {
+            let text = InputText { a: text.clone(), b: self.text_b.clone() };
+            return Ok(Box::new(std::iter::once(Ok(text))));
+        }
+        let Some(path) = &self.input else {
+            bail!("neither --input nor --text is given");
+        };
+        let columns = self.columns.parse()?;
+        let examples = if path != Path::new("-") {
+            read_examples(path, columns.as_ref(), false)?
+        } else if columns.is_some() {
+            // Columns make a table of it.
+            read_examples_from(io::stdin().lock(), Format::Tsv, Path::new(STANDARD_INPUT), columns.as_ref(), false)?
+        } else {
+            return Ok(standard_input());
+        };
+        Ok(Box::new(examples.into_iter().map(|example: Example| Ok(InputText { a: example.text, b: example.text_b }))))
+    }
+}
+
+/// Lines of standard input; a tab separates a pair.
+fn standard_input() -> Texts {
+    let lines = io::stdin().lock().split(b'\n').zip(1..);
+    Box::new(lines.map(|(bytes, line): (io::Result<Vec<u8>>, usize)| {
+        let bytes = bytes.with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            bail!("{STANDARD_INPUT}:{line}: not UTF-8; convert it, for example with iconv");
+        };
+        let text = if line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        Ok(split_pair(text.strip_suffix('\r').unwrap_or(text)))
+    }))
+}
+
+fn split_pair(line: &str) -> InputText {
+    match line.split_once('\t') {
+        Some((a, b)) => InputText { a: a.to_string(), b: Some(b.to_string()) },
+        None => InputText { a: line.to_string(), b: None },
+    }
+}
+
+/// Hands texts over in groups, large enough to keep all threads at work.
+pub fn for_each_group(
+    texts: impl Iterator<Item = anyhow::Result<InputText>>,
+    mut work: impl FnMut(&[InputText]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    const GROUP: usize = 64;
+    let mut group = Vec::with_capacity(GROUP);
+    for text in texts {
+        group.push(text?);
+        if group.len() == GROUP {
+            work(&group)?;
+            group.clear();
+        }
+    }
+    if group.is_empty() { Ok(()) } else { work(&group) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tab_separates_a_pair() {
+        assert_eq!(split_pair("one"), InputText { a: "one".into(), b: None });
+        assert_eq!(split_pair("one\ttwo"), InputText { a: "one".into(), b: Some("two".into()) });
+        assert_eq!(split_pair("one\t"), InputText { a: "one".into(), b: Some(String::new()) });
+    }
+
+    #[test]
+    fn groups_keep_order_and_lose_nothing() {
+        let texts = (0..130).map(|n| Ok(InputText { a: n.to_string(), b: None }));
+        let mut sizes = Vec::new();
+        let mut seen = Vec::new();
+        for_each_group(texts, |group| {
+            sizes.push(group.len());
+            seen.extend(group.iter().map(|text| text.a.clone()));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(sizes, [64, 64, 2]);
+        assert!(seen.iter().enumerate().all(|(n, text)| *text == n.to_string()));
+    }
+}

@@ -1,0 +1,113 @@
+//! Results on standard output, as JSON lines or for people; errors on standard error.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal as _, LineWriter, Write};
+
+use serde::Serialize;
+
+/// Standard output. Lines appear at once on a terminal, and in blocks in a file or pipe.
+pub struct Output {
+    writer: Box<dyn Write>,
+    json: bool,
+}
+
+impl Output {
+    /// Answers as JSON lines or for people.
+    pub fn new(json: bool) -> Output {
+        let stdout = io::stdout();
+        let writer: Box<dyn Write> = if stdout.is_terminal() {
+            Box::new(LineWriter::new(stdout.lock()))
+        } else {
+            Box::new(BufWriter::with_capacity(1 << 16, stdout.lock()))
+        };
+        Output { writer, json }
+    }
+
+    /// One answer: `value` with `--json`, else the lines that `readable` makes.
+    pub fn answer<S: Display>(&mut self, value: &impl Serialize, readable: impl FnOnce() -> S) -> io::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut self.writer, value)?;
+            self.writer.write_all(b"\n")
+        } else {
+            writeln!(self.writer, "{}", readable())
+        }
+    }
+
+    /// Hands over what is still held back. Every command ends with it, so that an error is seen.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Whether somewhere below this error stands a closed pipe.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// "error: …", with each cause that its error does not already tell on a line of its own.
+pub fn print_error(error: &anyhow::Error) {
+    let mut told = error.to_string();
+    eprintln!("error: {told}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !told.contains(&cause) {
+            eprintln!("  because: {cause}");
+            told = cause;
+        }
+    }
+}
+
+/// 1234567 as "1,234,567".
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration as "45 s", "12 min" or "3 h 5 min".
+pub fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        _ if seconds < 99.5 => format!("{seconds:.0} s"),
+        _ if minutes < 100 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(110_106_428), "110,106,428");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(12.4), "12 s");
+        assert_eq!(duration(99.6), "2 min");
+        assert_eq!(duration(3_000.0), "50 min");
+        assert_eq!(duration(11_100.0), "3 h 5 min");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_found_below_other_errors() {
+        let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&anyhow::Error::from(pipe).context("writing")));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("another")));
+    }
+}

@@ -1,0 +1,215 @@
+//! One HTML file that tells how a training went: no script, no font, no picture from elsewhere.
+
+mod chart;
+
+use std::fmt::Write as _;
+
+pub use chart::{Chart, Series, Unit};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Everything that a report shows, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The headline.
+    pub title: String,
+    /// A few sentences below it.
+    pub introduction: String,
+    /// Figures that stand out: (what, value, what to hold it against).
+    pub highlights: Vec<Highlight>,
+    /// Curves.
+    pub charts: Vec<Chart>,
+    /// The table of results.
+    pub results: Vec<ResultRow>,
+    /// Sentences with words filled in.
+    pub fills: Vec<Fill>,
+    /// What was done: (what, figure).
+    pub facts: Vec<(String, String)>,
+    /// What to type next: (what for, command).
+    pub commands: Vec<(String, String)>,
+}
+
+/// A figure in large type.
+#[derive(Clone, Debug)]
+pub struct Highlight {
+    /// What it is.
+    pub name: String,
+    /// The figure.
+    pub value: String,
+    /// What to hold it against.
+    pub against: String,
+}
+
+/// A row of the table of results.
+#[derive(Clone, Debug)]
+pub struct ResultRow {
+    /// What was measured.
+    pub name: String,
+    /// The outcome.
+    pub value: String,
+    /// What guessing would give.
+    pub chance: String,
+    /// What the figure means.
+    pub meaning: String,
+}
+
+/// A sentence with one masked word, and what the model would put there.
+#[derive(Clone, Debug)]
+pub struct Fill {
+    /// The sentence with `[MASK]`.
+    pub text: String,
+    /// Words with their probability, best first.
+    pub candidates: Vec<(String, f64)>,
+}
+
+impl Report {
+    /// The whole page.
+    pub fn html(&self) -> String {
+        let mut page = String::new();
+        page.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+        page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+        page.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
+        write(&mut page, format_args!("<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n", escape(&self.title)));
+        write(&mut page, format_args!("<header>\n<h1>{}</h1>\n<p>{}</p>\n</header>\n", escape(&self.title), escape(&self.introduction)));
+        self.highlights_html(&mut page);
+        self.charts_html(&mut page);
+        self.results_html(&mut page);
+        self.fills_html(&mut page);
+        self.facts_html(&mut page);
+        self.commands_html(&mut page);
+        page.push_str("</body>\n</html>\n");
+        page
+    }
+
+    fn highlights_html(&self, page: &mut String) {
+        if self.highlights.is_empty() {
+            return;
+        }
+        page.push_str("<section class=\"highlights\">\n");
+        for Highlight { name, value, against } in &self.highlights {
+            let (name, value, against) = (escape(name), escape(value), escape(against));
+            write(page, format_args!("<div><span>{name}</span><strong>{value}</strong><span>{against}</span></div>\n"));
+        }
+        page.push_str("</section>\n");
+    }
+
+    fn charts_html(&self, page: &mut String) {
+        if self.charts.is_empty() {
+            return;
+        }
+        page.push_str("<section class=\"charts\">\n");
+        for chart in &self.charts {
+            write(page, format_args!("<figure>\n<figcaption>{}</figcaption>\n<p class=\"legend\">", escape(&chart.title)));
+            for (index, series) in chart.series.iter().enumerate() {
+                write(page, format_args!("<span class=\"series{index}\">{}</span> ", escape(&series.name)));
+            }
+            if let Some((name, _)) = &chart.reference {
+                write(page, format_args!("<span class=\"reference\">{}</span>", escape(name)));
+            }
+            write(page, format_args!("</p>\n{}</figure>\n", chart.svg()));
+        }
+        page.push_str("</section>\n");
+    }
+
+    fn results_html(&self, page: &mut String) {
+        if self.results.is_empty() {
+            return;
+        }
+        page.push_str("<section>\n<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>Measured on held-out text</th><th>Result</th><th>By chance</th><th>What it means</th></tr></thead>\n<tbody>\n");
+        for row in &self.results {
+            let [name, value, chance, meaning] = [&row.name, &row.value, &row.chance, &row.meaning].map(|text| escape(text));
+            write(page, format_args!("<tr><th>{name}</th><td class=\"value\">{value}</td><td>{chance}</td><td>{meaning}</td></tr>\n"));
+        }
+        page.push_str("</tbody>\n</table></div>\n</section>\n");
+    }
+
+    fn fills_html(&self, page: &mut String) {
+        if self.fills.is_empty() {
+            return;
+        }
+        page.push_str("<section>\n<h2>Masked words, filled in</h2>\n<div class=\"fills\">\n");
+        for fill in &self.fills {
+            let text = escape(&fill.text).replace("[MASK]", "<mark>[MASK]</mark>");
+            write(page, format_args!("<div class=\"fill\">\n<p>{text}</p>\n<dl>\n"));
+            for (word, probability) in &fill.candidates {
+                let percent = 100.0 * probability;
+                let word = escape(word);
+                write(page, format_args!("<dt>{word}</dt><dd><i style=\"width:{percent:.1}%\"></i><span>{percent:.0} %</span></dd>\n"));
+            }
+            page.push_str("</dl>\n</div>\n");
+        }
+        page.push_str("</div>\n</section>\n");
+    }
+
+    fn facts_html(&self, page: &mut String) {
+        if self.facts.is_empty() {
+            return;
+        }
+        page.push_str("<section>\n<h2>What was done</h2>\n<dl class=\"facts\">\n");
+        for (name, value) in &self.facts {
+            write(page, format_args!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)));
+        }
+        page.push_str("</dl>\n</section>\n");
+    }
+
+    fn commands_html(&self, page: &mut String) {
+        if self.commands.is_empty() {
+            return;
+        }
+        page.push_str("<section>\n<h2>What to type next</h2>\n");
+        for (purpose, command) in &self.commands {
+            write(page, format_args!("<p>{}</p>\n<pre><code>{}</code></pre>\n", escape(purpose), escape(command)));
+        }
+        page.push_str("</section>\n");
+    }
+}
+
+/// Writing to a string cannot fail.
+fn write(page: &mut String, text: std::fmt::Arguments) {
+    let _ = page.write_fmt(text);
+}
+
+/// Text for HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Report {
+        let points = (0..50).map(|x| (f64::from(x * 30), 5.0 * (-f64::from(x) / 20.0).exp())).collect();
+        Report {
+            title: "A <report>".to_string(),
+            charts: vec![Chart {
+                title: "Loss".to_string(),
+                x_label: "step".to_string(),
+                unit: Unit::Nats,
+                series: vec![Series { name: "training".to_string(), points }],
+                reference: Some(("chance".to_string(), 4.9)),
+            }],
+            fills: vec![Fill { text: "The [MASK].".to_string(), candidates: vec![("cow".to_string(), 0.5)] }],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        let html = sample().html();
+        for forbidden in ["<script", "src=", "@import", "url(", "<link"] {
+            assert!(!html.contains(forbidden), "{forbidden}");
+        }
+        // The name of the SVG format is the one address there is.
+        assert!(html.match_indices("http").all(|(at, _)| html[at..].starts_with("http://www.w3.org/2000/svg")));
+    }
+
+    #[test]
+    fn text_is_escaped_and_parts_without_content_are_left_out() {
+        let html = sample().html();
+        assert!(html.contains("<h1>A &lt;report&gt;</h1>"));
+        assert!(html.contains("<mark>[MASK]</mark>"));
+        assert!(html.contains("<polyline"));
+        assert!(!html.contains("What to type next"));
+    }
+}

@@ -1,0 +1,377 @@
+//! f32 on the processor's cores and vector units.
+//!
+//! An operation lives in a file of its own, forward and backward together, as a free function on slices;
+//! here they are only put together. Each divides its own work among the threads of the pool it runs in.
+
+mod activation;
+mod attention;
+mod disjoint;
+mod dropout;
+mod gemm;
+mod layer_norm;
+mod linear;
+mod lines;
+mod loss;
+mod math;
+mod matrix;
+mod optimizer;
+mod panels;
+mod rows;
+mod scratch;
+mod shared;
+mod simd;
+mod tile;
+
+use std::ops::Range;
+
+use self::lines::{try_filled, try_reserve};
+use self::matrix::Matrix;
+use self::simd::Level;
+use crate::{
+    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Purpose, Size, Span, Store,
+};
+
+/// f32 on several threads, with the best vector instructions that the processor has.
+///
+/// Results do not depend on the number of threads. They do depend on the instructions: a fused
+/// multiply-add rounds once, a multiplication and an addition twice.
+#[derive(Debug)]
+pub struct Cpu {
+    pool: rayon::ThreadPool,
+    level: Level,
+}
+
+impl Cpu {
+    /// Starts `threads` threads, one or more.
+    pub fn new(threads: usize) -> Result<Cpu, Error> {
+        Cpu::with_level(threads, Level::detect())
+    }
+
+    /// Like [`Cpu::new`], but with the instructions that every processor of this architecture has, so
+    /// that tests reach the code that older machines run.
+    pub fn portable(threads: usize) -> Result<Cpu, Error> {
+        Cpu::with_level(threads, Level::Portable)
+    }
+
+    fn with_level(threads: usize, level: Level) -> Result<Cpu, Error> {
+        if threads == 0 {
+            return Err(Error::Threads { threads, reason: "at least one is needed".to_string() });
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|at| format!("cpu-{at}"))
+            .build()
+            .map_err(|error| Error::Threads { threads, reason: error.to_string() })?;
+        Ok(Cpu { pool, level })
+    }
+}
+
+impl Kernels for Cpu {
+    type Real = f32;
+    type Activations = Vec<f32>;
+    type Vector = Vec<f32>;
+    type Matrix = Matrix;
+    type Indices = Vec<u32>;
+
+    fn scope<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
+    // ---- memory ---------------------------------------------------------------------------------
+
+    fn activations(&self, len: usize) -> Result<Vec<f32>, Error> {
+        try_filled(0.0, len)
+    }
+
+    fn activations_len(&self, x: &Vec<f32>) -> usize {
+        x.len()
+    }
+
+    fn vector(&self, len: usize) -> Result<Vec<f32>, Error> {
+        try_filled(0.0, len)
+    }
+
+    fn vector_len(&self, x: &Vec<f32>) -> usize {
+        x.len()
+    }
+
+    fn indices(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn write_indices(&self, x: &mut Vec<u32>, values: &[u32]) -> Result<(), Error> {
+        x.clear();
+        try_reserve(x, values.len())?;
+        x.extend_from_slice(values);
+        Ok(())
+    }
+
+    fn read_indices(&self, values: &mut [u32], x: &Vec<u32>) -> Result<(), Error> {
+        values.copy_from_slice(&x[..values.len()]);
+        Ok(())
+    }
+
+    fn write_vector(&self, x: &mut Vec<f32>, start: usize, values: &[f32]) -> Result<(), Error> {
+        x[start..start + values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
+    fn read_vector(&self, values: &mut [f32], x: &Vec<f32>, start: usize) -> Result<(), Error> {
+        values.copy_from_slice(&x[start..start + values.len()]);
+        Ok(())
+    }
+
+    fn write_activations(&self, x: &mut Vec<f32>, values: &[f32]) -> Result<(), Error> {
+        x[..values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
+    fn read_activations(&self, values: &mut [f32], x: &Vec<f32>) -> Result<(), Error> {
+        values.copy_from_slice(&x[..values.len()]);
+        Ok(())
+    }
+
+    fn matrix(&self, shape: MatrixShape, purpose: Purpose) -> Result<Matrix, Error> {
+        Matrix::zeros(shape, purpose)
+    }
+
+    fn pack(&self, matrix: &mut Matrix, source: &Vec<f32>, at: Span) {
+        self.scope(|| matrix.pack(&source[at.range()]));
+    }
+
+    fn copy_vector(&self, y: &mut Vec<f32>, x: &Vec<f32>, at: Span) {
+        y[..at.len].copy_from_slice(&x[at.range()]);
+    }
+
+    fn zero_vector(&self, x: &mut Vec<f32>, at: Span) {
+        x[at.range()].fill(0.0);
+    }
+
+    fn zero_activations(&self, x: &mut Vec<f32>, len: usize) {
+        x[..len].fill(0.0);
+    }
+
+    // ---- linear layers --------------------------------------------------------------------------
+
+    fn linear_forward(
+        &self,
+        y: &mut Vec<f32>,
+        x: &Vec<f32>,
+        weight: &Matrix,
+        bias: Option<&Vec<f32>>,
+        rows: usize,
+        outputs: Range<usize>,
+    ) {
+        self.scope(|| linear::forward(self.level, y, x, weight, bias.map(Vec::as_slice), rows, outputs));
+    }
+
+    fn linear_activation_forward(
+        &self,
+        y: &mut Vec<f32>,
+        pre: Option<&mut Vec<f32>>,
+        x: &Vec<f32>,
+        weight: &Matrix,
+        bias: &Vec<f32>,
+        activation: Activation,
+        rows: usize,
+    ) {
+        let pre = pre.map(Vec::as_mut_slice);
+        self.scope(|| linear::activation_forward(self.level, y, pre, x, weight, bias, activation, rows));
+    }
+
+    fn linear_backward_input(
+        &self,
+        dx: &mut Vec<f32>,
+        dy: &Vec<f32>,
+        weight: &Matrix,
+        store: Store,
+        rows: usize,
+        outputs: Range<usize>,
+    ) {
+        self.scope(|| linear::backward_input(self.level, dx, dy, weight, store, rows, outputs));
+    }
+
+    fn linear_backward_weight(
+        &self,
+        gradients: &mut Vec<f32>,
+        weight: Span,
+        bias: Option<Span>,
+        dy: &Vec<f32>,
+        x: &Vec<f32>,
+        shape: MatrixShape,
+        rows: usize,
+    ) {
+        self.scope(|| linear::backward_weight(self.level, gradients, weight, bias, dy, x, shape, rows));
+    }
+
+    fn activation_forward(&self, y: &mut Vec<f32>, x: &Vec<f32>, activation: Activation, len: usize) {
+        self.scope(|| activation::forward(self.level, &mut y[..len], &x[..len], activation));
+    }
+
+    fn activation_backward(&self, dx: &mut Vec<f32>, pre: &Vec<f32>, activation: Activation, len: usize) {
+        self.scope(|| activation::backward(self.level, &mut dx[..len], &pre[..len], activation));
+    }
+
+    // ---- rows -----------------------------------------------------------------------------------
+
+    fn embedding_forward(&self, y: &mut Vec<f32>, tables: &[(&Vec<f32>, &Vec<u32>)], size: Size) {
+        self.scope(|| rows::embedding_forward(self.level, y, tables, size));
+    }
+
+    fn embedding_backward(&self, gradients: &mut Vec<f32>, table: Span, dy: &Vec<f32>, index: &Vec<u32>, size: Size) {
+        self.scope(|| rows::embedding_backward(self.level, gradients, table, dy, index, size));
+    }
+
+    fn gather_rows(&self, y: &mut Vec<f32>, x: &Vec<f32>, rows: &Vec<u32>, size: Size) {
+        self.scope(|| rows::gather(y, x, rows, size));
+    }
+
+    fn scatter_add_rows(&self, dx: &mut Vec<f32>, dy: &Vec<f32>, rows: &Vec<u32>, size: Size) {
+        self.scope(|| rows::scatter_add(self.level, dx, dy, rows, size));
+    }
+
+    fn dropout(&self, y: &mut Vec<f32>, x: &Vec<f32>, dropout: Dropout<Vec<u32>>, size: Size) {
+        self.scope(|| dropout::forward(self.level, y, x, dropout, size));
+    }
+
+    // ---- LayerNorm ------------------------------------------------------------------------------
+
+    fn layer_norm_forward(
+        &self,
+        y: &mut Vec<f32>,
+        normalized: &mut Vec<f32>,
+        rstd: &mut Vec<f32>,
+        residual: Option<&Vec<f32>>,
+        dropout: Option<Dropout<Vec<u32>>>,
+        gamma: &Vec<f32>,
+        beta: &Vec<f32>,
+        epsilon: f64,
+        size: Size,
+    ) {
+        let residual = residual.map(Vec::as_slice);
+        self.scope(|| {
+            layer_norm::forward(self.level, y, normalized, rstd, residual, dropout, gamma, beta, epsilon, size);
+        });
+    }
+
+    fn layer_norm_backward(
+        &self,
+        dx: &mut Vec<f32>,
+        dresidual: Option<&mut Vec<f32>>,
+        gradients: &mut Vec<f32>,
+        gamma_at: Span,
+        beta_at: Span,
+        normalized: &Vec<f32>,
+        rstd: &Vec<f32>,
+        dropout: Option<Dropout<Vec<u32>>>,
+        gamma: &Vec<f32>,
+        size: Size,
+    ) {
+        let dresidual = dresidual.map(Vec::as_mut_slice);
+        self.scope(|| {
+            layer_norm::backward(
+                self.level, dx, dresidual, gradients, gamma_at, beta_at, normalized, rstd, dropout, gamma, size,
+            );
+        });
+    }
+
+    // ---- attention ------------------------------------------------------------------------------
+
+    fn attention_forward(
+        &self,
+        y: &mut Vec<f32>,
+        log_sum_exp: &mut Vec<f32>,
+        q: &Vec<f32>,
+        kv: &Vec<f32>,
+        dropout: Option<Dropout<Vec<u32>>>,
+        starts: AttentionStarts<Vec<u32>>,
+        heads: Heads,
+    ) {
+        self.scope(|| attention::forward(self.level, y, log_sum_exp, q, kv, dropout, starts, heads));
+    }
+
+    fn attention_backward(
+        &self,
+        dq: &mut Vec<f32>,
+        dkv: &mut Vec<f32>,
+        dy: &Vec<f32>,
+        y: &Vec<f32>,
+        q: &Vec<f32>,
+        kv: &Vec<f32>,
+        log_sum_exp: &Vec<f32>,
+        dropout: Option<Dropout<Vec<u32>>>,
+        starts: AttentionStarts<Vec<u32>>,
+        heads: Heads,
+    ) {
+        self.scope(|| attention::backward(self.level, dq, dkv, dy, y, q, kv, log_sum_exp, dropout, starts, heads));
+    }
+
+    fn attention_probabilities(
+        &self,
+        probabilities: &mut Vec<f32>,
+        q: &Vec<f32>,
+        kv: &Vec<f32>,
+        log_sum_exp: &Vec<f32>,
+        starts: AttentionStarts<Vec<u32>>,
+        heads: Heads,
+    ) {
+        self.scope(|| attention::probabilities(self.level, probabilities, q, kv, log_sum_exp, starts, heads));
+    }
+
+    // ---- losses ---------------------------------------------------------------------------------
+
+    fn cross_entropy_forward(
+        &self,
+        losses: &mut Vec<f32>,
+        log_sum_exp: &mut Vec<f32>,
+        predictions: &mut Vec<u32>,
+        logits: &Vec<f32>,
+        labels: &Vec<u32>,
+        size: Size,
+    ) {
+        self.scope(|| loss::cross_entropy_forward(self.level, losses, log_sum_exp, predictions, logits, labels, size));
+    }
+
+    fn cross_entropy_backward(
+        &self,
+        dlogits: &mut Vec<f32>,
+        log_sum_exp: &Vec<f32>,
+        labels: &Vec<u32>,
+        scale: f64,
+        size: Size,
+    ) {
+        self.scope(|| loss::cross_entropy_backward(self.level, dlogits, log_sum_exp, labels, scale, size));
+    }
+
+    fn squared_error_forward(&self, losses: &mut Vec<f32>, x: &Vec<f32>, targets: &Vec<f32>, size: Size) {
+        self.scope(|| loss::squared_error_forward(self.level, losses, x, targets, size));
+    }
+
+    fn squared_error_backward(&self, dx: &mut Vec<f32>, targets: &Vec<f32>, scale: f64, size: Size) {
+        self.scope(|| loss::squared_error_backward(dx, targets, scale, size));
+    }
+
+    // ---- optimizer ------------------------------------------------------------------------------
+
+    fn add_within(&self, x: &mut Vec<f32>, to: Span, from: Span) {
+        self.scope(|| optimizer::add_within(x, to, from));
+    }
+
+    fn sum_of_squares(&self, x: &Vec<f32>, at: Span) -> Result<f64, Error> {
+        Ok(self.scope(|| optimizer::sum_of_squares(self.level, &x[at.range()])))
+    }
+
+    fn adam_step(
+        &self,
+        weights: &mut Vec<f32>,
+        first_moments: &mut Vec<f32>,
+        second_moments: &mut Vec<f32>,
+        gradients: &Vec<f32>,
+        at: Span,
+        step: AdamStep,
+    ) {
+        self.scope(|| {
+            optimizer::adam_step(self.level, weights, first_moments, second_moments, gradients, at, step);
+        });
+    }
+}

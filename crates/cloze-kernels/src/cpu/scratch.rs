@@ -1,0 +1,48 @@
+//! Working memory that each thread keeps for the next call.
+//!
+//! After the first calls have grown the buffers, a launch allocates nothing.
+
+use std::cell::RefCell;
+
+use super::lines::{LINE, Line, floats_mut};
+
+thread_local! {
+    /// The buffers that are not in use. A stack: calls nested alike find the buffers they grew.
+    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work` with `len` numbers of working memory, aligned to a cache line. What they hold at first
+/// is unspecified: NaN in builds with debug assertions, so that a read before the first write shows.
+pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let needed = len.div_ceil(LINE);
+    if lines.len() < needed {
+        // A new vector rather than `resize`, which would copy the old numbers for nothing.
+        lines = vec![Line::ZERO; needed];
+    }
+    let numbers = &mut floats_mut(&mut lines)[..len];
+    if cfg!(debug_assertions) {
+        numbers.fill(f32::NAN);
+    }
+    let result = work(numbers);
+    FREE.with_borrow_mut(|free| free.push(lines));
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_memory_comes_back() {
+        let first = with(100, |outer| {
+            outer.fill(1.0);
+            with(10, |inner| inner.fill(2.0));
+            assert!(outer.iter().all(|&number| number == 1.0));
+            outer.as_ptr() as usize
+        });
+        let second = with(90, |outer| outer.as_ptr() as usize);
+        assert_eq!(first, second);
+        assert_eq!(first % 64, 0);
+    }
+}

@@ -1,0 +1,56 @@
+//! One source, several instruction sets.
+//!
+//! A kernel's inner function is written once, in plain Rust over small arrays, generic over `FMA`, and
+//! marked `#[inline(always)]`; [`multiversion!`] compiles it once for every [`Level`], so that the
+//! compiler vectorises each copy with that level's instructions. The level is chosen at run time, once.
+
+/// An instruction set to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// What every target has. Multiply and add round separately.
+    Portable,
+    /// x86-64 with AVX2 and FMA. A value of this variant proves that the processor has both.
+    Avx2,
+}
+
+impl Level {
+    /// The best level of this machine.
+    pub(crate) fn detect() -> Level {
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            return Level::Avx2;
+        }
+        Level::Portable
+    }
+}
+
+/// `a · b + c`: one rounding with `FMA`, two without (where a fused one would be a slow library call).
+#[inline(always)]
+pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// `multiversion!(fn name(x: &mut [f32], k: f32) = body)` defines `fn name(level: Level, x: …, k: …)`,
+/// which runs `body::<FMA>(x, k)` as compiled for that level.
+macro_rules! multiversion {
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:ident) => {
+        $(#[$attribute])*
+        #[allow(clippy::too_many_arguments)]
+        $visibility fn $name(level: $crate::cpu::simd::Level, $($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            if level == $crate::cpu::simd::Level::Avx2 {
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2($($argument: $type),*) $(-> $result)? {
+                    $body::<true>($($argument),*)
+                }
+                // SAFETY: `Level::Avx2` is made only where the processor has AVX2 and FMA.
+                return unsafe { avx2($($argument),*) };
+            }
+            let _ = level;
+            $body::<false>($($argument),*)
+        }
+    };
+}
+
+pub(crate) use multiversion;

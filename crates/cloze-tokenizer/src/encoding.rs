@@ -1,0 +1,185 @@
+//! What a text becomes, and how it is cut to a length or into windows.
+
+/// The tokens of a text or a pair of texts. All lists are of the same length.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Encoding {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// 0 for the first text and the special tokens around it, 1 for the second text and its `[SEP]`.
+    pub token_type_ids: Vec<u32>,
+    /// First and last (exclusive) character of each token in the original text: in a pair each in
+    /// its own text, for given words each in its own word. `[CLS]` and `[SEP]` have `(0, 0)`.
+    pub offsets: Vec<(usize, usize)>,
+    /// Which word each token is a part of: words, punctuation characters and special tokens of the
+    /// text are counted from 0, in a pair each text from its own 0; given words by their place in
+    /// the list. `None` for the `[CLS]` and `[SEP]` that were put around the text.
+    pub words: Vec<Option<usize>>,
+    /// How many tokens were cut off.
+    pub truncated: usize,
+}
+
+impl Encoding {
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, id: u32, offsets: (usize, usize), word: Option<usize>) {
+        self.ids.push(id);
+        self.token_type_ids.push(0);
+        self.offsets.push(offsets);
+        self.words.push(word);
+    }
+
+    /// Keeps the first `len` tokens and counts the others as cut off.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.truncated += self.len().saturating_sub(len);
+        self.ids.truncate(len);
+        self.token_type_ids.truncate(len);
+        self.offsets.truncate(len);
+        self.words.truncate(len);
+    }
+
+    /// The tokens in `range`; nothing of it counts as cut off.
+    pub(crate) fn slice(&self, range: std::ops::Range<usize>) -> Encoding {
+        Encoding {
+            ids: self.ids[range.clone()].to_vec(),
+            token_type_ids: self.token_type_ids[range.clone()].to_vec(),
+            offsets: self.offsets[range.clone()].to_vec(),
+            words: self.words[range].to_vec(),
+            truncated: 0,
+        }
+    }
+
+    fn append(&mut self, other: &Encoding, token_type_id: u32) {
+        self.ids.extend_from_slice(&other.ids);
+        self.token_type_ids.resize(self.ids.len(), token_type_id);
+        self.offsets.extend_from_slice(&other.offsets);
+        self.words.extend_from_slice(&other.words);
+        self.truncated += other.truncated;
+    }
+
+    fn append_special(&mut self, id: u32, token_type_id: u32) {
+        self.push(id, (0, 0), None);
+        *self.token_type_ids.last_mut().expect("just pushed") = token_type_id;
+    }
+}
+
+/// Tokens that `[CLS] A [SEP]` has beyond A.
+pub(crate) const SPECIAL_TOKENS_SINGLE: usize = 2;
+/// Tokens that `[CLS] A [SEP] B [SEP]` has beyond A and B.
+pub(crate) const SPECIAL_TOKENS_PAIR: usize = 3;
+
+/// `[CLS] a [SEP]`
+pub(crate) fn assemble(a: &Encoding, cls: u32, sep: u32) -> Encoding {
+    let mut whole = Encoding::default();
+    whole.append_special(cls, 0);
+    whole.append(a, 0);
+    whole.append_special(sep, 0);
+    whole
+}
+
+/// `[CLS] a [SEP] b [SEP]`
+pub(crate) fn assemble_pair(a: &Encoding, b: &Encoding, cls: u32, sep: u32) -> Encoding {
+    let mut whole = assemble(a, cls, sep);
+    whole.append(b, 1);
+    whole.append_special(sep, 1);
+    whole
+}
+
+/// The lengths to which two texts of `a` and `b` tokens are cut so that they have at most `max`
+/// together.
+///
+/// Tokens go one at a time off the longer text. When both have come to half of an odd `max`, one
+/// token is left over, and the text that was longer has it; the second one where they were equal.
+pub(crate) fn longest_first(a: usize, b: usize, max: usize) -> (usize, usize) {
+    // In 128 bits the sum cannot overflow, whatever `max_length` a caller names.
+    if a as u128 + b as u128 <= max as u128 {
+        return (a, b);
+    }
+    let shorter = a.min(b).min(max / 2);
+    let longer = max - shorter;
+    if a > b { (longer, shorter) } else { (shorter, longer) }
+}
+
+/// The ranges of the windows over `len` tokens: each has `size` of them and shares `overlap` with
+/// the one before; the last ends at the end and may be shorter. No tokens make one empty window.
+pub(crate) fn window_ranges(len: usize, size: usize, overlap: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    assert!(overlap < size, "windows of {size} tokens never advance with an overlap of {overlap}");
+    let mut next_start = Some(0);
+    std::iter::from_fn(move || {
+        let start = next_start?;
+        let end = len.min(start + size);
+        next_start = (end < len).then(|| end - overlap);
+        Some(start..end)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_longer_text_keeps_the_odd_token() {
+        assert_eq!(longest_first(10, 8, 7), (4, 3));
+        assert_eq!(longest_first(8, 10, 7), (3, 4));
+        assert_eq!(longest_first(9, 9, 7), (3, 4));
+        assert_eq!(longest_first(2, 9, 7), (2, 5));
+        assert_eq!(longest_first(9, 3, 7), (4, 3));
+        assert_eq!(longest_first(3, 4, 7), (3, 4));
+        assert_eq!(longest_first(5, 5, 0), (0, 0));
+        assert_eq!(longest_first(1, 0, 0), (0, 0));
+        assert_eq!(longest_first(5, usize::MAX, usize::MAX), (5, usize::MAX - 5));
+    }
+
+    #[test]
+    fn windows_step_by_their_size_less_the_overlap() {
+        let ranges = |len, size, overlap| -> Vec<_> {
+            window_ranges(len, size, overlap).map(|range| (range.start, range.end)).collect()
+        };
+        assert_eq!(ranges(0, 4, 1), [(0, 0)]);
+        assert_eq!(ranges(4, 4, 1), [(0, 4)]);
+        assert_eq!(ranges(5, 4, 1), [(0, 4), (3, 5)]);
+        assert_eq!(ranges(8, 4, 0), [(0, 4), (4, 8)]);
+        assert_eq!(ranges(6, 4, 3), [(0, 4), (1, 5), (2, 6)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "never advance")]
+    fn an_overlap_as_long_as_the_window_is_refused() {
+        window_ranges(9, 3, 3).count();
+    }
+
+    proptest! {
+        #[test]
+        fn truncation_equals_taking_single_tokens(a in 0usize..40, b in 0usize..40, max in 0usize..50) {
+            // Tokens go off the text that is longer now; on a tie, off the one that was shorter at
+            // first, which is A where both were equal.
+            let (mut len_a, mut len_b) = (a, b);
+            while len_a + len_b > max {
+                let from_a = if len_a == len_b { a <= b } else { len_a > len_b };
+                if from_a { len_a -= 1 } else { len_b -= 1 }
+            }
+            prop_assert_eq!(longest_first(a, b, max), (len_a, len_b));
+        }
+
+        #[test]
+        fn windows_lose_nothing(len in 0usize..100, size in 1usize..20, overlap in 0usize..20) {
+            prop_assume!(overlap < size);
+            let windows: Vec<_> = window_ranges(len, size, overlap).collect();
+            prop_assert_eq!(windows[0].start, 0);
+            prop_assert_eq!(windows[windows.len() - 1].end, len);
+            for pair in windows.windows(2) {
+                prop_assert_eq!(pair[0].end - pair[1].start, overlap);
+                prop_assert_eq!(pair[0].len(), size);
+                prop_assert!(pair[1].end > pair[0].end);
+            }
+        }
+    }
+}

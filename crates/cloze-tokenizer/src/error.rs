@@ -1,0 +1,142 @@
+//! What can go wrong with files and settings from outside.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Everything that this crate can refuse.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened or read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
+    /// A file could not be written; what was there before is untouched.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
+    /// A file is larger than any tokenizer's.
+    #[error("{}: larger than {bytes_max} bytes, which no BERT vocabulary needs", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The largest accepted size.
+        bytes_max: u64,
+    },
+
+    /// A text file holds bytes that are not UTF-8.
+    #[error("{}: line {line} is not UTF-8; convert the file to UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line of the first bad byte, from 1.
+        line: usize,
+    },
+
+    /// A directory holds neither `tokenizer.json` nor `vocab.txt`.
+    #[error("{}: holds no tokenizer: expected tokenizer.json or vocab.txt in it", path.display())]
+    NoTokenizer {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// A vocabulary has no tokens at all.
+    #[error("{origin}: empty; expected a vocabulary with one token a line")]
+    EmptyVocabulary {
+        /// Where the vocabulary came from.
+        origin: String,
+    },
+
+    /// A vocabulary lacks one of the tokens that BERT cannot work without.
+    #[error(
+        "{origin}: the vocabulary has no token {token}; expected [PAD], [UNK], [CLS], [SEP] and \
+         [MASK] in it, each on a line of its own and spelled like this"
+    )]
+    MissingSpecialToken {
+        /// Where the vocabulary came from.
+        origin: String,
+        /// The missing token.
+        token: &'static str,
+    },
+
+    /// A token cannot stand on a line of `vocab.txt`.
+    #[error(
+        "{}: token {id} ({token:?}) holds a line break or ends with whitespace, so no line of a \
+         vocab.txt can hold it; take it out of the vocabulary",
+        path.display()
+    )]
+    UnwritableToken {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The token's id.
+        id: usize,
+        /// The token.
+        token: String,
+    },
+
+    /// A file is not valid JSON.
+    #[error("{}: not valid JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason, with line and column.
+        source: serde_json::Error,
+    },
+
+    /// A field of a JSON file is missing, or is not what a BERT tokenizer has there.
+    #[error(
+        "{}: not a BERT tokenizer that can be used: {field}: expected {expected}, found {found}",
+        path.display()
+    )]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field, with the names of the objects around it.
+        field: String,
+        /// What would be accepted.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+
+    /// A window has no room for both the overlap and at least one new token.
+    #[error(
+        "windows of {max_length} tokens leave no room: {fixed} of them are the same in every \
+         window and {overlap} are shared with the window before; use longer windows, a smaller \
+         overlap or a shorter first text"
+    )]
+    NoRoomInWindow {
+        /// The asked length of a window.
+        max_length: usize,
+        /// Special tokens and the tokens of the first text.
+        fixed: usize,
+        /// The asked overlap.
+        overlap: usize,
+    },
+
+    /// There are no words to train a vocabulary on.
+    #[error("no words to train a vocabulary on: the text is empty or only whitespace")]
+    NoWords,
+
+    /// The asked vocabulary is smaller than its alphabet.
+    #[error(
+        "a vocabulary of {size} tokens is too small: special tokens and single characters alone \
+         are {needed}; ask for at least {needed} tokens or limit the alphabet"
+    )]
+    VocabularyTooSmall {
+        /// The asked size.
+        size: usize,
+        /// What special tokens and alphabet take.
+        needed: usize,
+    },
+}

@@ -1,0 +1,157 @@
+//! Writing the files of a tokenizer as Hugging Face's libraries read them.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::tokenizer_json::{template_pair, template_single};
+use super::{SPECIAL_TOKENS_MAP_JSON, TOKENIZER_CONFIG_JSON, TOKENIZER_JSON, VOCAB_TXT};
+use crate::added_tokens::AddedToken;
+use crate::error::Error;
+use crate::tokenizer::Tokenizer;
+use crate::vocab::{CLS, MASK, PAD, SEP, UNK, format_vocab_txt};
+
+/// What `model_max_length` says where nobody said anything else: the positions of Google's models.
+const MODEL_MAX_LENGTH_DEFAULT: usize = 512;
+
+pub(crate) fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<(), Error> {
+    let vocab_path = dir.join(VOCAB_TXT);
+    let tokens = &tokenizer.tokens[..tokenizer.model_tokens];
+    let cannot_be_a_line = |token: &String| token.trim_end() != token || token.contains('\n');
+    if let Some(id) = tokens.iter().position(cannot_be_a_line) {
+        return Err(Error::UnwritableToken { path: vocab_path, id, token: tokens[id].clone() });
+    }
+
+    fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.to_path_buf(), source })?;
+    write_file(&vocab_path, format_vocab_txt(tokens).as_bytes())?;
+    write_json(&dir.join(TOKENIZER_JSON), &tokenizer_json(tokenizer))?;
+    write_json(&dir.join(TOKENIZER_CONFIG_JSON), &tokenizer_config(tokenizer))?;
+    write_json(&dir.join(SPECIAL_TOKENS_MAP_JSON), &special_tokens_map())
+}
+
+fn tokenizer_json(tokenizer: &Tokenizer) -> Value {
+    let special = tokenizer.special;
+    let truncation = tokenizer.truncation_max_length.map(|max_length| {
+        json!({
+            "direction": "Right",
+            "max_length": max_length,
+            "strategy": "LongestFirst",
+            "stride": 0,
+        })
+    });
+    let added = tokenizer.added.as_slice().iter().map(|token| {
+        let mut object = Map::new();
+        object.insert("id".into(), token.id.into());
+        object.extend(added_token(token));
+        Value::Object(object)
+    });
+    // A token that comes twice keeps its last id, here as when it is read.
+    let tokens = tokenizer.tokens[..tokenizer.model_tokens].iter();
+    let vocab: Map<String, Value> = tokens.zip(0u32..).map(|(token, id)| (token.clone(), id.into())).collect();
+    json!({
+        "version": "1.0",
+        "truncation": truncation,
+        "padding": null,
+        "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": tokenizer.normalizer.clean_text,
+            "handle_chinese_chars": tokenizer.normalizer.handle_chinese_chars,
+            "strip_accents": tokenizer.normalizer.strip_accents,
+            "lowercase": tokenizer.normalizer.lowercase,
+        },
+        "pre_tokenizer": { "type": "BertPreTokenizer" },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": template_single(),
+            "pair": template_pair(),
+            "special_tokens": {
+                CLS: { "id": CLS, "ids": [special.cls], "tokens": [CLS] },
+                SEP: { "id": SEP, "ids": [special.sep], "tokens": [SEP] },
+            },
+        },
+        "decoder": {
+            "type": "WordPiece",
+            "prefix": tokenizer.wordpiece.continuing_subword_prefix,
+            "cleanup": tokenizer.decoder_cleanup,
+        },
+        "model": {
+            "type": "WordPiece",
+            "unk_token": UNK,
+            "continuing_subword_prefix": tokenizer.wordpiece.continuing_subword_prefix,
+            "max_input_chars_per_word": tokenizer.wordpiece.max_input_chars_per_word,
+            "vocab": vocab,
+        },
+    })
+}
+
+fn tokenizer_config(tokenizer: &Tokenizer) -> Value {
+    let added = tokenizer.added.as_slice().iter();
+    let decoder: Map<String, Value> =
+        added.map(|token| (token.id.to_string(), Value::Object(added_token(token)))).collect();
+    json!({
+        "added_tokens_decoder": decoder,
+        "clean_up_tokenization_spaces": tokenizer.decoder_cleanup,
+        "cls_token": CLS,
+        "do_lower_case": tokenizer.normalizer.lowercase,
+        "mask_token": MASK,
+        "model_max_length": tokenizer.model_max_length.unwrap_or(MODEL_MAX_LENGTH_DEFAULT),
+        "pad_token": PAD,
+        "sep_token": SEP,
+        "strip_accents": tokenizer.normalizer.strip_accents,
+        "tokenize_chinese_chars": tokenizer.normalizer.handle_chinese_chars,
+        "tokenizer_class": "BertTokenizer",
+        "unk_token": UNK,
+    })
+}
+
+fn special_tokens_map() -> Value {
+    json!({
+        "cls_token": CLS,
+        "mask_token": MASK,
+        "pad_token": PAD,
+        "sep_token": SEP,
+        "unk_token": UNK,
+    })
+}
+
+/// The fields of an added token but its id.
+fn added_token(token: &AddedToken) -> Map<String, Value> {
+    let AddedToken { id: _, content, lstrip, rstrip, normalized, special } = token;
+    [
+        ("content", content.as_str().into()),
+        ("single_word", false.into()),
+        ("lstrip", (*lstrip).into()),
+        ("rstrip", (*rstrip).into()),
+        ("normalized", (*normalized).into()),
+        ("special", (*special).into()),
+    ]
+    .into_iter()
+    .map(|(key, value): (&str, Value)| (key.to_string(), value))
+    .collect()
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
+    // The alternate form of a JSON value is the indented one.
+    write_file(path, format!("{value:#}\n").as_bytes())
+}
+
+/// Writes under another name first, so that `path` always holds a whole file.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
+        // Nothing more can be done if this fails too.
+        let _ = fs::remove_file(&temporary);
+        Error::Write { path: path.to_path_buf(), source }
+    })
+}

@@ -1,0 +1,393 @@
+//! The tokenizer: text to ids, and ids to text.
+
+use std::path::Path;
+
+use crate::added_tokens::{AddedToken, AddedTokens, Part};
+use crate::encoding::{
+    Encoding, SPECIAL_TOKENS_PAIR, SPECIAL_TOKENS_SINGLE, assemble, assemble_pair, longest_first, window_ranges,
+};
+use crate::error::Error;
+use crate::files;
+use crate::normalize::{Casing, Normalizer};
+use crate::pre_tokenize::{Word, WordSplitter};
+use crate::trie::Trie;
+use crate::vocab::SPECIAL_TOKENS;
+pub use crate::vocab::SpecialIds;
+use crate::wordpiece::{CONTINUING_SUBWORD_PREFIX, MAX_INPUT_CHARS_PER_WORD, Piece, WordPiece};
+
+/// A BERT tokenizer. Nothing in it changes after it is made, so threads can share a reference.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    /// In id order: the model's vocabulary, then tokens added to it later.
+    pub(crate) tokens: Vec<String>,
+    /// How many of `tokens` are the model's vocabulary, which words are made up of.
+    pub(crate) model_tokens: usize,
+    /// `[tokens]`: whether decoding can leave a token out.
+    is_special: Vec<bool>,
+    pub(crate) normalizer: Normalizer,
+    pub(crate) added: AddedTokens,
+    pub(crate) wordpiece: WordPiece,
+    pub(crate) special: SpecialIds,
+    pub(crate) decoder_cleanup: bool,
+    pub(crate) model_max_length: Option<usize>,
+    pub(crate) truncation_max_length: Option<usize>,
+}
+
+/// What a tokenizer is made of, as read from files.
+pub(crate) struct Settings {
+    pub tokens: Vec<String>,
+    pub model_tokens: usize,
+    pub added: Vec<AddedToken>,
+    pub normalizer: Normalizer,
+    pub continuing_subword_prefix: String,
+    pub max_input_chars_per_word: usize,
+    pub decoder_cleanup: bool,
+    pub model_max_length: Option<usize>,
+    pub truncation_max_length: Option<usize>,
+}
+
+impl Settings {
+    /// A vocabulary with the settings of Google's models.
+    pub fn new(tokens: Vec<String>, casing: Casing) -> Settings {
+        Settings {
+            model_tokens: tokens.len(),
+            tokens,
+            added: Vec::new(),
+            normalizer: Normalizer::new(casing),
+            continuing_subword_prefix: CONTINUING_SUBWORD_PREFIX.to_string(),
+            max_input_chars_per_word: MAX_INPUT_CHARS_PER_WORD,
+            decoder_cleanup: true,
+            model_max_length: None,
+            truncation_max_length: None,
+        }
+    }
+}
+
+impl Tokenizer {
+    /// Reads a tokenizer: a directory with `tokenizer.json` or `vocab.txt`, or one of these files.
+    ///
+    /// `tokenizer_config.json` beside them is read too. `casing` is only asked where no file says
+    /// whether to lower-case, that is for a bare `vocab.txt`.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, or is not that of a BERT tokenizer; the error names file and line
+    /// or field.
+    pub fn open(path: &Path, casing: Casing) -> Result<Tokenizer, Error> {
+        let (settings, origin) = files::read::open(path, casing)?;
+        Tokenizer::new(settings, &origin)
+    }
+
+    /// A tokenizer with the vocabulary `tokens`, in id order. A token that comes twice has its last
+    /// id.
+    ///
+    /// # Errors
+    ///
+    /// If one of the special tokens is missing.
+    pub fn from_tokens(tokens: Vec<String>, casing: Casing) -> Result<Tokenizer, Error> {
+        Tokenizer::new(Settings::new(tokens, casing), "token list")
+    }
+
+    pub(crate) fn new(settings: Settings, origin: &str) -> Result<Tokenizer, Error> {
+        let Settings { tokens, model_tokens, mut added, normalizer, .. } = settings;
+        if tokens.is_empty() {
+            return Err(Error::EmptyVocabulary { origin: origin.to_string() });
+        }
+        let pieces = Trie::new(tokens[..model_tokens].iter().map(String::as_str).zip(0..));
+        let special = SpecialIds::find(&pieces, origin)?;
+        let SpecialIds { pad, unk, cls, sep, mask } = special;
+        for (content, id) in SPECIAL_TOKENS.into_iter().zip([pad, unk, cls, sep, mask]) {
+            if added.iter().all(|token| token.content != content) {
+                added.push(AddedToken::special(id, content));
+            }
+        }
+        added.sort_by_key(|token| token.id);
+
+        let mut is_special = vec![false; tokens.len()];
+        for token in added.iter().filter(|token| token.special) {
+            is_special[token.id as usize] = true;
+        }
+        let wordpiece =
+            WordPiece::new(pieces, unk).with(settings.continuing_subword_prefix, settings.max_input_chars_per_word);
+        Ok(Tokenizer {
+            tokens,
+            model_tokens,
+            is_special,
+            normalizer,
+            added: AddedTokens::new(added, normalizer),
+            wordpiece,
+            special,
+            decoder_cleanup: settings.decoder_cleanup,
+            model_max_length: settings.model_max_length,
+            truncation_max_length: settings.truncation_max_length,
+        })
+    }
+
+    /// Writes `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`
+    /// into `dir`, which is made if need be, as Hugging Face's libraries load them.
+    ///
+    /// Each file is written under another name, flushed and renamed, so that no half of a file can
+    /// be left behind.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), Error> {
+        files::write::save(self, dir)
+    }
+
+    /// The tokens of `text`, without `[CLS]` and `[SEP]`.
+    pub fn tokenize(&self, text: &str) -> Encoding {
+        let mut encoding = Encoding::default();
+        self.tokenize_into(text, None, &mut encoding);
+        encoding
+    }
+
+    /// `[CLS] text [SEP]`, cut at the end to `max_length` tokens in all.
+    ///
+    /// # Panics
+    ///
+    /// If `max_length` is less than 2.
+    pub fn encode(&self, text: &str, max_length: Option<usize>) -> Encoding {
+        self.encode_tokens(self.tokenize(text), max_length)
+    }
+
+    /// `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens in all: one token at a time off the end
+    /// of the text that is longer then.
+    ///
+    /// # Panics
+    ///
+    /// If `max_length` is less than 3.
+    pub fn encode_pair(&self, a: &str, b: &str, max_length: Option<usize>) -> Encoding {
+        let mut a = self.tokenize(a);
+        let mut b = self.tokenize(b);
+        if let Some(max_length) = max_length {
+            let room = room(max_length, SPECIAL_TOKENS_PAIR);
+            let (len_a, len_b) = longest_first(a.len(), b.len(), room);
+            a.truncate(len_a);
+            b.truncate(len_b);
+        }
+        assemble_pair(&a, &b, self.special.cls, self.special.sep)
+    }
+
+    /// `[CLS] words [SEP]` for a text that comes split into words; each is tokenized by itself.
+    ///
+    /// # Panics
+    ///
+    /// If `max_length` is less than 2.
+    pub fn encode_words(&self, words: &[&str], max_length: Option<usize>) -> Encoding {
+        let mut encoding = Encoding::default();
+        for (index, word) in words.iter().enumerate() {
+            self.tokenize_into(word, Some(index), &mut encoding);
+        }
+        self.encode_tokens(encoding, max_length)
+    }
+
+    /// `text` in windows `[CLS] … [SEP]` of `max_length` tokens (the last may be shorter), of which
+    /// each shares `overlap` tokens with the one before. Every token is in some window.
+    ///
+    /// # Panics
+    ///
+    /// If `max_length` is not greater than `overlap` + 2.
+    pub fn windows(&self, text: &str, max_length: usize, overlap: usize) -> Vec<Encoding> {
+        let tokens = self.tokenize(text);
+        window_ranges(tokens.len(), room(max_length, SPECIAL_TOKENS_SINGLE), overlap)
+            .map(|range| assemble(&tokens.slice(range), self.special.cls, self.special.sep))
+            .collect()
+    }
+
+    /// `[CLS] a [SEP] … [SEP]` with the whole of `a` and a window over `b`, otherwise as
+    /// [`Tokenizer::windows`].
+    ///
+    /// # Errors
+    ///
+    /// If `a` leaves no room in `max_length` for more than `overlap` tokens of `b`.
+    pub fn windows_pair(&self, a: &str, b: &str, max_length: usize, overlap: usize) -> Result<Vec<Encoding>, Error> {
+        let a = self.tokenize(a);
+        let b = self.tokenize(b);
+        let fixed = a.len() + SPECIAL_TOKENS_PAIR;
+        let size = max_length.saturating_sub(fixed);
+        if size <= overlap {
+            return Err(Error::NoRoomInWindow { max_length, fixed, overlap });
+        }
+        let SpecialIds { cls, sep, .. } = self.special;
+        Ok(window_ranges(b.len(), size, overlap).map(|range| assemble_pair(&a, &b.slice(range), cls, sep)).collect())
+    }
+
+    /// The text of `ids`: pieces are joined, words separated by spaces, and spaces before common
+    /// punctuation taken out, as Hugging Face does. Ids beyond the vocabulary are left out.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> String {
+        let mut text = String::new();
+        let is_kept =
+            |&&id: &&u32| (id as usize) < self.tokens.len() && !(skip_special_tokens && self.is_special[id as usize]);
+        for (position, &id) in ids.iter().filter(is_kept).enumerate() {
+            let token = self.tokens[id as usize].as_str();
+            let prefix = self.wordpiece.continuing_subword_prefix.as_str();
+            let piece = match token.strip_prefix(prefix) {
+                _ if position == 0 => token.to_string(),
+                Some(rest) => rest.to_string(),
+                None => format!(" {token}"),
+            };
+            text.push_str(&if self.decoder_cleanup { clean_up(piece) } else { piece });
+        }
+        text
+    }
+
+    /// The number of ids: one more than the largest.
+    pub fn vocab_size(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The id of a token, spelled as in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        let added = || self.added.as_slice().iter().find(|added| added.content == token);
+        self.wordpiece.id(token).or_else(|| added().map(|added| added.id))
+    }
+
+    /// The token with this id; `None` beyond the vocabulary.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.get(id as usize).map(String::as_str)
+    }
+
+    /// The ids of the special tokens.
+    pub fn special(&self) -> SpecialIds {
+        self.special
+    }
+
+    /// The tokens that are recognised verbatim in a text, by id.
+    pub fn added_tokens(&self) -> &[AddedToken] {
+        self.added.as_slice()
+    }
+
+    /// Whether text is lower-cased.
+    pub fn casing(&self) -> Casing {
+        self.normalizer.casing()
+    }
+
+    /// The longest input of the model, if `tokenizer_config.json` names a real one.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.model_max_length
+    }
+
+    /// The length that `tokenizer.json` asks to cut inputs to, if it does. Nothing here heeds it
+    /// unasked.
+    pub fn truncation_max_length(&self) -> Option<usize> {
+        self.truncation_max_length
+    }
+
+    fn encode_tokens(&self, mut tokens: Encoding, max_length: Option<usize>) -> Encoding {
+        if let Some(max_length) = max_length {
+            tokens.truncate(room(max_length, SPECIAL_TOKENS_SINGLE));
+        }
+        assemble(&tokens, self.special.cls, self.special.sep)
+    }
+
+    /// Appends the tokens of `text`. `word` is the number that all of them get; if it is `None`,
+    /// words are counted.
+    fn tokenize_into(&self, text: &str, word: Option<usize>, out: &mut Encoding) {
+        let mut sink = Sink { wordpiece: &self.wordpiece, pieces: Vec::new(), out, word, next_word: 0 };
+        let mut first = 0;
+        for part in self.added.split_verbatim(text) {
+            match part {
+                Part::Token(id, range) => {
+                    let end = first + text[range].chars().count();
+                    sink.push_token(id, (first, end));
+                    first = end;
+                }
+                Part::Text(range) => first = self.tokenize_part(&text[range], first, &mut sink),
+            }
+        }
+    }
+
+    /// Tokenizes what lies between added tokens; `first` is the index of its first character.
+    /// Returns the index after its last.
+    fn tokenize_part(&self, text: &str, first: usize, sink: &mut Sink) -> usize {
+        if self.added.any_normalized() {
+            return self.tokenize_part_with_normalized(text, first, sink);
+        }
+        let mut splitter = WordSplitter::new(|word: &Word| sink.push_word(word));
+        let end = self.normalizer.normalize(text, first, |c, source| splitter.push(c, source));
+        splitter.end_word();
+        end
+    }
+
+    /// The same where added tokens are to be found in the normalized text: that has to be whole
+    /// before it can be searched.
+    fn tokenize_part_with_normalized(&self, text: &str, first: usize, sink: &mut Sink) -> usize {
+        let mut normalized = String::new();
+        // For each byte of `normalized`, the index of the original character.
+        let mut sources = Vec::new();
+        let end = self.normalizer.normalize(text, first, |c, source| {
+            normalized.push(c);
+            sources.resize(normalized.len(), source);
+        });
+        for part in self.added.split_normalized(&normalized) {
+            match part {
+                Part::Token(id, range) => {
+                    sink.push_token(id, (sources[range.start], sources[range.end - 1] + 1));
+                }
+                Part::Text(range) => {
+                    let mut splitter = WordSplitter::new(|word: &Word| sink.push_word(word));
+                    for (at, c) in normalized[range.clone()].char_indices() {
+                        splitter.push(c, sources[range.start + at]);
+                    }
+                    splitter.end_word();
+                }
+            }
+        }
+        end
+    }
+}
+
+/// Where tokens go.
+struct Sink<'a> {
+    wordpiece: &'a WordPiece,
+    pieces: Vec<Piece>,
+    out: &'a mut Encoding,
+    word: Option<usize>,
+    next_word: usize,
+}
+
+impl Sink<'_> {
+    fn push_token(&mut self, id: u32, offsets: (usize, usize)) {
+        self.out.push(id, offsets, self.word.or(Some(self.next_word)));
+        self.next_word += 1;
+    }
+
+    fn push_word(&mut self, word: &Word) {
+        self.pieces.clear();
+        self.wordpiece.split(&word.text, word.chars, &mut self.pieces);
+        for &(id, start, end) in &self.pieces {
+            self.out.push(id, word.offsets(start, end), self.word.or(Some(self.next_word)));
+        }
+        self.next_word += 1;
+    }
+}
+
+/// What `max_length` leaves for the texts.
+fn room(max_length: usize, special_tokens: usize) -> usize {
+    assert!(max_length >= special_tokens, "max_length is {max_length}, but special tokens alone are {special_tokens}");
+    max_length - special_tokens
+}
+
+/// What Hugging Face's decoder replaces in each piece, in this order.
+const CLEAN_UP: [(&str, &str); 11] = [
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" do not", " don't"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+];
+
+fn clean_up(piece: String) -> String {
+    CLEAN_UP.iter().fold(piece, |piece, (from, to)| match piece.contains(from) {
+        true => piece.replace(from, to),
+        false => piece,
+    })
+}

@@ -1,0 +1,209 @@
+//! Hugging Face model directories, read and written.
+//!
+//! Nothing in a file is believed before it is checked: sizes in `config.json` are compared with the
+//! shapes in the headers of the tensor files, and those with the files' lengths, before anything of
+//! that size is allocated.
+
+mod index;
+mod names;
+mod save;
+mod sentence;
+mod tensors;
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use index::Index;
+use names::{TIED, is_redundant, printable};
+pub use save::{save, write_file, write_tensors};
+pub use sentence::{Pooling, SentenceSettings};
+pub use tensors::TensorFile;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::params::{Declaration, HeadSet, Parameter};
+
+/// An open model directory: its configuration, and the names, shapes and places of its tensors. Their
+/// values are not yet read.
+#[derive(Debug)]
+pub struct Checkpoint {
+    config: Config,
+    index: Index,
+    heads: HeadSet,
+}
+
+/// What a model directory and a model do not have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Declared parameters that the directory lacks; they keep the values that they had.
+    pub missing: Vec<String>,
+    /// Tensors of the directory, as they are called there, that the model has no place for.
+    pub unused: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Opens a directory with `config.json` and `model.safetensors`, or its shards with their index.
+    ///
+    /// All tensors of the embeddings and of the encoder must be there; heads may be missing. Every
+    /// tensor that belongs to the model must have the shape that the configuration asks for.
+    pub fn open(dir: &Path) -> Result<Checkpoint, Error> {
+        let mut config = Config::read(&dir.join("config.json"))?;
+        let index = Index::open(dir)?;
+        let heads = heads(&config, &index)?;
+        if let (Some(labels), true) = (heads.classifier, config.labels.is_empty()) {
+            // Hugging Face leaves them out where they are its own default.
+            config.labels = (0..labels).map(|id| format!("LABEL_{id}")).collect();
+        }
+        let checkpoint = Checkpoint { config, index, heads };
+        for parameter in &Declaration::new(&checkpoint.config, heads).parameters {
+            match checkpoint.find(parameter) {
+                Some((file, stored)) => file.check_shape(stored, &parameter.shape)?,
+                None if is_encoder(&parameter.name) => return Err(checkpoint.incomplete(dir, parameter)),
+                None => {}
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The heads that the directory has tensors of.
+    ///
+    /// A `classifier` counts as one of sentences if there is a pooler to feed it and the directory does
+    /// not call itself a token classifier.
+    pub fn heads(&self) -> HeadSet {
+        self.heads
+    }
+
+    /// Forgets the classifier, for a new one with other labels: its tensors are reported as unused.
+    pub fn forget_classifier(&mut self) {
+        self.heads.classifier = None;
+    }
+
+    /// Fills `weights`, `[declaration.len]`, with the declared parameters that the directory has, and
+    /// leaves the others as they are. Tensors go to their places piece by piece; no file is held in
+    /// memory.
+    pub fn read(&self, declaration: &Declaration, weights: &mut [f32]) -> Result<Report, Error> {
+        assert_eq!(weights.len(), declaration.len);
+        let mut missing = Vec::new();
+        let mut used = BTreeSet::new();
+        for parameter in &declaration.parameters {
+            let Some((file, stored)) = self.find(parameter) else {
+                missing.push(parameter.name.clone());
+                continue;
+            };
+            let values = &mut weights[parameter.span.range()];
+            file.read(stored, &parameter.shape, values)?;
+            if let Some(element) = values.iter().position(|value| !value.is_finite()) {
+                let message = format!(
+                    "element {element} is {}: the file is damaged, or the run that wrote it had failed",
+                    values[element]
+                );
+                return Err(file.error(stored, message));
+            }
+            used.insert((file.path(), stored));
+        }
+        if declaration.layout.mlm.is_some() {
+            self.check_tied(declaration, weights)?;
+        }
+        let unused = self.index.places.iter().filter(|(declared, place)| {
+            let path = self.index.files[place.file].path();
+            !is_redundant(declared) && !used.contains(&(path, place.stored.as_str()))
+        });
+        Ok(Report { missing, unused: unused.map(|(_, place)| printable(&place.stored)).collect() })
+    }
+
+    /// The tensor of a parameter, or the one that is tied to it where only that was stored.
+    fn find(&self, parameter: &Parameter) -> Option<(&TensorFile, &str)> {
+        if parameter.name.starts_with("classifier.") && self.heads.classifier.is_none() {
+            return None;
+        }
+        self.index.find(&parameter.name).or_else(|| {
+            let (tied, _) = TIED.iter().find(|(_, source)| *source == parameter.name)?;
+            self.index.find(tied)
+        })
+    }
+
+    /// The decoder of the masked language model is the word embeddings again. A directory that stores
+    /// another one is not this model.
+    fn check_tied(&self, declaration: &Declaration, weights: &[f32]) -> Result<(), Error> {
+        for (tied, source) in TIED {
+            let parameter = declaration.parameters.iter().find(|parameter| parameter.name == source);
+            let (Some((file, stored)), Some(parameter)) = (self.index.find(tied), parameter) else { continue };
+            file.check_shape(stored, &parameter.shape)?;
+            let values = &weights[parameter.span.range()];
+            file.for_each_chunk(stored, |first, chunk| {
+                let differing = chunk.iter().zip(&values[first..]).position(|(a, b)| a.to_bits() != b.to_bits());
+                match differing {
+                    None => Ok(()),
+                    Some(element) => Err(file.error(
+                        stored,
+                        format!(
+                            "differs from `{source}` at element {}; models whose decoder is not tied to the embeddings cannot be read",
+                            first + element
+                        ),
+                    )),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn incomplete(&self, dir: &Path, parameter: &Parameter) -> Error {
+        let message = format!(
+            "missing; config.json asks for it with shape {:?} (num_hidden_layers is {})",
+            parameter.shape, self.config.num_hidden_layers
+        );
+        let path = match &self.index.files[..] {
+            [file] => file.path(),
+            _ => dir,
+        };
+        tensors::error(path, Some(&parameter.name), message)
+    }
+}
+
+/// Whether a parameter belongs to the part that every BERT has.
+fn is_encoder(name: &str) -> bool {
+    name.starts_with("bert.embeddings.") || name.starts_with("bert.encoder.")
+}
+
+/// The heads by the tensors that are there.
+fn heads(config: &Config, index: &Index) -> Result<HeadSet, Error> {
+    let has = |name: &str| index.shape(name).is_some();
+    let pooler = has("bert.pooler.dense.weight");
+    let tokens = config.architectures.iter().any(|name| name.ends_with("ForTokenClassification"));
+    let classifier = match index.find("classifier.weight") {
+        Some((file, stored)) if pooler && !tokens => {
+            let shape = file.shape(stored).unwrap_or_default();
+            // Rows of no columns would take no bytes, however many there are.
+            let labels = match shape {
+                &[labels, hidden] if labels > 0 && hidden == config.hidden_size => labels,
+                _ => {
+                    let message = format!("expected shape [labels, {}], found {shape:?}", config.hidden_size);
+                    return Err(file.error(stored, message));
+                }
+            };
+            if !config.labels.is_empty() && config.labels.len() != labels {
+                let expected = config.labels.len();
+                let message = format!("expected a row for each of the {expected} labels of config.json, found {labels}");
+                return Err(file.error(stored, message));
+            }
+            Some(labels)
+        }
+        _ => None,
+    };
+    Ok(HeadSet {
+        pooler,
+        mlm: has("cls.predictions.transform.dense.weight"),
+        nsp: pooler && has("cls.seq_relationship.weight"),
+        classifier,
+    })
+}

@@ -1,0 +1,124 @@
+//! Writing so that nobody ever finds half a file: to a temporary name in the same folder, flushed to
+//! the disk, then renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::error::{Error, at};
+use crate::params::{Declaration, Parameters};
+
+/// Writes a model directory: `model.safetensors` in f32 with the declared names in their order, then
+/// `config.json`, whose `architectures` names the class with the declared heads. The same arguments
+/// give the same bytes.
+pub fn save(dir: &Path, config: &Config, declaration: &Declaration, weights: &[f32]) -> Result<(), Error> {
+    assert_eq!(weights.len(), declaration.len);
+    fs::create_dir_all(dir).map_err(at("create", dir))?;
+    let tensors: Vec<_> = declaration
+        .parameters
+        .iter()
+        .map(|parameter| (parameter.name.clone(), parameter.shape.clone(), &weights[parameter.span.range()]))
+        .collect();
+    let metadata = [("format".to_string(), "pt".to_string())];
+    write_tensors(&dir.join("model.safetensors"), &tensors, &metadata)?;
+    let config = Config { architectures: vec![architecture(&declaration.layout).to_string()], ..config.clone() };
+    config.write(&dir.join("config.json"))
+}
+
+/// Hugging Face's class for a model with these heads.
+fn architecture<M, V>(layout: &Parameters<M, V>) -> &'static str {
+    match (&layout.classifier, &layout.mlm, &layout.nsp) {
+        (Some(_), _, _) => "BertForSequenceClassification",
+        (None, Some(_), Some(_)) => "BertForPreTraining",
+        (None, Some(_), None) => "BertForMaskedLM",
+        (None, None, Some(_)) => "BertForNextSentencePrediction",
+        (None, None, None) => "BertModel",
+    }
+}
+
+/// Writes a safetensors file of f32 tensors (name, shape, values) in this order.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, &[f32])],
+    metadata: &[(String, String)],
+) -> Result<(), Error> {
+    let header = header(tensors, metadata).map_err(io::Error::from).map_err(at("write to", path))?;
+    write_with(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        let mut bytes = Vec::new();
+        for values in tensors.iter().flat_map(|(_, _, values)| values.chunks(1 << 14)) {
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            file.write_all(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// The header, padded with spaces so that the data begins at a multiple of 8 bytes.
+fn header(
+    tensors: &[(String, Vec<usize>, &[f32])],
+    metadata: &[(String, String)],
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut entries = Map::new();
+    let strings: Map<String, Value> = metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    entries.insert("__metadata__".into(), strings.into());
+    let mut start = 0;
+    for (name, shape, values) in tensors {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}");
+        let end = start + size_of_val(*values);
+        let info = TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets: (start, end) };
+        let previous = entries.insert(name.clone(), serde_json::to_value(info)?);
+        assert!(previous.is_none(), "two tensors are named {name}");
+        start = end;
+    }
+    let mut bytes = serde_json::to_vec(&entries)?;
+    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    Ok(bytes)
+}
+
+/// Writes a small file. Whoever reads it finds the old contents or the new, never a mixture.
+pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
+    write_with(path, |file| file.write_all(contents))
+}
+
+/// Writes a file with `write`, and replaces what was there only when all is on the disk.
+fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), Error> {
+    // One fixed name: what a killed run left behind is replaced, not added to.
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let written = replace(path, &temporary, write);
+    if written.is_err() {
+        // The first error is the one to report; the temporary file may not even exist.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(at("write to", path))
+}
+
+fn replace(
+    path: &Path,
+    temporary: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // A new file, so that a link of this name is never followed.
+    let mut writer = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(temporary)?);
+    write(&mut writer)?;
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(temporary, path)?;
+    // The new name itself is on the disk only with the folder.
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}

@@ -1,0 +1,158 @@
+//! Masks, drawn anew at every visit of an instance ("dynamic masking").
+
+use cloze_tokenizer::SpecialIds;
+
+use crate::data::instances::Instance;
+use crate::random::Random;
+
+/// An instance as the model sees it, and what it has to predict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Masked {
+    /// Token ids `[tokens]`, masked.
+    pub ids: Vec<u32>,
+    /// Positions to predict `[masked]`, ascending.
+    pub positions: Vec<u32>,
+    /// The tokens that stood at these positions `[masked]`.
+    pub labels: Vec<u32>,
+}
+
+/// Draws the positions to predict: each token that is not special, on its own, with `probability` (BERT: 0.15). Of these,
+/// 80 % become `[MASK]`, 10 % a word uniform over all of the vocabulary, and 10 % stay.
+///
+/// At least one position is drawn, uniformly if the chances gave none, so that no sequence is without a loss; none only
+/// where an instance holds nothing but special tokens. Special are `[CLS]` and `[SEP]`, and `[PAD]`, `[UNK]` and
+/// `[MASK]` where the text itself led to them: they teach nothing.
+pub fn mask(
+    instance: &Instance,
+    special: SpecialIds,
+    vocab_size: u32,
+    probability: f64,
+    mut random: Random,
+) -> Masked {
+    let is_special = |id: u32| [special.pad, special.unk, special.cls, special.sep, special.mask].contains(&id);
+    let positions_of_words =
+        (0..instance.ids.len() as u32).filter(|&position| !is_special(instance.ids[position as usize]));
+    let candidates: Vec<u32> = positions_of_words.collect();
+    let mut positions: Vec<u32> =
+        candidates.iter().copied().filter(|_| random.uniform() < probability).collect();
+    if positions.is_empty() && !candidates.is_empty() {
+        positions.push(candidates[random.below(candidates.len() as u64) as usize]);
+    }
+    let labels = positions.iter().map(|&position| instance.ids[position as usize]).collect();
+    let mut ids = instance.ids.clone();
+    for &position in &positions {
+        let draw = random.uniform();
+        if draw < 0.8 {
+            ids[position as usize] = special.mask;
+        } else if draw < 0.9 {
+            ids[position as usize] = random.below(u64::from(vocab_size)) as u32;
+        }
+    }
+    Masked { ids, positions, labels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Purpose;
+
+    const SPECIAL: SpecialIds = SpecialIds { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
+    const VOCAB_SIZE: u32 = 1000;
+
+    /// `[CLS] … [SEP] … [SEP]` with `words` words all in all.
+    fn instance(words: u32) -> Instance {
+        let mut ids = vec![SPECIAL.cls];
+        ids.extend((0..words / 2).map(|word| 5 + word));
+        ids.push(SPECIAL.sep);
+        ids.extend((words / 2..words).map(|word| 5 + word));
+        ids.push(SPECIAL.sep);
+        Instance { token_type_ids: vec![0; ids.len()], ids, is_random_next: false }
+    }
+
+    fn mask_number(instance: &Instance, probability: f64, number: u64) -> Masked {
+        mask(instance, SPECIAL, VOCAB_SIZE, probability, Random::new(1, Purpose::Mask, 0, number))
+    }
+
+    #[test]
+    fn shares_are_those_of_bert() {
+        let instance = instance(125);
+        let (mut chosen, mut masked, mut kept, mut replaced) = (0, 0, 0, 0);
+        let mut replacements_low = 0;
+        for number in 0..8_000 {
+            let Masked { ids, positions, labels } = mask_number(&instance, 0.15, number);
+            chosen += positions.len();
+            for (&position, &label) in positions.iter().zip(&labels) {
+                match ids[position as usize] {
+                    id if id == SPECIAL.mask => masked += 1,
+                    id if id == label => kept += 1,
+                    id => {
+                        replaced += 1;
+                        assert!(id < VOCAB_SIZE);
+                        replacements_low += u32::from(id < VOCAB_SIZE / 2);
+                    }
+                }
+            }
+        }
+        // Of a million words 150,000 are chosen; the bounds are about five standard deviations.
+        assert!((148_200..=151_800).contains(&chosen), "{chosen} chosen");
+        let share = |count: u32| f64::from(count) / chosen as f64;
+        // One replacement in a thousand is the word itself, one the mask.
+        assert!((share(masked) - 0.8001).abs() < 0.0052, "{} masked", share(masked));
+        assert!((share(kept) - 0.1001).abs() < 0.0039, "{} kept", share(kept));
+        assert!((share(replaced) - 0.0998).abs() < 0.0039, "{} replaced", share(replaced));
+        let low = f64::from(replacements_low) / f64::from(replaced);
+        assert!((low - 0.4995).abs() < 0.021, "{low} of the replacements are from the lower half");
+    }
+
+    #[test]
+    fn positions_ascend_and_labels_are_the_old_tokens() {
+        for words in [1, 2, 7, 60] {
+            let instance = instance(words);
+            for number in 0..200 {
+                let Masked { ids, positions, labels } = mask_number(&instance, 0.15, number);
+                assert!(!positions.is_empty());
+                assert!(positions.is_sorted_by(|one, next| one < next));
+                let mut restored = ids;
+                for (&position, &label) in positions.iter().zip(&labels) {
+                    restored[position as usize] = label;
+                    assert!(label != SPECIAL.cls && label != SPECIAL.sep);
+                }
+                assert_eq!(restored, instance.ids);
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_is_as_likely_even_if_one_is_forced() {
+        let instance = instance(3);
+        let mut counts = [0u32; 6];
+        for number in 0..30_000 {
+            let positions = mask_number(&instance, 0.0, number).positions;
+            assert_eq!(positions.len(), 1);
+            counts[positions[0] as usize] += 1;
+        }
+        // [CLS] word [SEP] word word [SEP]
+        assert_eq!([counts[0], counts[2], counts[5]], [0, 0, 0]);
+        for position in [1, 3, 4] {
+            assert!((9_550..=10_450).contains(&counts[position]), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn special_tokens_of_the_text_are_left_alone() {
+        let ids = vec![SPECIAL.cls, SPECIAL.unk, SPECIAL.mask, SPECIAL.pad, SPECIAL.sep];
+        let mut instance = Instance { token_type_ids: vec![0; 5], ids, is_random_next: false };
+        let masked = mask_number(&instance, 1.0, 0);
+        assert_eq!(masked, Masked { ids: instance.ids.clone(), positions: vec![], labels: vec![] });
+        instance.ids[3] = 9;
+        let masked = mask_number(&instance, 1.0, 0);
+        assert_eq!((masked.positions, masked.labels), (vec![3], vec![9]));
+    }
+
+    #[test]
+    fn masks_depend_on_the_stream_alone() {
+        let instance = instance(60);
+        assert_eq!(mask_number(&instance, 0.15, 7), mask_number(&instance, 0.15, 7));
+        assert_ne!(mask_number(&instance, 0.15, 7), mask_number(&instance, 0.15, 8));
+    }
+}

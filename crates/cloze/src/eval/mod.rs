@@ -1,0 +1,3 @@
+//! How good predictions are.
+
+pub mod metrics;

@@ -1,0 +1,200 @@
+//! The masked language model head: `LayerNorm(act(W · h + b))` times the word embeddings, and
+//! cross-entropy over the vocabulary. Only masked tokens get this far.
+
+use cloze_kernels::{Kernels, MatrixShape, Real, Size, Span, Store};
+
+use crate::Error;
+use crate::model::{ActivationGradients, Network, grow, grow_vector};
+use crate::params::{MatrixSpan, MlmHead};
+
+use super::Tally;
+
+/// Rows that go through the head at a time, so that never all logits exist at once. The sums do not
+/// depend on it: each is a chain over the rows in order.
+pub const ROWS_AT_A_TIME: usize = 256;
+
+/// The buffers of the head, for `rows` masked tokens.
+pub struct MlmTape<K: Kernels> {
+    /// Which rows of the last hidden state.
+    rows: K::Indices,
+    /// The tokens that stood there: `[rows]`
+    labels: K::Indices,
+    count: usize,
+    /// `[rows, hidden]`
+    hidden: K::Activations,
+    /// Before the transform's activation: `[rows, hidden]`
+    pre: K::Activations,
+    /// `[rows, hidden]`
+    normalized: K::Activations,
+    /// `[rows]`
+    rstd: K::Vector,
+    /// `[rows, hidden]`
+    transformed: K::Activations,
+    /// `[rows, vocab]`; the gradient of the logits in backward.
+    logits: K::Activations,
+    losses: K::Vector,
+    log_sum_exp: K::Vector,
+    predictions: K::Indices,
+    /// The gradient of `transformed`, then of what comes before it: `[rows, hidden]`
+    dtransformed: K::Activations,
+    /// `[rows, hidden]`
+    dhidden: K::Activations,
+}
+
+impl<K: Kernels> MlmTape<K> {
+    /// Empty buffers.
+    pub fn new(kernels: &K) -> Result<Self, Error> {
+        let (buffer, vector) = (|| kernels.activations(0), || kernels.vector(0));
+        Ok(MlmTape {
+            rows: kernels.indices(),
+            labels: kernels.indices(),
+            count: 0,
+            hidden: buffer()?,
+            pre: buffer()?,
+            normalized: buffer()?,
+            rstd: vector()?,
+            transformed: buffer()?,
+            logits: buffer()?,
+            losses: vector()?,
+            log_sum_exp: vector()?,
+            predictions: kernels.indices(),
+            dtransformed: buffer()?,
+            dhidden: buffer()?,
+        })
+    }
+
+    /// The logits of the last forward: `[rows, vocab]`
+    pub fn logits(&self) -> &K::Activations {
+        &self.logits
+    }
+}
+
+/// Logits of the rows `rows` of the last hidden state `hidden`; their losses and right predictions
+/// are added to `tally`.
+pub fn mlm_forward<K: Kernels>(
+    network: &Network<K>,
+    tape: &mut MlmTape<K>,
+    tally: &mut Tally,
+    hidden: &K::Activations,
+    rows: &[u32],
+    labels: &[u32],
+) -> Result<(), Error> {
+    assert_eq!(rows.len(), labels.len());
+    let (kernels, config) = (&network.kernels, &network.config);
+    let head = network.parameters.mlm.as_ref().expect("the network has an MLM head");
+    let count = rows.len();
+    let (columns, vocab) = (config.hidden_size, config.vocab_size);
+    let size = Size { rows: count, columns };
+    for buffer in [
+        &mut tape.hidden,
+        &mut tape.pre,
+        &mut tape.normalized,
+        &mut tape.transformed,
+        &mut tape.dtransformed,
+        &mut tape.dhidden,
+    ] {
+        grow(kernels, buffer, count * columns)?;
+    }
+    grow(kernels, &mut tape.logits, count * vocab)?;
+    for vector in [&mut tape.rstd, &mut tape.losses, &mut tape.log_sum_exp] {
+        grow_vector(kernels, vector, count)?;
+    }
+    kernels.write_indices(&mut tape.rows, rows)?;
+    kernels.write_indices(&mut tape.labels, labels)?;
+    tape.count = count;
+
+    kernels.gather_rows(&mut tape.hidden, hidden, &tape.rows, size);
+    let (weight, bias) = (&head.transform.weight, &head.transform.bias);
+    let pre = Some(&mut tape.pre);
+    kernels.linear_activation_forward(
+        &mut tape.normalized,
+        pre,
+        &tape.hidden,
+        weight,
+        bias,
+        config.activation(),
+        count,
+    );
+    kernels.layer_norm_forward(
+        &mut tape.transformed,
+        &mut tape.normalized,
+        &mut tape.rstd,
+        None,
+        None,
+        &head.layer_norm.weight,
+        &head.layer_norm.bias,
+        config.layer_norm_eps,
+        size,
+    );
+    let bias = Some(&head.decoder.bias);
+    kernels.linear_forward(&mut tape.logits, &tape.transformed, &head.decoder.weight, bias, count, 0..vocab);
+    kernels.cross_entropy_forward(
+        &mut tape.losses,
+        &mut tape.log_sum_exp,
+        &mut tape.predictions,
+        &tape.logits,
+        &tape.labels,
+        Size { rows: count, columns: vocab },
+    );
+    let mut losses = vec![K::Real::from_f64(0.0); count];
+    kernels.read_vector(&mut losses, &tape.losses, 0)?;
+    tally.add(losses.iter().map(|loss| loss.to_f64()));
+    let mut predictions = vec![0; count];
+    kernels.read_indices(&mut predictions, &tape.predictions)?;
+    tally.correct += predictions.iter().zip(labels).filter(|(prediction, label)| prediction == label).count() as u64;
+    Ok(())
+}
+
+/// Backward of the last [`mlm_forward`] for a loss of `scale · Σ losses`: adds to `buffers.dhidden` at
+/// the rows, and to `gradients`. The decoder's goes to the word embeddings' own place.
+pub fn mlm_backward<K: Kernels>(
+    network: &Network<K>,
+    buffers: &mut ActivationGradients<K>,
+    gradients: &mut K::Vector,
+    layout: &MlmHead<MatrixSpan, Span>,
+    tape: &mut MlmTape<K>,
+    scale: f64,
+) {
+    let (kernels, config) = (&network.kernels, &network.config);
+    let head = network.parameters.mlm.as_ref().expect("the network has an MLM head");
+    let (count, columns, vocab) = (tape.count, config.hidden_size, config.vocab_size);
+    let size = Size { rows: count, columns };
+    let dlogits = &mut tape.logits;
+    kernels.cross_entropy_backward(
+        dlogits,
+        &tape.log_sum_exp,
+        &tape.labels,
+        scale,
+        Size { rows: count, columns: vocab },
+    );
+    kernels.linear_backward_weight(
+        gradients,
+        layout.decoder.weight.span,
+        Some(layout.decoder.bias),
+        dlogits,
+        &tape.transformed,
+        layout.decoder.weight.shape,
+        count,
+    );
+    let dtransformed = &mut tape.dtransformed;
+    kernels.linear_backward_input(dtransformed, dlogits, &head.decoder.weight, Store::Overwrite, count, 0..vocab);
+    kernels.layer_norm_backward(
+        dtransformed,
+        None,
+        gradients,
+        layout.layer_norm.weight,
+        layout.layer_norm.bias,
+        &tape.normalized,
+        &tape.rstd,
+        None,
+        &head.layer_norm.weight,
+        size,
+    );
+    kernels.activation_backward(dtransformed, &tape.pre, config.activation(), count * columns);
+    let shape = MatrixShape { outputs: columns, inputs: columns };
+    let (weight, bias) = (layout.transform.weight.span, Some(layout.transform.bias));
+    kernels.linear_backward_weight(gradients, weight, bias, dtransformed, &tape.hidden, shape, count);
+    let (dhidden, weight) = (&mut tape.dhidden, &head.transform.weight);
+    kernels.linear_backward_input(dhidden, dtransformed, weight, Store::Overwrite, count, 0..columns);
+    kernels.scatter_add_rows(&mut buffers.dhidden, dhidden, &tape.rows, size);
+}

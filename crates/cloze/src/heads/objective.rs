@@ -1,0 +1,242 @@
+//! What a batch is trained for: its targets, their losses, and the gradient of the whole batch.
+
+use cloze_kernels::{Kernels, RowCoordinates};
+
+use crate::model::{
+    ActivationGradients, Batch, Draws, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape, encoder_backward,
+    encoder_forward, pooler_backward, pooler_forward,
+};
+use crate::params::Declaration;
+use crate::{Config, Error};
+
+use super::mlm::ROWS_AT_A_TIME;
+use super::pooled::{PooledTape, classes_backward, classes_forward, pooled_logits, values_backward, values_forward};
+use super::{MlmTape, Tally, mlm_backward, mlm_forward};
+use crate::model::{Site, dropout};
+
+/// What the sequences of a batch should give.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Masked language model, and next sentence prediction where there are pairs.
+    Pretraining {
+        /// The masked tokens, as ascending rows of the batch.
+        masked_rows: Vec<u32>,
+        /// The tokens that stood there.
+        masked_labels: Vec<u32>,
+        /// For each sequence 0 (is next) or 1 (random); `None` without this objective.
+        next_sentence: Option<Vec<u32>>,
+    },
+    /// The class of each sequence.
+    Classes(Vec<u32>),
+    /// The value of each sequence.
+    Values(Vec<f32>),
+}
+
+/// A batch and its targets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingBatch {
+    /// The sequences.
+    pub batch: Batch,
+    /// What they should give.
+    pub targets: Targets,
+}
+
+/// What the losses of a whole batch are divided by. Known before its first part is computed, so that
+/// the parts' gradients add up to the whole batch's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Sequences.
+    pub sequences: usize,
+    /// Masked tokens.
+    pub masked: usize,
+}
+
+/// The losses of a batch, part by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// Masked language model, over masked tokens.
+    pub mlm: Tally,
+    /// Next sentence prediction, over sequences.
+    pub nsp: Tally,
+    /// Classification or regression, over sequences.
+    pub task: Tally,
+}
+
+impl Losses {
+    /// The loss that is trained on: the sum of the means.
+    pub fn total(&self) -> f64 {
+        self.mlm.mean_loss() + self.nsp.mean_loss() + self.task.mean_loss()
+    }
+}
+
+impl TrainingBatch {
+    /// Its counts.
+    pub fn totals(&self) -> Totals {
+        let masked = match &self.targets {
+            Targets::Pretraining { masked_rows, .. } => masked_rows.len(),
+            Targets::Classes(_) | Targets::Values(_) => 0,
+        };
+        Totals { sequences: self.batch.sequences(), masked }
+    }
+
+    /// The sequences in `range` with their targets.
+    pub fn part(&self, range: std::ops::Range<usize>) -> TrainingBatch {
+        let targets = match &self.targets {
+            Targets::Classes(classes) => Targets::Classes(classes[range.clone()].to_vec()),
+            Targets::Values(values) => Targets::Values(values[range.clone()].to_vec()),
+            Targets::Pretraining { masked_rows, masked_labels, next_sentence } => {
+                let (from, to) = (self.batch.starts[range.start], self.batch.starts[range.end]);
+                let first = masked_rows.partition_point(|&row| row < from);
+                let last = masked_rows.partition_point(|&row| row < to);
+                Targets::Pretraining {
+                    masked_rows: masked_rows[first..last].iter().map(|row| row - from).collect(),
+                    masked_labels: masked_labels[first..last].to_vec(),
+                    next_sentence: next_sentence.as_ref().map(|next| next[range.clone()].to_vec()),
+                }
+            }
+        };
+        TrainingBatch { batch: self.batch.part(range), targets }
+    }
+}
+
+/// All buffers of a training or evaluation step.
+pub struct Workspace<K: Kernels> {
+    batch: PackedBatch<K>,
+    read: ReadRows<K>,
+    first_rows: K::Indices,
+    first_coordinates: RowCoordinates<K::Indices>,
+    /// Embeddings and encoder.
+    pub tape: Tape<K>,
+    pooler: PoolerTape<K>,
+    mlm: MlmTape<K>,
+    pooled: PooledTape<K>,
+    buffers: ActivationGradients<K>,
+}
+
+impl<K: Kernels> Workspace<K> {
+    /// Empty buffers, which grow to the largest batch they meet.
+    pub fn new(kernels: &K, config: &Config, keep: Keep) -> Result<Self, Error> {
+        Ok(Workspace {
+            batch: PackedBatch::new(kernels),
+            read: ReadRows::new(kernels),
+            first_rows: kernels.indices(),
+            first_coordinates: RowCoordinates { sequences: kernels.indices(), positions: kernels.indices() },
+            tape: Tape::new(kernels, config, keep)?,
+            pooler: PoolerTape::new(kernels)?,
+            mlm: MlmTape::new(kernels)?,
+            pooled: PooledTape::new(kernels)?,
+            buffers: ActivationGradients::new(kernels)?,
+        })
+    }
+}
+
+/// The first row of each sequence.
+pub fn first_rows(batch: &Batch) -> &[u32] {
+    &batch.starts[..batch.sequences()]
+}
+
+/// Computes the losses of `part` and adds them to `losses`; with `gradients`, also adds the gradient of
+/// the whole batch's mean losses that is due to this part.
+///
+/// `part` is a stretch of a whole batch that begins at sequence `first_sequence` and has the counts
+/// `totals`. Without `draws` nothing is dropped.
+#[allow(clippy::too_many_arguments)]
+pub fn losses<K: Kernels>(
+    network: &Network<K>,
+    workspace: &mut Workspace<K>,
+    losses: &mut Losses,
+    gradients: Option<(&mut K::Vector, &Declaration)>,
+    part: &TrainingBatch,
+    first_sequence: usize,
+    totals: Totals,
+    draws: Option<Draws>,
+) -> Result<(), Error> {
+    let Workspace { batch, read, first_rows: first, first_coordinates, tape, pooler, mlm, pooled, buffers } = workspace;
+    let (kernels, config) = (&network.kernels, &network.config);
+    let sequences = part.batch.sequences();
+    let mut gradients = gradients;
+
+    // Only the rows that some head reads are computed in the last layer.
+    let (masked_rows, masked_labels): (&[u32], &[u32]) = match &part.targets {
+        Targets::Pretraining { masked_rows, masked_labels, .. } => (masked_rows, masked_labels),
+        _ => (&[], &[]),
+    };
+    let reads_pooled = !matches!(&part.targets, Targets::Pretraining { next_sentence: None, .. });
+    let mut rows = masked_rows.to_vec();
+    if reads_pooled {
+        rows.extend_from_slice(first_rows(&part.batch));
+        rows.sort_unstable();
+        rows.dedup();
+    }
+    let place_of = |wanted: &[u32]| -> Vec<u32> {
+        wanted.iter().map(|row| rows.binary_search(row).expect("a wanted row is read") as u32).collect()
+    };
+    batch.write(kernels, &part.batch, first_sequence)?;
+    read.write(kernels, &part.batch, &rows, first_sequence)?;
+
+    encoder_forward(network, tape, batch, Some(read), draws)?;
+    let hidden = &tape.hidden[tape.hidden_index(config.num_hidden_layers)];
+    if gradients.is_some() {
+        buffers.reserve(kernels, config, batch.tokens)?;
+        kernels.zero_activations(&mut buffers.dhidden, rows.len() * config.hidden_size);
+    }
+
+    let masked_places = place_of(masked_rows);
+    for (places, labels) in masked_places.chunks(ROWS_AT_A_TIME).zip(masked_labels.chunks(ROWS_AT_A_TIME)) {
+        mlm_forward(network, mlm, &mut losses.mlm, hidden, places, labels)?;
+        if let Some((gradients, declaration)) = &mut gradients {
+            let layout = declaration.layout.mlm.as_ref().expect("the declaration has an MLM head");
+            mlm_backward(network, buffers, gradients, layout, mlm, 1.0 / totals.masked as f64);
+        }
+    }
+
+    if reads_pooled {
+        kernels.write_indices(first, &place_of(first_rows(&part.batch)))?;
+        pooler_forward(network, pooler, hidden, first, sequences)?;
+        let scale = 1.0 / totals.sequences as f64;
+        let parameters = &network.parameters;
+        match &part.targets {
+            Targets::Pretraining { next_sentence, .. } => {
+                let labels = next_sentence.as_ref().expect("the pooled output is read for it");
+                let head = parameters.nsp.as_ref().expect("the network has an NSP head");
+                pooled_logits(network, pooled, pooler, head, 2, None, sequences)?;
+                classes_forward(network, pooled, &mut losses.nsp, labels, 2)?;
+                if let Some((gradients, declaration)) = &mut gradients {
+                    let layout = declaration.layout.nsp.as_ref().expect("the declaration has an NSP head");
+                    classes_backward(network, pooler, gradients, layout, pooled, head, None, scale, sequences);
+                }
+            }
+            Targets::Classes(_) | Targets::Values(_) => {
+                let numbers: Vec<u32> = (0..sequences as u32).map(|index| first_sequence as u32 + index).collect();
+                kernels.write_indices(&mut first_coordinates.sequences, &numbers)?;
+                kernels.write_indices(&mut first_coordinates.positions, &vec![0; sequences])?;
+                let probability = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+                let dropout = dropout(draws, probability, Site::Classifier, first_coordinates);
+                let head = parameters.classifier.as_ref().expect("the network has a classifier");
+                let classes = config.labels.len();
+                pooled_logits(network, pooled, pooler, head, classes, dropout, sequences)?;
+                match &part.targets {
+                    Targets::Classes(labels) => {
+                        classes_forward(network, pooled, &mut losses.task, labels, classes)?;
+                    }
+                    Targets::Values(values) => values_forward(network, pooled, &mut losses.task, values)?,
+                    Targets::Pretraining { .. } => unreachable!("matched above"),
+                }
+                if let Some((gradients, declaration)) = &mut gradients {
+                    let layout = declaration.layout.classifier.as_ref().expect("the declaration has a classifier");
+                    let backward =
+                        if matches!(part.targets, Targets::Classes(_)) { classes_backward } else { values_backward };
+                    backward(network, pooler, gradients, layout, pooled, head, dropout, scale, sequences);
+                }
+            }
+        }
+        if let Some((gradients, declaration)) = &mut gradients {
+            let layout = declaration.layout.pooler.as_ref().expect("the declaration has a pooler");
+            pooler_backward(network, buffers, gradients, layout, pooler, first, sequences);
+        }
+    }
+    if let Some((gradients, declaration)) = gradients {
+        encoder_backward(network, buffers, gradients, declaration, tape, batch, Some(read), draws);
+    }
+    Ok(())
+}

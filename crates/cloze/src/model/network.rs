@@ -1,0 +1,129 @@
+use cloze_kernels::{Dropout, Kernels, Purpose, RowCoordinates};
+
+use crate::params::{Declaration, EncoderLayer, Parameters};
+use crate::{Config, Error};
+
+use super::{PackedBatch, ReadRows};
+
+/// The parameters as a backend computes with them, and their sizes.
+pub struct Network<K: Kernels> {
+    /// What the network runs on.
+    pub kernels: K,
+    /// Its sizes.
+    pub config: Config,
+    /// Its parameters, packed.
+    pub parameters: Parameters<K::Matrix, K::Vector>,
+}
+
+impl<K: Kernels> Network<K> {
+    /// Packs the parameters from an arena.
+    pub fn new(
+        kernels: K,
+        config: &Config,
+        declaration: &Declaration,
+        weights: &K::Vector,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
+        let parameters = declaration.layout.try_map(
+            |at| {
+                let mut matrix = kernels.matrix(at.shape, purpose)?;
+                kernels.pack(&mut matrix, weights, at.span);
+                Ok::<_, Error>(matrix)
+            },
+            |&at| {
+                let mut vector = kernels.vector(at.len)?;
+                kernels.copy_vector(&mut vector, weights, at);
+                Ok(vector)
+            },
+        )?;
+        Ok(Network { kernels, config: config.clone(), parameters })
+    }
+
+    /// Packs the parameters again, after the arena has changed.
+    pub fn refresh(&mut self, declaration: &Declaration, weights: &K::Vector) {
+        let kernels = &self.kernels;
+        self.parameters.zip_mut(
+            &declaration.layout,
+            |matrix, at| kernels.pack(matrix, weights, at.span),
+            |vector, &at| kernels.copy_vector(vector, weights, at),
+        );
+    }
+}
+
+/// What dropout draws from in one step of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draws {
+    /// The run's seed.
+    pub seed: u64,
+    /// The optimizer step.
+    pub step: u32,
+}
+
+/// The places of the network that have dropout; each draws numbers of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Site {
+    /// After the embeddings' LayerNorm.
+    Embeddings,
+    /// On the attention probabilities of a layer.
+    AttentionProbabilities(usize),
+    /// After the attention output of a layer.
+    AttentionOutput(usize),
+    /// After the feed-forward output of a layer.
+    Output(usize),
+    /// On the pooled output before the classifier.
+    Classifier,
+}
+
+impl Site {
+    fn number(self) -> u32 {
+        match self {
+            Site::Embeddings => 0,
+            Site::Classifier => 1,
+            Site::AttentionProbabilities(layer) => 2 + 3 * layer as u32,
+            Site::AttentionOutput(layer) => 3 + 3 * layer as u32,
+            Site::Output(layer) => 4 + 3 * layer as u32,
+        }
+    }
+}
+
+/// The dropout of a site, or `None` where nothing is dropped.
+pub(crate) fn dropout<I>(
+    draws: Option<Draws>,
+    probability: f32,
+    site: Site,
+    rows: &RowCoordinates<I>,
+) -> Option<Dropout<'_, I>> {
+    let draws = draws.filter(|_| probability > 0.0)?;
+    Some(Dropout { probability, seed: draws.seed, step: draws.step, site: site.number(), rows })
+}
+
+/// One layer on one batch: what its forward and backward refer to.
+pub(crate) struct LayerCall<'a, K: Kernels> {
+    pub network: &'a Network<K>,
+    pub index: usize,
+    pub batch: &'a PackedBatch<K>,
+    /// The rows whose output is read; `None`: all.
+    pub read: Option<&'a ReadRows<K>>,
+    pub draws: Option<Draws>,
+}
+
+impl<K: Kernels> LayerCall<'_, K> {
+    pub fn parameters(&self) -> &EncoderLayer<K::Matrix, K::Vector> {
+        &self.network.parameters.layers[self.index]
+    }
+
+    /// Number of rows that are read.
+    pub fn rows(&self) -> usize {
+        self.read.map_or(self.batch.tokens, |read| read.count)
+    }
+
+    /// Where the read rows stand.
+    pub fn coordinates(&self) -> &RowCoordinates<K::Indices> {
+        self.read.map_or(&self.batch.coordinates, |read| &read.coordinates)
+    }
+
+    /// The dropout of a site on the read rows.
+    pub fn dropout(&self, probability: f32, site: Site) -> Option<Dropout<'_, K::Indices>> {
+        dropout(self.draws, probability, site, self.coordinates())
+    }
+}

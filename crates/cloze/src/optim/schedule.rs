@@ -1,0 +1,63 @@
+//! Learning-rate schedules.
+
+use serde::{Deserialize, Serialize};
+
+use super::OptimizerKind;
+
+/// Linear warm-up from 0, then linear decay to 0 at the last step. Steps count from 0, so the first
+/// update of a warm-up has rate 0.
+///
+/// Google's decay is counted from step 0, which makes a small jump at the end of the warm-up; Hugging
+/// Face's from the end of the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The rate that warm-up leads to.
+    pub peak: f64,
+    /// Steps of warm-up.
+    pub warmup_steps: u64,
+    /// Steps in all.
+    pub total_steps: u64,
+    /// Whose rule.
+    pub kind: OptimizerKind,
+}
+
+impl Schedule {
+    /// The rate of step `step`, from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        let (step, warmup, total) = (step as f64, self.warmup_steps as f64, self.total_steps as f64);
+        if step < warmup {
+            return self.peak * step / warmup;
+        }
+        let decay = match self.kind {
+            OptimizerKind::BertAdam => 1.0 - step / total,
+            OptimizerKind::AdamW => (total - step) / (total - warmup).max(1.0),
+        };
+        self.peak * decay.max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(kind: OptimizerKind) -> Vec<f64> {
+        let schedule = Schedule { peak: 1.0, warmup_steps: 2, total_steps: 10, kind };
+        (0..=10).map(|step| schedule.rate(step)).collect()
+    }
+
+    #[test]
+    fn decay_is_counted_from_step_zero_or_from_the_end_of_warm_up() {
+        let google = rates(OptimizerKind::BertAdam);
+        assert_eq!(google[..3], [0.0, 0.5, 0.8]);
+        assert!((google[9] - 0.1).abs() < 1e-12 && google[10] == 0.0);
+        let hugging_face = rates(OptimizerKind::AdamW);
+        assert_eq!(hugging_face[..4], [0.0, 0.5, 1.0, 0.875]);
+        assert_eq!(hugging_face[10], 0.0);
+    }
+
+    #[test]
+    fn no_warm_up_starts_at_the_peak() {
+        let schedule = Schedule { peak: 2.0, warmup_steps: 0, total_steps: 4, kind: OptimizerKind::AdamW };
+        assert_eq!(schedule.rate(0), 2.0);
+    }
+}

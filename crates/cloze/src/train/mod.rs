@@ -1,0 +1,5 @@
+//! Training.
+
+mod trainer;
+
+pub use trainer::{StepReport, Trainer, TrainerState};

@@ -1,0 +1,250 @@
+//! One optimizer step: the gradient of a whole batch, clipping, Adam.
+
+use cloze_kernels::{Cpu, Kernels, Purpose, Real, Span};
+
+use crate::heads::{Losses, TrainingBatch, Workspace, losses};
+use crate::model::{Draws, Keep, Network};
+use crate::optim::{self, OptimizerSettings};
+use crate::params::Declaration;
+use crate::{Config, Error};
+
+/// A network in training: weights, gradients and moments, and the buffers of a step.
+pub struct Trainer<K: Kernels = Cpu> {
+    network: Network<K>,
+    declaration: Declaration,
+    weights: K::Vector,
+    gradients: K::Vector,
+    first_moments: K::Vector,
+    second_moments: K::Vector,
+    workspace: Workspace<K>,
+    optimizer: OptimizerSettings,
+    seed: u64,
+    step: u64,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// The number of the step, from 1.
+    pub step: u64,
+    /// The losses before the update.
+    pub losses: Losses,
+    /// The norm of the gradient before clipping.
+    pub gradient_norm: f64,
+}
+
+/// Weights and moments as host memory, each in arena order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainerState {
+    /// Steps done.
+    pub step: u64,
+    /// `[declaration.len]`
+    pub weights: Vec<f32>,
+    /// `[declaration.len]`
+    pub first_moments: Vec<f32>,
+    /// `[declaration.len]`
+    pub second_moments: Vec<f32>,
+}
+
+impl<K: Kernels> Trainer<K> {
+    /// A trainer at step 0 with these weights, in arena order. Dropout is as in `config`; its draws come
+    /// from `seed`.
+    pub fn new(
+        kernels: K,
+        config: &Config,
+        declaration: &Declaration,
+        weights: &[f32],
+        optimizer: OptimizerSettings,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let arena = |values: &[f32]| vector_of(&kernels, values);
+        let weights = arena(weights)?;
+        let network = Network::new(kernels, config, declaration, &weights, Purpose::Training)?;
+        let zeros = |len| network.kernels.vector(len);
+        Ok(Trainer {
+            declaration: declaration.clone(),
+            gradients: zeros(declaration.gradient_len())?,
+            first_moments: zeros(declaration.len)?,
+            second_moments: zeros(declaration.len)?,
+            workspace: Workspace::new(&network.kernels, config, Keep::Everything)?,
+            weights,
+            network,
+            optimizer,
+            seed,
+            step: 0,
+        })
+    }
+
+    /// Runs each layer's forward a second time in backward instead of keeping what it computed: the same
+    /// bits with less memory and more time.
+    pub fn recompute(&mut self) -> Result<(), Error> {
+        self.workspace = Workspace::new(&self.network.kernels, &self.network.config, Keep::HiddenStates)?;
+        Ok(())
+    }
+
+    /// Steps done.
+    pub fn step_count(&self) -> u64 {
+        self.step
+    }
+
+    /// The network with the current weights.
+    pub fn network(&self) -> &Network<K> {
+        &self.network
+    }
+
+    /// The parameters' declaration.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// One step at `learning_rate` on the whole `batch`, computed in `parts` consecutive parts; the
+    /// result has the same bits for any number of parts.
+    ///
+    /// # Errors
+    /// If a loss or a gradient is not finite; the weights are then as before.
+    pub fn step(&mut self, batch: &TrainingBatch, parts: usize, learning_rate: f64) -> Result<StepReport, Error> {
+        let losses = self.compute_gradients(batch, parts)?;
+        let total = losses.total();
+        if !total.is_finite() {
+            return Err(Error::NotFinite { step: self.step + 1, what: "the loss".to_string(), value: total });
+        }
+        let kernels = &self.network.kernels;
+        let norm = optim::gradient_norm(kernels, &self.gradients, &self.declaration, self.step + 1)?;
+        kernels.scope(|| {
+            optim::step(
+                kernels,
+                &mut self.weights,
+                &mut self.first_moments,
+                &mut self.second_moments,
+                &self.gradients,
+                &self.declaration,
+                &self.optimizer,
+                learning_rate,
+                optim::clip_scale(&self.optimizer, norm),
+                self.step,
+            );
+        });
+        self.network.refresh(&self.declaration, &self.weights);
+        self.step += 1;
+        Ok(StepReport { step: self.step, losses, gradient_norm: norm })
+    }
+
+    /// The losses of a whole batch and, left in the arena, its gradients.
+    pub fn compute_gradients(&mut self, batch: &TrainingBatch, parts: usize) -> Result<Losses, Error> {
+        batch.batch.check(&self.network.config)?;
+        let sequences = batch.batch.sequences();
+        let totals = batch.totals();
+        let draws = Some(Draws { seed: self.seed, step: self.step as u32 });
+        let Trainer { network, workspace, gradients, declaration, .. } = self;
+        let all = Span { start: 0, len: declaration.gradient_len() };
+        let mut sums = Losses::default();
+        network.kernels.scope(|| {
+            network.kernels.zero_vector(gradients, all);
+            for part in 0..parts.clamp(1, sequences.max(1)) {
+                // Parts as equal as they can be, the longer ones first.
+                let range = part_range(sequences, parts.clamp(1, sequences.max(1)), part);
+                let first = range.start;
+                let part = batch.part(range);
+                let gradients = Some((&mut *gradients, &*declaration));
+                losses(network, workspace, &mut sums, gradients, &part, first, totals, draws)?;
+            }
+            let words = declaration.layout.embeddings.word;
+            if declaration.table_gradient != words {
+                network.kernels.add_within(gradients, words, declaration.table_gradient);
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(sums)
+    }
+
+    /// The losses of a batch without dropout and without gradients, added to `sums`.
+    pub fn evaluate(&mut self, sums: &mut Losses, batch: &TrainingBatch) -> Result<(), Error> {
+        batch.batch.check(&self.network.config)?;
+        let Trainer { network, workspace, .. } = self;
+        network.kernels.scope(|| losses(network, workspace, sums, None, batch, 0, batch.totals(), None))
+    }
+
+    /// One parameter's gradient after [`Trainer::compute_gradients`] or [`Trainer::step`].
+    pub fn gradient(&self, name: &str) -> Result<Option<Vec<f64>>, Error> {
+        let Some(parameter) = self.declaration.parameters.iter().find(|parameter| parameter.name == name) else {
+            return Ok(None);
+        };
+        read_vector(&self.network.kernels, &self.gradients, parameter.span).map(Some)
+    }
+
+    /// The weights in f64, in arena order.
+    pub fn weights(&self) -> Result<Vec<f64>, Error> {
+        read_vector(&self.network.kernels, &self.weights, Span { start: 0, len: self.declaration.len })
+    }
+
+    /// Replaces the weights.
+    pub fn set_weights(&mut self, weights: &[f64]) -> Result<(), Error> {
+        let values: Vec<K::Real> = weights.iter().map(|&value| K::Real::from_f64(value)).collect();
+        self.network.kernels.write_vector(&mut self.weights, 0, &values)?;
+        self.network.refresh(&self.declaration, &self.weights);
+        Ok(())
+    }
+}
+
+impl<K: Kernels<Real = f32>> Trainer<K> {
+    /// Copies the whole state out.
+    pub fn state(&self) -> Result<TrainerState, Error> {
+        let read = |vector| -> Result<Vec<f32>, Error> {
+            let mut values = vec![0.0; self.declaration.len];
+            self.network.kernels.read_vector(&mut values, vector, 0)?;
+            Ok(values)
+        };
+        Ok(TrainerState {
+            step: self.step,
+            weights: read(&self.weights)?,
+            first_moments: read(&self.first_moments)?,
+            second_moments: read(&self.second_moments)?,
+        })
+    }
+
+    /// Goes on from a state that [`Trainer::state`] gave.
+    pub fn restore(&mut self, state: &TrainerState) -> Result<(), Error> {
+        let kernels = &self.network.kernels;
+        kernels.write_vector(&mut self.weights, 0, &state.weights)?;
+        kernels.write_vector(&mut self.first_moments, 0, &state.first_moments)?;
+        kernels.write_vector(&mut self.second_moments, 0, &state.second_moments)?;
+        self.step = state.step;
+        self.network.refresh(&self.declaration, &self.weights);
+        Ok(())
+    }
+}
+
+/// The sequences of part `part` of `parts`.
+fn part_range(sequences: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
+    let (size, longer) = (sequences / parts, sequences % parts);
+    let start = part * size + part.min(longer);
+    start..start + size + usize::from(part < longer)
+}
+
+pub(crate) fn vector_of<K: Kernels>(kernels: &K, values: &[f32]) -> Result<K::Vector, Error> {
+    let mut vector = kernels.vector(values.len())?;
+    let mut at = 0;
+    for chunk in values.chunks(1 << 16) {
+        let chunk: Vec<K::Real> = chunk.iter().map(|&value| K::Real::from_f64(f64::from(value))).collect();
+        kernels.write_vector(&mut vector, at, &chunk)?;
+        at += chunk.len();
+    }
+    Ok(vector)
+}
+
+fn read_vector<K: Kernels>(kernels: &K, vector: &K::Vector, at: Span) -> Result<Vec<f64>, Error> {
+    let mut values = vec![K::Real::from_f64(0.0); at.len];
+    kernels.read_vector(&mut values, vector, at.start)?;
+    Ok(values.into_iter().map(Real::to_f64).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part_range;
+
+    #[test]
+    fn parts_are_consecutive_and_as_equal_as_they_can_be() {
+        let ranges: Vec<_> = (0..3).map(|part| part_range(8, 3, part)).collect();
+        assert_eq!(ranges, [0..3, 3..6, 6..8]);
+    }
+}

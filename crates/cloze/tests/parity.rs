@@ -1,0 +1,252 @@
+//! Parity with PyTorch and transformers on tiny random models: every parameter, biases and LayerNorm
+//! too, is random at a scale of 0.3, so that attention is far from uniform and activations reach their
+//! tails. The fixtures come from `checks/python/make_parity_fixture.py`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use cloze::checkpoint::Checkpoint;
+use cloze::heads::{Targets, TrainingBatch};
+use cloze::model::{Batch, Keep, Network, PackedBatch, Tape, encoder_forward};
+use cloze::optim::{OptimizerKind, OptimizerSettings, Schedule};
+use cloze::params::{Declaration, HeadSet};
+use cloze::train::Trainer;
+use cloze::Config;
+use cloze_kernels::{Cpu, Kernels, Purpose};
+
+/// Relative error, in the tensor's norm, of hidden states, logits and losses in f32: a few roundings a
+/// layer. PyTorch's own f32 differs from its f64 by a few 1e-6 here.
+const OUTPUTS: f64 = 1e-5;
+/// The same of gradients, and of weights after ten steps: rounding is amplified backwards.
+const GRADIENTS: f64 = 1e-4;
+
+struct Fixture {
+    config: Config,
+    weights: HashMap<String, Vec<f32>>,
+    expected: HashMap<String, Vec<f32>>,
+    integers: HashMap<String, Vec<u32>>,
+}
+
+fn read(path: PathBuf, floats: &mut HashMap<String, Vec<f32>>, integers: &mut HashMap<String, Vec<u32>>) {
+    let bytes = std::fs::read(&path).unwrap();
+    for (name, view) in safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors() {
+        let words = view.data().as_chunks::<4>().0;
+        match view.dtype() {
+            safetensors::Dtype::F32 => {
+                floats.insert(name, words.iter().map(|word| f32::from_le_bytes(*word)).collect());
+            }
+            safetensors::Dtype::U32 => {
+                integers.insert(name, words.iter().map(|word| u32::from_le_bytes(*word)).collect());
+            }
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+}
+
+impl Fixture {
+    fn open(activation: &str) -> Fixture {
+        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity").join(activation);
+        let (mut weights, mut expected, mut integers) = (HashMap::new(), HashMap::new(), HashMap::new());
+        read(dir.join("expected.safetensors"), &mut expected, &mut integers);
+        read(dir.join("model.safetensors"), &mut weights, &mut integers);
+        let mut regression = HashMap::new();
+        read(dir.join("regression_head.safetensors"), &mut regression, &mut integers);
+        weights.extend(regression.into_iter().map(|(name, values)| (format!("regression.{name}"), values)));
+        let config = Checkpoint::open(&dir).unwrap().config().clone();
+        Fixture { config, weights, expected, integers }
+    }
+
+    fn batch(&self) -> Batch {
+        Batch {
+            ids: self.integers["batch.input_ids"].clone(),
+            token_type_ids: self.integers["batch.token_type_ids"].clone(),
+            starts: self.integers["batch.cu_seqlens"].clone(),
+        }
+    }
+
+    fn pretraining(&self) -> TrainingBatch {
+        let targets = Targets::Pretraining {
+            masked_rows: self.integers["batch.masked_lm_positions"].clone(),
+            masked_labels: self.integers["batch.masked_lm_ids"].clone(),
+            next_sentence: Some(self.integers["batch.next_sentence_labels"].clone()),
+        };
+        TrainingBatch { batch: self.batch(), targets }
+    }
+
+    fn trainer(&self, heads: HeadSet, optimizer: OptimizerSettings) -> Trainer<Cpu> {
+        let mut config = self.config.clone();
+        if heads.classifier == Some(1) {
+            config.labels = vec!["LABEL_0".to_string()];
+        }
+        let declaration = Declaration::new(&config, heads);
+        let mut weights = vec![0.0; declaration.len];
+        for parameter in &declaration.parameters {
+            let name = match heads.classifier {
+                Some(1) if parameter.name.starts_with("classifier") => format!("regression.{}", parameter.name),
+                _ => parameter.name.clone(),
+            };
+            weights[parameter.span.range()].copy_from_slice(&self.weights[&name]);
+        }
+        Trainer::new(Cpu::new(2).unwrap(), &config, &declaration, &weights, optimizer, 1).unwrap()
+    }
+
+    /// `found` within `tolerance` of the expected tensor `name`, in the norm of the tensor.
+    fn assert_near(&self, name: &str, found: &[f64], tolerance: f64) {
+        let expected = &self.expected[name];
+        assert_eq!(expected.len(), found.len(), "{name}");
+        let error = expected.iter().zip(found).map(|(e, f)| (f64::from(*e) - f).powi(2)).sum::<f64>().sqrt();
+        let norm = expected.iter().map(|e| f64::from(*e).powi(2)).sum::<f64>().sqrt();
+        assert!(norm > 0.0, "{name} is all zero");
+        assert!(error <= tolerance * norm, "{name}: relative error {:e}, allowed {tolerance:e}", error / norm);
+    }
+
+    fn assert_gradients(&self, task: &str, trainer: &Trainer<Cpu>) {
+        for parameter in &trainer.declaration().parameters {
+            let found = trainer.gradient(&parameter.name).unwrap().unwrap();
+            let norm = found.iter().map(|value| value * value).sum::<f64>().sqrt();
+            if parameter.name.ends_with("attention.self.key.bias") {
+                // Zero in exact arithmetic: a constant added to a row of scores leaves softmax as it is.
+                assert!(norm < 1e-5, "{task}: the gradient of `{}` has norm {norm}", parameter.name);
+                continue;
+            }
+            assert!(norm > 1e-6, "{task}: the gradient of `{}` is zero", parameter.name);
+            self.assert_near(&format!("{task}.grad.{}", parameter.name), &found, GRADIENTS);
+        }
+    }
+}
+
+const PRETRAINING: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
+
+fn classifier(labels: usize) -> HeadSet {
+    HeadSet { pooler: true, classifier: Some(labels), ..HeadSet::default() }
+}
+
+fn for_each_activation(check: impl Fn(&Fixture)) {
+    for activation in ["gelu", "gelu_new", "relu"] {
+        println!("{activation}");
+        check(&Fixture::open(activation));
+    }
+}
+
+fn no_optimizer() -> OptimizerSettings {
+    OptimizerSettings::new(OptimizerKind::AdamW)
+}
+
+#[test]
+fn hidden_states_of_every_layer_match() {
+    for_each_activation(|fixture| {
+        let trainer = fixture.trainer(PRETRAINING, no_optimizer());
+        let network = trainer.network();
+        let kernels = &network.kernels;
+        let mut tape = Tape::new(kernels, &fixture.config, Keep::HiddenStates).unwrap();
+        let batch = fixture.batch();
+        let mut packed = PackedBatch::new(kernels);
+        packed.write(kernels, &batch, 0).unwrap();
+        encoder_forward(network, &mut tape, &packed, None, None).unwrap();
+        for layer in 0..=fixture.config.num_hidden_layers {
+            let mut found = vec![0.0; batch.tokens() * fixture.config.hidden_size];
+            kernels.read_activations(&mut found, &tape.hidden[layer]).unwrap();
+            let found: Vec<f64> = found.into_iter().map(f64::from).collect();
+            fixture.assert_near(&format!("hidden_states.{layer}"), &found, OUTPUTS);
+        }
+    });
+}
+
+#[test]
+fn losses_and_gradients_of_pretraining_match() {
+    for_each_activation(|fixture| {
+        let mut trainer = fixture.trainer(PRETRAINING, no_optimizer());
+        let losses = trainer.compute_gradients(&fixture.pretraining(), 1).unwrap();
+        fixture.assert_near("masked_lm_loss", &[losses.mlm.mean_loss()], OUTPUTS);
+        fixture.assert_near("next_sentence_loss", &[losses.nsp.mean_loss()], OUTPUTS);
+        fixture.assert_near("pretraining_loss", &[losses.total()], OUTPUTS);
+        fixture.assert_gradients("pretraining", &trainer);
+    });
+}
+
+#[test]
+fn losses_and_gradients_of_classification_and_regression_match() {
+    for_each_activation(|fixture| {
+        let labels = fixture.integers["batch.class_labels"].clone();
+        let values = fixture.expected["batch.regression_targets"].clone();
+        for (task, heads, targets) in [
+            ("classification", classifier(3), Targets::Classes(labels)),
+            ("regression", classifier(1), Targets::Values(values)),
+        ] {
+            let mut trainer = fixture.trainer(heads, no_optimizer());
+            let batch = TrainingBatch { batch: fixture.batch(), targets };
+            let losses = trainer.compute_gradients(&batch, 1).unwrap();
+            fixture.assert_near(&format!("{task}_loss"), &[losses.total()], OUTPUTS);
+            fixture.assert_gradients(task, &trainer);
+        }
+    });
+}
+
+#[test]
+fn weights_after_ten_steps_match() {
+    for_each_activation(|fixture| {
+        // The numbers of `settings.json`.
+        for (name, kind, peak) in
+            [("bert_adam", OptimizerKind::BertAdam, 2e-3), ("adamw", OptimizerKind::AdamW, 3e-3)]
+        {
+            let schedule = Schedule { peak, warmup_steps: 3, total_steps: 16, kind };
+            let optimizer = OptimizerSettings { weight_decay: 0.1, ..OptimizerSettings::new(kind) };
+            let mut trainer = fixture.trainer(PRETRAINING, optimizer);
+            let batch = fixture.pretraining();
+            for step in 0..10 {
+                let report = trainer.step(&batch, 1, schedule.rate(step)).unwrap();
+                let expected = f64::from(fixture.expected[&format!("{name}.losses")][step as usize]);
+                assert!((report.losses.total() / expected - 1.0).abs() < 1e-4, "{name}: loss of step {step}");
+            }
+            let weights = trainer.weights().unwrap();
+            for parameter in &trainer.declaration().parameters {
+                // The key biases' gradient is rounding noise, which Adam scales up to full steps.
+                if !parameter.name.ends_with("attention.self.key.bias") {
+                    let tensor = format!("{name}.weights.{}", parameter.name);
+                    fixture.assert_near(&tensor, &weights[parameter.span.range()], GRADIENTS);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn accumulation_recomputation_and_threads_leave_every_bit() {
+    let fixture = Fixture::open("gelu");
+    let mut config = fixture.config.clone();
+    config.hidden_dropout_prob = 0.1;
+    config.attention_probs_dropout_prob = 0.1;
+    let declaration = Declaration::new(&config, PRETRAINING);
+    let mut weights = vec![0.0; declaration.len];
+    for parameter in &declaration.parameters {
+        weights[parameter.span.range()].copy_from_slice(&fixture.weights[&parameter.name]);
+    }
+    let run = |threads, parts, recompute| {
+        let kernels = Cpu::new(threads).unwrap();
+        let optimizer = OptimizerSettings::new(OptimizerKind::BertAdam);
+        let mut trainer = Trainer::new(kernels, &config, &declaration, &weights, optimizer, 7).unwrap();
+        if recompute {
+            trainer.recompute().unwrap();
+        }
+        for _ in 0..5 {
+            trainer.step(&fixture.pretraining(), parts, 1e-3).unwrap();
+        }
+        trainer.state().unwrap().weights.iter().map(|value| value.to_bits()).collect::<Vec<u32>>()
+    };
+    let expected = run(1, 1, false);
+    assert_eq!(expected, run(2, 1, false), "two threads");
+    assert_eq!(expected, run(3, 4, false), "three threads, four parts");
+    assert_eq!(expected, run(2, 3, false), "three unequal parts");
+    assert_eq!(expected, run(2, 1, true), "recomputed");
+    let initial: Vec<u32> = weights.iter().map(|value| value.to_bits()).collect();
+    assert_ne!(expected, initial);
+}
+
+#[test]
+fn the_network_is_built_for_inference_too() {
+    let fixture = Fixture::open("relu");
+    let declaration = Declaration::new(&fixture.config, PRETRAINING);
+    let kernels = Cpu::new(1).unwrap();
+    let weights = kernels.vector(declaration.len).unwrap();
+    assert!(Network::new(kernels, &fixture.config, &declaration, &weights, Purpose::Inference).is_ok());
+}
