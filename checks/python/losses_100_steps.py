@@ -50,7 +50,6 @@ def main():
     parser.add_argument("--text-b", required=True)
     parser.add_argument("--label", required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--float64", action="store_true", help="to see how far float32 strays")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -58,8 +57,7 @@ def main():
     s = SETTINGS
     rows = read_rows(arguments.train, [arguments.text, arguments.text_b, arguments.label])
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    dtype = torch.float64 if arguments.float64 else torch.float32
-    model = BertForSequenceClassification.from_pretrained(arguments.model, dtype=dtype).train()
+    model = BertForSequenceClassification.from_pretrained(arguments.model, dtype=torch.float32).train()
     assert model.config.hidden_dropout_prob == model.config.attention_probs_dropout_prob == 0.0
 
     decayed = lambda name: not name.endswith("bias") and "LayerNorm" not in name

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, Parser, ValueEnum};
+use cloze::{Model, OpenOptions};
 use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::commands::Command;
@@ -85,6 +86,19 @@ impl TokenizerArgs {
 /// What `--cased` means.
 pub fn casing(cased: bool) -> Casing {
     if cased { Casing::Cased } else { Casing::Uncased }
+}
+
+/// Opens a model directory, and says what its files lack or have too much of.
+pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
+    let options = OpenOptions { threads: common.threads(), ..OpenOptions::default() };
+    let model = Model::open_with(dir, options)?;
+    let report = model.load_report();
+    for (what, names) in [("missing, so initialised at random", &report.missing), ("not used", &report.unused)] {
+        if !names.is_empty() {
+            eprintln!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
+        }
+    }
+    Ok(model)
 }
 
 /// Creates the folder of an output; the message names the folder and what to do.

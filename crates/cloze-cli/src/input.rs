@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cloze::Text;
 use cloze::data::{ColumnSpec, Example, Format, read_examples, read_examples_from};
 
 /// How standard input is called in messages.
@@ -56,6 +57,18 @@ pub struct InputText {
     pub a: String,
     /// The second of the pair.
     pub b: Option<String>,
+}
+
+impl InputText {
+    /// As the library takes it.
+    pub fn borrow(&self) -> Text<'_> {
+        Text { a: &self.a, b: self.b.as_deref() }
+    }
+}
+
+/// As the library takes them.
+pub fn borrow(texts: &[InputText]) -> Vec<Text<'_>> {
+    texts.iter().map(InputText::borrow).collect()
 }
 
 type Texts = Box<dyn Iterator<Item = anyhow::Result<InputText>>>;

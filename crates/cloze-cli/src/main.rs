@@ -13,6 +13,7 @@ mod progress;
 mod quickstart;
 mod report;
 mod signals;
+mod training;
 
 use std::process::ExitCode;
 

@@ -61,6 +61,13 @@ pub fn print_error(error: &anyhow::Error) {
     }
 }
 
+/// Says how many texts were cut, if any were.
+pub fn report_truncated(texts: usize) {
+    if texts > 0 {
+        eprintln!("note: {texts} texts were longer than the model reads and were cut at the end");
+    }
+}
+
 /// 1234567 as "1,234,567".
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -2,6 +2,8 @@
 
 mod fields;
 mod labels;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -141,12 +143,10 @@ impl Config {
             hidden_act: fields.choice("hidden_act", &HiddenAct::NAMES)?.unwrap_or(HiddenAct::Gelu),
             hidden_dropout_prob: fields.probability("hidden_dropout_prob")?.unwrap_or(0.1),
             attention_probs_dropout_prob: fields.probability("attention_probs_dropout_prob")?.unwrap_or(0.1),
-            max_position_embeddings: fields
-                .optional_size("max_position_embeddings", 1, POSITIONS_MAX)?
-                .unwrap_or(512),
+            max_position_embeddings: fields.optional_size("max_position_embeddings", 1, POSITIONS_MAX)?.unwrap_or(512),
             type_vocab_size: fields.optional_size("type_vocab_size", 1, TYPE_VOCAB_SIZE_MAX)?.unwrap_or(2),
             initializer_range: fields.number("initializer_range", 0.0..=1e3)?.unwrap_or(0.02),
-            layer_norm_eps: fields.number("layer_norm_eps", f64::MIN_POSITIVE..=1.0)?.unwrap_or(1e-12),
+            layer_norm_eps: fields.number("layer_norm_eps", 1e-30..=1.0)?.unwrap_or(1e-12),
             pad_token_id: fields.optional_size("pad_token_id", 0, VOCAB_SIZE_MAX)?.unwrap_or(0) as u32,
             classifier_dropout: fields.probability("classifier_dropout")?,
             labels,
@@ -265,7 +265,8 @@ impl Config {
         let layer = 4 * hidden + 2 * self.intermediate_size;
         let parameters = tables as u128 * hidden as u128 + self.num_hidden_layers as u128 * (layer * hidden) as u128;
         if parameters > PARAMETERS_MAX as u128 {
-            let message = format!("with the other sizes this makes {parameters} parameters, more than {PARAMETERS_MAX}");
+            let message =
+                format!("with the other sizes this makes {parameters} parameters, more than {PARAMETERS_MAX}");
             return Err(("hidden_size", message));
         }
         Ok(())

@@ -376,7 +376,7 @@ impl Declaration {
             Initialization::Zeros => values.fill(0.0),
             Initialization::Ones => values.fill(1.0),
             Initialization::TruncatedNormal => {
-                let mut random = Random::new(seed, Purpose::Initialisation, name_number(&parameter.name), 0);
+                let mut random = Random::new(seed, Purpose::Initialisation, 0, name_number(&parameter.name));
                 for value in values {
                     let draw = loop {
                         let draw = random.normal();
@@ -391,9 +391,10 @@ impl Declaration {
     }
 }
 
-/// FNV-1a of a name.
+/// The upper 56 bits of the FNV-1a hash of a name.
 fn name_number(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, step) >> 8
 }
 
 #[cfg(test)]

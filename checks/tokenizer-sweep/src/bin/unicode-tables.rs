@@ -22,21 +22,17 @@ fn main() {
     println!("//! normalizer uses. Printed by `unicode-tables` in `checks/tokenizer-sweep`: change");
     println!("//! that program, not this file.");
 
-    print_ranges(
-        "CONTROL",
-        "Categories Cc, Cf and Co, as first and last character of each range.",
-        |c| c.is_other_control() || c.is_other_format() || c.is_other_private_use(),
-    );
+    print_ranges("CONTROL", "Categories Cc, Cf and Co, as first and last character of each range.", |c| {
+        c.is_other_control() || c.is_other_format() || c.is_other_private_use()
+    });
     print_ranges(
         "PUNCTUATION",
         "Categories Pc, Pd, Pe, Pf, Pi, Po and Ps beyond ASCII, as first and last character.",
         |c| !c.is_ascii() && c.is_punctuation(),
     );
-    print_ranges(
-        "NONSPACING_MARK",
-        "Category Mn, as first and last character of each range.",
-        |c| c.is_mark_nonspacing(),
-    );
+    print_ranges("NONSPACING_MARK", "Category Mn, as first and last character of each range.", |c| {
+        c.is_mark_nonspacing()
+    });
     print_combining_classes();
     print_decompositions();
 }
@@ -62,9 +58,7 @@ fn runs<T: PartialEq + Default + Copy>(value: impl Fn(char) -> T) -> Vec<(char, 
 }
 
 fn print_ranges(name: &str, doc: &str, is_in: impl Fn(char) -> bool) {
-    let entries = runs(is_in)
-        .into_iter()
-        .map(|(first, last, _)| format!("({}, {})", literal(first), literal(last)));
+    let entries = runs(is_in).into_iter().map(|(first, last, _)| format!("({}, {})", literal(first), literal(last)));
     print_table(name, doc, "(char, char)", entries.collect());
 }
 

@@ -9,7 +9,7 @@ mod info;
 mod predict;
 mod pretrain;
 mod tokenize;
-mod vocab;
+pub mod vocab;
 
 use std::process::ExitCode;
 

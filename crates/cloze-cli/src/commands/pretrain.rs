@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use cloze::data::{DocumentBreak, Objective, SentenceUnit};
-use cloze::train::pretrain::{PretrainSettings, pretrain};
-use cloze::train::{OptimizerKind, RunOptions, Start};
+use cloze::settings::PretrainSettings;
+use cloze::train::pretrain;
 
 use crate::arguments::Common;
-use crate::training::{self, OptimizerName, RunArgs};
+use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
 
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Optimizer steps
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
-    /// Steps between two measurements on held-out text [default: a twentieth of the steps]
+    /// Steps between two measurements on held-out text [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     eval_steps: Option<u64>,
     /// What is learnt
@@ -83,4 +83,59 @@ enum DocumentName {
 enum SentenceName {
     Line,
     Split,
+}
+
+impl From<ObjectiveName> for Objective {
+    fn from(name: ObjectiveName) -> Objective {
+        match name {
+            ObjectiveName::MlmNsp => Objective::MlmNsp,
+            ObjectiveName::Mlm => Objective::Mlm,
+        }
+    }
+}
+
+impl From<DocumentName> for DocumentBreak {
+    fn from(name: DocumentName) -> DocumentBreak {
+        match name {
+            DocumentName::BlankLine => DocumentBreak::BlankLine,
+            DocumentName::File => DocumentBreak::File,
+        }
+    }
+}
+
+impl From<SentenceName> for SentenceUnit {
+    fn from(name: SentenceName) -> SentenceUnit {
+        match name {
+            SentenceName::Line => SentenceUnit::Line,
+            SentenceName::Split => SentenceUnit::Split,
+        }
+    }
+}
+
+impl Arguments {
+    fn settings(&self, common: &Common) -> PretrainSettings {
+        let flags =
+            UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
+        PretrainSettings {
+            dev: self.dev.clone(),
+            dev_fraction: self.dev_fraction,
+            tokenizer: self.tokenizer.clone(),
+            cased: self.cased,
+            objective: self.objective.into(),
+            document: self.document.into(),
+            sentences: self.sentences.into(),
+            eval_steps: self.eval_steps,
+            max_seq_length: self.run.max_seq_length,
+            update: self.run.update(common, self.optimizer, flags),
+            ..PretrainSettings::new(self.input.clone(), "", self.start.start(), self.steps)
+        }
+    }
+}
+
+/// Runs `cloze pretrain`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
+    let settings = arguments.settings(common);
+    let options = arguments.run.options(common);
+    let ending = training::train(common.json, |observer| pretrain(&settings, &options, observer))?;
+    Ok(training::exit_code(ending))
 }

@@ -36,41 +36,48 @@ pub struct Sample {
     pub dev: String,
 }
 
-/// Sentences that open a story.
-const OPENINGS: &[&str] = &[
-    "On {day} {hour} {a}, a {worker} from {town}, came to the {place} with {b}.",
-    "{a} was a {worker} from {town}, and {b} was {a_his} friend at the {place}.",
-    "One {hour} {a} and {b} met at the {place} near {town}.",
-    "{a} and {b} worked as {worker} and {worker2} at the {place} of {town}.",
-];
-
-/// Sentences of the middle. Everything in braces is the story's own: {a} and {b} are its people, {thing}
-/// is one of its things, {adj} is of its mood.
-const MIDDLES: &[&str] = &[
-    "{a} {did} the {thing} while {b} {did2} the {thing2}.",
-    "The {thing} was {adj}, so {a} {reacted}.",
-    "{a} {reacted} because the {thing} looked {adj}.",
-    "{b} {did} the {adj} {thing} with {b_his} {animal}.",
-    "When {b} saw the {adj} {thing}, {b_he} felt {feeling}.",
-    "{a} told {b} that the {thing} was {adj} and {adj2}.",
-    "The {worker} found the {thing} {adj}, and the {thing2} was {adj2}.",
-    "It was a day of {fortune} at the {place}, and {b} {reacted}.",
-    "Because {weather}, {a} {did} the {thing} {adverb}.",
-    "The {animal} of {a} slept beside the {adj} {thing}.",
-    "Everyone at the {place} said that {a_his} {thing} was {adj}.",
-    "{b} was {feeling}, for {weather} and the {thing} seemed {adj}.",
-    "Then {a_he} {did} the {thing} again, and {b} {reacted}.",
-    "They {did} the {thing} and {did2} the {thing2} until {hour}.",
-    "A {worker} gave {b} a {adj} {thing} and {reacted}.",
-    "{a} {did} {a_his} {thing} {adverb} and felt {feeling}.",
-];
-
-/// Sentences that end a story.
-const ENDINGS: &[&str] = &[
-    "At {hour} {a} and {b} left the {place} {adverb}.",
-    "In the end {a} went home to {town} and felt {feeling}.",
-    "{b} thanked {a} for the {adj} {thing} and {reacted}.",
-    "So the {worker} and the {animal} walked home {adverb}, for the {thing} was {adj}.",
+/// What can happen in each part of a story, from its beginning to its end. Everything in braces is the
+/// story's own: {a} and {b} are its people, {thing} is one of its things, {adj} is of its mood.
+const PARTS: [&[&str]; 5] = [
+    // They meet.
+    &[
+        "On {day} {hour} {a}, a {worker} from {town}, met {b} at the {place}.",
+        "{a} was a {worker} from {town}, and {b} was {a_his} friend.",
+        "One {hour} {a} and {b} came to the {place} with {a_his} {animal}.",
+        "{a} and {b} arrived at the {place} near {town}.",
+    ],
+    // They work.
+    &[
+        "{a} {did} the {thing} while {b} {did2} the {thing2}.",
+        "Because {weather}, {a} {did} the {thing} {adverb}.",
+        "{b} {did} {b_his} {thing} with the {animal}.",
+        "Then {a} {did} the {thing} again and {did2} the {thing2}.",
+        "They {did} the {thing} with a {worker}.",
+    ],
+    // It turns out well or badly.
+    &[
+        "The {thing} was {adj}, so {a} {reacted}.",
+        "{a} {reacted} because the {thing} looked {adj}.",
+        "When {b} saw the {adj} {thing}, {b_he} felt {feeling}.",
+        "The {worker} found the {thing} {adj}, and the {thing2} was {adj2}.",
+        "It was a day of {fortune} at the {place}, and {b} {reacted}.",
+    ],
+    // They talk about it.
+    &[
+        "{a} told {b} that the {thing} was {adj} and {adj2}.",
+        "Everyone at the {place} said that {a_his} {thing} was {adj}.",
+        "A {worker} asked {a} about the {adj} {thing}.",
+        "{b} answered that {b_his} {thing} was {adj}.",
+        "They talked about the {thing} and the {thing2} until {hour}.",
+    ],
+    // They part.
+    &[
+        "At last {a} and {b} left the {place} {adverb}.",
+        "In the end {a} went home to {town} and felt {feeling}.",
+        "{b} thanked {a} for the {adj} {thing} and went to bed.",
+        "So {a} and the {animal} walked home {adverb}.",
+        "{a} slept and dreamt of the {adj} {thing}.",
+    ],
 ];
 
 /// Labelled sentences: the words of a topic decide.
@@ -113,19 +120,15 @@ pub fn generate(amounts: Amounts, seed: u64) -> Sample {
     Sample { corpus, train, dev }
 }
 
-/// One document: an opening, some middle sentences, an ending; three sentences a paragraph.
+/// One document: two or three sentences of each part, a part a paragraph.
 fn write_story(corpus: &mut String, random: &mut Random) {
     let story = Story::draw(&TOPICS, random);
-    let middles = 6 + random.below(7) as usize;
-    let mut order: Vec<&str> = MIDDLES.to_vec();
-    random.shuffle(&mut order);
-    let sentences = std::iter::once(pick(OPENINGS, random))
-        .chain(order.into_iter().take(middles))
-        .chain(std::iter::once(pick(ENDINGS, random)))
-        .collect::<Vec<_>>();
-    for paragraph in sentences.chunks(3) {
-        let line: Vec<String> = paragraph.iter().map(|template| story.tell(template, random)).collect();
-        corpus.push_str(&line.join(" "));
+    for part in PARTS {
+        let mut templates = part.to_vec();
+        random.shuffle(&mut templates);
+        templates.truncate(2 + random.below(2) as usize);
+        let sentences: Vec<String> = templates.iter().map(|template| story.tell(template, random)).collect();
+        corpus.push_str(&sentences.join(" "));
         corpus.push('\n');
     }
 }

@@ -153,3 +153,117 @@ fn tanh_derivative<const FMA: bool>(x: f32) -> f32 {
     let e = exp::<FMA>(-2.0 * x.abs());
     4.0 * e / ((1.0 + e) * (1.0 + e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::math::tests::{levels, normal_cdf, numbers, on_threads, sweep, worst, worst_relative};
+
+    const ALL: [Activation; 4] = [Activation::GeluErf, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
+
+    /// The definition, as in [`Activation`].
+    fn exact(activation: Activation, x: f64) -> f64 {
+        match activation {
+            Activation::GeluErf => x * normal_cdf(x),
+            Activation::GeluTanh => {
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+                // x/2 (1 + tanh u), which cancels in the tail even in f64.
+                x / (1.0 + (-2.0 * u).exp())
+            }
+            Activation::Relu => x.max(0.0),
+            Activation::Tanh => x.tanh(),
+        }
+    }
+
+    fn forward_of(level: Level, x: &[f32], activation: Activation) -> Vec<f32> {
+        let mut y = vec![f32::NAN; x.len()];
+        forward(level, &mut y, x, activation);
+        y
+    }
+
+    fn derivatives_of(level: Level, x: &[f32], activation: Activation) -> Vec<f32> {
+        let mut dx = vec![1.0; x.len()];
+        backward(level, &mut dx, x, activation);
+        dx
+    }
+
+    /// The relative error counts, because the tail of GELU must not vanish: at −5 it is −1.4e-6.
+    #[test]
+    fn forward_is_within_its_relative_error() {
+        let x: Vec<f32> = sweep(1e-9, 5.0, 1024);
+        let tail = sweep(5.0, 7.0, 64);
+        for level in levels() {
+            for activation in [Activation::GeluErf, Activation::GeluTanh, Activation::Tanh] {
+                println!("{level:?} {activation:?}");
+                let y = forward_of(level, &x, activation);
+                assert!(worst_relative(&y, &x, |x| exact(activation, x)) < 2e-6, "{level:?} {activation:?}");
+                let y = forward_of(level, &tail, activation);
+                assert!(worst_relative(&y, &tail, |x| exact(activation, x)) < 6e-6, "{level:?} {activation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn backward_is_the_slope_of_forward() {
+        let x = sweep(1e-3, 20.0, 1024);
+        const H: f64 = 1e-5;
+        for level in levels() {
+            for activation in ALL {
+                println!("{level:?} {activation:?}");
+                let slope = |x: f64| (exact(activation, x + H) - exact(activation, x - H)) / (2.0 * H);
+                let dx = derivatives_of(level, &x, activation);
+                assert!(worst(&dx, &x, |dx, x| (dx - slope(x)).abs()) < 4e-7, "{level:?} {activation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn backward_multiplies() {
+        for activation in ALL {
+            let mut dx = [3.0, -5.0, 0.0];
+            backward(Level::Portable, &mut dx, &[0.5; 3], activation);
+            let slope = derivatives_of(Level::Portable, &[0.5], activation)[0];
+            assert_eq!(dx, [3.0 * slope, -5.0 * slope, 0.0]);
+        }
+    }
+
+    #[test]
+    fn extremes() {
+        let x = [f32::NAN, f32::INFINITY, 0.0, 1e30, -1e30, -1e-40];
+        for level in levels() {
+            for activation in ALL {
+                let y = forward_of(level, &x, activation);
+                let one = activation == Activation::Tanh;
+                assert!(y[0].is_nan(), "{level:?} {activation:?} of NaN");
+                assert_eq!(y[1], if one { 1.0 } else { f32::INFINITY }, "{level:?} {activation:?} of ∞");
+                assert_eq!(y[2], 0.0, "{level:?} {activation:?} of 0");
+                assert_eq!(y[3], if one { 1.0 } else { 1e30 }, "{level:?} {activation:?} of 1e30");
+                assert_eq!(y[4], if one { -1.0 } else { 0.0 }, "{level:?} {activation:?} of −1e30");
+                assert!(y[5].abs() <= 1e-40, "{level:?} {activation:?} of −1e-40");
+                let dx = derivatives_of(level, &x[1..], activation);
+                assert_eq!(dx[0], if one { 0.0 } else { 1.0 }, "{level:?} {activation:?} at ∞");
+                assert_eq!(dx[3], 0.0, "{level:?} {activation:?} at −1e30");
+            }
+            assert_eq!(derivatives_of(level, &[0.0], Activation::Relu), [0.0], "by convention");
+        }
+    }
+
+    #[test]
+    fn every_length_and_any_number_of_threads_give_the_same_bits() {
+        let x = numbers(5 * GRAIN / 2 + 3, 1);
+        for level in levels() {
+            for activation in ALL {
+                let y = on_threads(3, || forward_of(level, &x, activation));
+                let dx = on_threads(3, || derivatives_of(level, &x, activation));
+                for len in [0, 1, 7, 13, 37] {
+                    let start = 3 * len;
+                    let mut part = x[start..start + len].to_vec();
+                    apply_in_place(level, &mut part, activation);
+                    assert_eq!(part, y[start..start + len], "{level:?} {activation:?}, {len} elements");
+                    let part = derivatives_of(level, &x[start..start + len], activation);
+                    assert_eq!(part, dx[start..start + len], "{level:?} {activation:?}, {len} elements");
+                }
+            }
+        }
+    }
+}

@@ -4,10 +4,11 @@
 //! rows, with the slices' own `par_chunks_mut`; one that adds up rows is split by columns, with
 //! [`for_each_stripe`], so that every column remains one chain in the order of the rows.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
+
+use super::shared::SharedMut;
 
 /// Elements that are worth a task of their own; less stays on the thread that asks. 16,384 cheap
 /// operations take about as long as waking another thread.
@@ -29,17 +30,11 @@ pub(crate) fn stripe_width(columns: usize, elements: usize) -> usize {
 
 /// Some neighbouring columns of all rows of a buffer, for one thread to write.
 pub(crate) struct Stripe<'a> {
-    buffer: *mut f32,
-    rows: usize,
+    buffer: SharedMut<'a>,
     /// Elements from the beginning of a row to the beginning of the next.
     stride: usize,
     columns: Range<usize>,
-    lifetime: PhantomData<&'a mut [f32]>,
 }
-
-// SAFETY: a stripe is what `&mut [f32]` is, a borrow of floats that nobody else has, only not in one
-// piece.
-unsafe impl Send for Stripe<'_> {}
 
 impl Stripe<'_> {
     /// The columns of the buffer that this stripe has.
@@ -50,23 +45,13 @@ impl Stripe<'_> {
     /// The stripe's part of one row.
     #[inline(always)]
     pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
-        assert!(row < self.rows, "row {row} of {}", self.rows);
-        // SAFETY: `columns.end <= stride` and `row < rows`, so the part lies in the buffer of
-        // `rows · stride` floats that `for_each_stripe` borrows as long as this stripe lives. The
-        // columns of different stripes do not overlap, and the parts of one stripe are lent out one
-        // at a time, by `&mut self`.
-        unsafe {
-            let start = self.buffer.add(row * self.stride + self.columns.start);
-            std::slice::from_raw_parts_mut(start, self.columns.len())
-        }
+        let start = row * self.stride;
+        // SAFETY: the columns are the first `stride`, so that the part lies in this row and in these
+        // columns, which no other stripe has; and the parts of this stripe are lent out one at a time,
+        // by `&mut self`.
+        unsafe { self.buffer.slice(start + self.columns.start..start + self.columns.end) }
     }
 }
-
-/// Lets the threads copy the address of a buffer.
-struct Shared(*mut f32);
-
-// SAFETY: the address is only used to make stripes, which do not overlap.
-unsafe impl Sync for Shared {}
 
 /// Cuts the rows `[rows, columns]` of `buffer` into stripes of `width` columns (the last may be
 /// narrower), and calls `work` once for each, in parallel if there are several.
@@ -74,16 +59,11 @@ pub(crate) fn for_each_stripe(buffer: &mut [f32], columns: usize, width: usize, 
     if columns == 0 {
         return;
     }
-    assert!(width > 0 && buffer.len() % columns == 0, "{} elements in rows of {columns}", buffer.len());
-    let rows = buffer.len() / columns;
-    let shared = Shared(buffer.as_mut_ptr());
-    let shared = &shared;
-    let stripe = |index: usize| Stripe {
-        buffer: shared.0,
-        rows,
-        stride: columns,
-        columns: index * width..((index + 1) * width).min(columns),
-        lifetime: PhantomData,
+    assert!(width > 0 && buffer.len().is_multiple_of(columns), "{} elements in rows of {columns}", buffer.len());
+    let buffer = SharedMut::new(buffer);
+    let stripe = |index: usize| {
+        let columns_of_stripe = index * width..((index + 1) * width).min(columns);
+        Stripe { buffer, stride: columns, columns: columns_of_stripe }
     };
     match columns.div_ceil(width) {
         1 => work(stripe(0)),
@@ -114,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "row 2 of 2")]
+    #[should_panic(expected = "of 6 elements")]
     fn a_stripe_has_no_row_behind_the_last() {
         for_each_stripe(&mut [0.0; 6], 3, 3, |mut stripe| stripe.row(2).fill(1.0));
     }

@@ -201,21 +201,10 @@ pub(crate) fn for_each_block(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::math::tests::{levels, numbers};
     use crate::cpu::simd::multiply_add;
 
     const SIZES: [usize; 10] = [0, 1, 5, 6, 7, 13, 16, 17, 37, 130];
-
-    fn levels() -> Vec<Level> {
-        let mut levels = vec![Level::Portable, Level::detect()];
-        levels.dedup();
-        levels
-    }
-
-    /// Numbers in [−1, 1) that differ from place to place.
-    fn numbers(len: usize, seed: u32) -> Vec<f32> {
-        let number = |at: usize| (at as u32).wrapping_add(seed).wrapping_mul(0x9E37_79B1) >> 8;
-        (0..len).map(|at| number(at) as f32 / (1 << 23) as f32 - 1.0).collect()
-    }
 
     fn packed_b(view: View<'_>, columns: usize, inner: usize) -> Vec<f32> {
         let mut packed = vec![f32::NAN; packed_len::<COLUMNS>(columns, inner)];

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::disjoint::{rows_per_task, stripe_width};
 use super::dropout::drop_rows;
-use super::math::{LANES, sum_of_lanes};
+use super::math::{sum, sum_of_products, sum_of_squares_about};
 use super::simd::{Level, multiply_add, multiversion};
 use crate::{Dropout, Size, Span};
 
@@ -84,39 +84,6 @@ fn forward_rows_body<const FMA: bool>(
             *y = multiply_add::<FMA>(*normalized, *gamma, *beta);
         }
     }
-}
-
-/// `Σ x`.
-#[inline(always)]
-fn sum(x: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] += chunk[lane];
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += x;
-    }
-    sum_of_lanes(lanes)
-}
-
-/// `Σ (x − center)²`.
-#[inline(always)]
-fn sum_of_squares_about<const FMA: bool>(x: &[f32], center: f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let difference = chunk[lane] - center;
-            lanes[lane] = multiply_add::<FMA>(difference, difference, lanes[lane]);
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane = multiply_add::<FMA>(x - center, x - center, *lane);
-    }
-    sum_of_lanes(lanes)
 }
 
 /// The backward of [`forward`]. With `g = dy · gamma`:
@@ -242,19 +209,224 @@ fn backward_rows_body<const FMA: bool>(dx: &mut [f32], normalized: &[f32], rstd:
     }
 }
 
-/// `Σ a · b`.
-#[inline(always)]
-fn sum_of_products<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            lanes[lane] = multiply_add::<FMA>(a[lane], b[lane], lanes[lane]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RowCoordinates;
+    use crate::cpu::dropout;
+    use crate::cpu::math::tests::{levels, numbers, on_threads};
+
+    const SIZES: [(usize, usize); 6] = [(1, 1), (3, 7), (2, 16), (5, 37), (4, 128), (60, 768)];
+    const EPSILON: f64 = 1e-12;
+
+    fn coordinates(rows: usize) -> RowCoordinates<Vec<u32>> {
+        RowCoordinates { sequences: vec![3; rows], positions: (0..rows as u32).collect() }
+    }
+
+    fn dropout_of(rows: &RowCoordinates<Vec<u32>>) -> Dropout<'_, Vec<u32>> {
+        Dropout { probability: 0.25, seed: 1, step: 2, site: 3, rows }
+    }
+
+    fn to_f64(x: &[f32]) -> Vec<f64> {
+        x.iter().map(|x| f64::from(*x)).collect()
+    }
+
+    fn mean(x: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let len = x.len() as f64;
+        x.sum::<f64>() / len
+    }
+
+    /// `|found − expected| ≤ tolerance`, element by element.
+    fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+        assert_eq!(found.len(), expected.len());
+        for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let error = (f64::from(*found) - expected).abs();
+            assert!(error <= tolerance, "{what}[{i}]: {found} instead of {expected}");
         }
     }
-    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane = multiply_add::<FMA>(*a, *b, *lane);
+
+    struct Forward {
+        y: Vec<f32>,
+        normalized: Vec<f32>,
+        rstd: Vec<f32>,
     }
-    sum_of_lanes(lanes)
+
+    fn forward_of(
+        level: Level,
+        x: &[f32],
+        residual: Option<&[f32]>,
+        dropout: Option<Dropout<Vec<u32>>>,
+        gamma: &[f32],
+        beta: &[f32],
+        size: Size,
+    ) -> Forward {
+        let mut f = Forward { y: vec![0.0; x.len()], normalized: x.to_vec(), rstd: vec![0.0; size.rows] };
+        let outputs = (&mut f.y, &mut f.normalized, &mut f.rstd);
+        forward(level, outputs.0, outputs.1, outputs.2, residual, dropout, gamma, beta, EPSILON, size);
+        f
+    }
+
+    #[test]
+    fn forward_is_the_definition() {
+        for (rows, columns) in SIZES {
+            let size = Size { rows, columns };
+            // A mean much larger than the deviation, as deep layers have.
+            let x: Vec<f32> = numbers(rows * columns, 1).iter().map(|x| x + 10.0).collect();
+            let residual = numbers(rows * columns, 2);
+            let (gamma, beta) = (numbers(columns, 3), numbers(columns, 4));
+            let coordinates = coordinates(rows);
+            for level in levels() {
+                for (residual, dropout) in [(None, None), (Some(&residual), Some(dropout_of(&coordinates)))] {
+                    let mut s = x.clone();
+                    if let Some(d) = dropout {
+                        dropout::forward(level, &mut s, &x, d, size);
+                    }
+                    let mut s = to_f64(&s);
+                    if let Some(residual) = residual {
+                        s.iter_mut().zip(residual).for_each(|(s, residual)| *s += f64::from(*residual));
+                    }
+                    let f = forward_of(level, &x, residual.map(|x| &x[..]), dropout, &gamma, &beta, size);
+                    for (row, s) in s.chunks(columns).enumerate() {
+                        let center = mean(s.iter().copied());
+                        let variance = mean(s.iter().map(|s| (s - center).powi(2)));
+                        let rstd = 1.0 / (variance + EPSILON).sqrt();
+                        // One column: nothing is left but the rounding of s.
+                        if columns == 1 {
+                            assert_eq!(f.y[row], beta[0]);
+                            continue;
+                        }
+                        let normalized: Vec<f64> = s.iter().map(|s| (s - center) * rstd).collect();
+                        let y = normalized.iter().zip(to_f64(&gamma)).zip(to_f64(&beta));
+                        let y: Vec<f64> = y.map(|((normalized, gamma), beta)| normalized * gamma + beta).collect();
+                        let of_row = row * columns..(row + 1) * columns;
+                        assert!((f64::from(f.rstd[row]) / rstd - 1.0).abs() < 1e-6, "{} {rstd}", f.rstd[row]);
+                        // Half a unit in the last place of a number of about 10, twice.
+                        let tolerance = 2e-6 * rstd.max(1.0);
+                        assert_close(&f.normalized[of_row.clone()], &normalized, tolerance, "normalized");
+                        assert_close(&f.y[of_row], &y, 2.0 * tolerance, "y");
+                    }
+                }
+            }
+        }
+    }
+
+    struct Backward {
+        dx: Vec<f32>,
+        dresidual: Vec<f32>,
+        gradients: Vec<f32>,
+    }
+
+    /// Gradients of beta, then a gap of one, then of gamma; they start at 0.5.
+    fn backward_of(
+        level: Level,
+        dy: &[f32],
+        f: &Forward,
+        dropout: Option<Dropout<Vec<u32>>>,
+        gamma: &[f32],
+        size: Size,
+    ) -> Backward {
+        let columns = size.columns;
+        let (beta_at, gamma_at) = (Span { start: 0, len: columns }, Span { start: columns + 1, len: columns });
+        let mut dx = dy.to_vec();
+        let mut dresidual = vec![f32::NAN; dy.len()];
+        let mut gradients = vec![0.5; 2 * columns + 1];
+        backward(
+            level,
+            &mut dx,
+            Some(&mut dresidual),
+            &mut gradients,
+            gamma_at,
+            beta_at,
+            &f.normalized,
+            &f.rstd,
+            dropout,
+            gamma,
+            size,
+        );
+        Backward { dx, dresidual, gradients }
+    }
+
+    #[test]
+    fn backward_is_the_definition() {
+        for (rows, columns) in SIZES.into_iter().filter(|(_, columns)| *columns > 1) {
+            let size = Size { rows, columns };
+            let (x, dy) = (numbers(rows * columns, 1), numbers(rows * columns, 2));
+            let (gamma, beta) = (numbers(columns, 3), numbers(columns, 4));
+            let coordinates = coordinates(rows);
+            let dropout = dropout_of(&coordinates);
+            for level in levels() {
+                let f = forward_of(level, &x, None, None, &gamma, &beta, size);
+                let b = backward_of(level, &dy, &f, Some(dropout), &gamma, size);
+                let (mut dgamma, mut dbeta) = (vec![0.5; columns], vec![0.5; columns]);
+                for row in 0..rows {
+                    let of_row = row * columns..(row + 1) * columns;
+                    let (dy, normalized) = (to_f64(&dy[of_row.clone()]), to_f64(&f.normalized[of_row.clone()]));
+                    let g: Vec<f64> = dy.iter().zip(&gamma).map(|(dy, gamma)| dy * f64::from(*gamma)).collect();
+                    let mean_g = mean(g.iter().copied());
+                    let projection = mean(g.iter().zip(&normalized).map(|(g, normalized)| g * normalized));
+                    let rstd = f64::from(f.rstd[row]);
+                    let ds = g.iter().zip(&normalized).map(|(g, n)| rstd * (g - mean_g - n * projection));
+                    let ds: Vec<f64> = ds.collect();
+                    assert_close(&b.dresidual[of_row], &ds, 2e-6 * rstd.max(1.0), "dresidual");
+                    for column in 0..columns {
+                        dgamma[column] += dy[column] * normalized[column];
+                        dbeta[column] += dy[column];
+                    }
+                }
+                assert_close(&b.gradients[..columns], &dbeta, 1e-5, "dbeta");
+                assert_eq!(b.gradients[columns], 0.5, "the gap");
+                assert_close(&b.gradients[columns + 1..], &dgamma, 1e-5, "dgamma");
+                let mut dx = vec![0.0; rows * columns];
+                dropout::forward(level, &mut dx, &b.dresidual, dropout, size);
+                assert_eq!(b.dx, dx);
+                // Without dropout dx is ds.
+                let without = backward_of(level, &dy, &f, None, &gamma, size);
+                assert_eq!(without.dx, b.dresidual);
+                assert_eq!(without.dresidual, b.dresidual);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_halves_and_single_rows_give_the_same_bits() {
+        let (rows, columns) = (61, 770);
+        let size = Size { rows, columns };
+        let (x, dy) = (numbers(rows * columns, 1), numbers(rows * columns, 2));
+        let (gamma, beta) = (numbers(columns, 3), numbers(columns, 4));
+        let whole = |level| {
+            let f = forward_of(level, &x, Some(&dy), None, &gamma, &beta, size);
+            let b = backward_of(level, &dy, &f, None, &gamma, size);
+            (f, b)
+        };
+        for level in levels() {
+            let (f, b) = on_threads(1, || whole(level));
+            let (f3, b3) = on_threads(3, || whole(level));
+            assert!(f.y == f3.y && f.normalized == f3.normalized && f.rstd == f3.rstd);
+            assert!(b.dx == b3.dx && b.dresidual == b3.dresidual && b.gradients == b3.gradients);
+
+            let last = (rows - 1) * columns..rows * columns;
+            let row = Size { rows: 1, columns };
+            let alone = forward_of(level, &x[last.clone()], Some(&dy[last.clone()]), None, &gamma, &beta, row);
+            assert_eq!(alone.y, f.y[last]);
+
+            let (gamma_at, beta_at) = (Span { start: columns + 1, len: columns }, Span { start: 0, len: columns });
+            let mut gradients = vec![0.5; 2 * columns + 1];
+            for rows in [0..20, 20..61] {
+                let elements = rows.start * columns..rows.end * columns;
+                let mut dx = dy[elements.clone()].to_vec();
+                let (normalized, rstd) = (&f.normalized[elements], &f.rstd[rows.clone()]);
+                let size = Size { rows: rows.len(), columns };
+                let gradients = &mut gradients;
+                backward(level, &mut dx, None, gradients, gamma_at, beta_at, normalized, rstd, None, &gamma, size);
+                assert_eq!(dx, b.dx[rows.start * columns..rows.end * columns]);
+            }
+            assert_eq!(gradients, b.gradients);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "overlaps")]
+    fn the_gradients_must_not_overlap() {
+        two_spans_mut(&mut [0.0; 9], Span { start: 4, len: 5 }, Span { start: 0, len: 5 });
+    }
 }

@@ -167,3 +167,127 @@ fn add_rows(sums: &mut [f32], x: &[f32]) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Purpose;
+    use crate::cpu::math::tests::{levels, numbers, on_threads};
+
+    /// Large enough for several threads, and for edges and a second stretch in every product.
+    const SHAPE: MatrixShape = MatrixShape { outputs: 277, inputs: 301 };
+    const ROWS: usize = 263;
+
+    fn matrix(source: &[f32], shape: MatrixShape) -> Matrix {
+        let mut matrix = Matrix::zeros(shape, Purpose::Training).expect("memory");
+        matrix.pack(source);
+        matrix
+    }
+
+    fn bits(numbers: &[f32]) -> Vec<u32> {
+        numbers.iter().map(|number| number.to_bits()).collect()
+    }
+
+    /// The bits of every product on a number of threads.
+    fn all_products(level: Level, threads: usize) -> [Vec<u32>; 5] {
+        let MatrixShape { outputs, inputs } = SHAPE;
+        let source = numbers(outputs * inputs, 1);
+        let (x, dy, bias) = (numbers(ROWS * inputs, 2), numbers(ROWS * outputs, 3), numbers(outputs, 4));
+        let mut y = vec![f32::NAN; ROWS * outputs];
+        let mut pre = y.clone();
+        let mut dx = numbers(ROWS * inputs, 5);
+        let mut gradients = numbers(outputs * inputs + outputs, 6);
+        let mut relu = y.clone();
+        on_threads(threads, || {
+            let weight = matrix(&source, SHAPE);
+            forward(level, &mut y, &x, &weight, None, ROWS, 0..outputs);
+            let (pre, gelu) = (&mut pre, Activation::GeluErf);
+            activation_forward(level, &mut relu, Some(pre), &x, &weight, &bias, gelu, ROWS);
+            backward_input(level, &mut dx, &dy, &weight, Store::Add, ROWS, 0..outputs);
+            let (weight, bias) = (Span { start: 0, len: outputs * inputs }, outputs * inputs);
+            let bias = Some(Span { start: bias, len: outputs });
+            backward_weight(level, &mut gradients, weight, bias, &dy, &x, SHAPE, ROWS);
+        });
+        [y, pre, relu, dx, gradients].map(|numbers| bits(&numbers))
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        for level in levels() {
+            let alone = all_products(level, 1);
+            for threads in 2..=4 {
+                assert!(all_products(level, threads) == alone, "{level:?}, {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_alone_has_the_bits_that_it_has_in_a_batch() {
+        let MatrixShape { outputs, inputs } = SHAPE;
+        let weight = matrix(&numbers(outputs * inputs, 1), SHAPE);
+        let (x, dy, bias) = (numbers(ROWS * inputs, 2), numbers(ROWS * outputs, 3), numbers(outputs, 4));
+        for level in levels() {
+            let (mut y, mut dx) = (vec![f32::NAN; ROWS * outputs], vec![f32::NAN; ROWS * inputs]);
+            activation_forward(level, &mut y, None, &x, &weight, &bias, Activation::GeluTanh, ROWS);
+            backward_input(level, &mut dx, &dy, &weight, Store::Overwrite, ROWS, 0..outputs);
+            for row in [0, 1, 5, 6, 119, 120, ROWS - 1] {
+                let (x, dy) = (&x[row * inputs..], &dy[row * outputs..]);
+                let (mut y_alone, mut dx_alone) = (vec![f32::NAN; outputs], vec![f32::NAN; inputs]);
+                activation_forward(level, &mut y_alone, None, x, &weight, &bias, Activation::GeluTanh, 1);
+                backward_input(level, &mut dx_alone, dy, &weight, Store::Overwrite, 1, 0..outputs);
+                assert_eq!(bits(&y_alone), bits(&y[row * outputs..][..outputs]), "{level:?}, y of row {row}");
+                assert_eq!(bits(&dx_alone), bits(&dx[row * inputs..][..inputs]), "{level:?}, dx of row {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_of_outputs_is_part_of_the_whole() {
+        let shape = MatrixShape { outputs: 108, inputs: 37 };
+        let MatrixShape { outputs, inputs } = shape;
+        let rows = 13;
+        let source = numbers(outputs * inputs, 1);
+        let weight = matrix(&source, shape);
+        let (x, bias) = (numbers(rows * inputs, 2), numbers(outputs, 3));
+        let level = Level::detect();
+        let mut whole = vec![f32::NAN; rows * outputs];
+        forward(level, &mut whole, &x, &weight, Some(&bias), rows, 0..outputs);
+        for range in [0..36, 36..72, 36..108, 5..5, 107..108, 15..17] {
+            let width = range.len();
+            let mut part = vec![f32::NAN; rows * width + 1];
+            forward(level, &mut part, &x, &weight, Some(&bias), rows, range.clone());
+            assert!(part[rows * width].is_nan(), "wrote behind the rows");
+            for row in 0..rows {
+                let expected = &whole[row * outputs..][range.clone()];
+                assert_eq!(bits(&part[row * width..][..width]), bits(expected), "{range:?} of row {row}");
+            }
+
+            // The rows of the weight in the range, as a weight of their own, give the same dx.
+            let own_shape = MatrixShape { outputs: width, inputs };
+            let own = matrix(&source[range.start * inputs..range.end * inputs], own_shape);
+            let dy = numbers(rows * width, 4);
+            let mut dx = [vec![f32::NAN; rows * inputs], vec![f32::NAN; rows * inputs]];
+            backward_input(level, &mut dx[0], &dy, &weight, Store::Overwrite, rows, range.clone());
+            backward_input(level, &mut dx[1], &dy, &own, Store::Overwrite, rows, 0..width);
+            assert_eq!(bits(&dx[0]), bits(&dx[1]), "dx of {range:?}");
+            assert!(dx[0].iter().all(|dx| !dx.is_nan()), "{range:?} left dx unset");
+        }
+    }
+
+    #[test]
+    fn two_halves_of_a_batch_add_up_to_the_bits_of_the_whole() {
+        let MatrixShape { outputs, inputs } = SHAPE;
+        let (x, dy) = (numbers(ROWS * inputs, 2), numbers(ROWS * outputs, 3));
+        let weight = Span { start: outputs, len: outputs * inputs };
+        let bias = Some(Span { start: 0, len: outputs });
+        for level in levels() {
+            let mut whole = numbers(outputs + outputs * inputs, 6);
+            let mut halves = whole.clone();
+            backward_weight(level, &mut whole, weight, bias, &dy, &x, SHAPE, ROWS);
+            backward_weight(level, &mut halves, weight, bias, &dy, &x, SHAPE, 100);
+            let (dy, x) = (&dy[100 * outputs..], &x[100 * inputs..]);
+            backward_weight(level, &mut halves, weight, bias, dy, x, SHAPE, ROWS - 100);
+            assert!(bits(&whole) == bits(&halves), "{level:?}");
+        }
+    }
+}

@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn too_much_memory_is_an_error() {
-        let error = try_filled(Line::ZERO, usize::MAX).err().expect("no machine has this much memory");
+        let error = try_filled(Line::ZERO, usize::MAX).expect_err("no machine has this much memory");
         assert!(error.to_string().contains("bytes"), "{error}");
     }
 }

@@ -137,7 +137,8 @@ pub(crate) fn squared_error_forward(level: Level, losses: &mut [f32], x: &[f32],
         return;
     }
     let task = rows_per_task(columns);
-    let inputs = x[..rows * columns].par_chunks(task * columns).zip(targets[..rows * columns].par_chunks(task * columns));
+    let inputs =
+        x[..rows * columns].par_chunks(task * columns).zip(targets[..rows * columns].par_chunks(task * columns));
     let tasks = losses[..rows].par_chunks_mut(task).zip(inputs);
     tasks.for_each(|(losses, (x, targets))| squared_errors(level, losses, x, targets, columns));
 }
@@ -166,5 +167,134 @@ pub(crate) fn squared_error_backward(dx: &mut [f32], targets: &[f32], scale: f64
     // A regression has one column: there is nothing here for threads.
     for (dx, target) in dx[..len].iter_mut().zip(&targets[..len]) {
         *dx = scale * (*dx - target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::math::tests::{levels, numbers, on_threads};
+
+    /// Of losses, and of gradients divided by the scale.
+    const TOLERANCE: f64 = 1e-6;
+
+    struct Forward {
+        losses: Vec<f32>,
+        log_sum_exp: Vec<f32>,
+        predictions: Vec<u32>,
+    }
+
+    fn forward_of(level: Level, logits: &[f32], labels: &[u32], size: Size) -> Forward {
+        let nan = vec![f32::NAN; size.rows];
+        let mut f = Forward { losses: nan.clone(), log_sum_exp: nan, predictions: vec![9; 3] };
+        let outputs = (&mut f.losses, &mut f.log_sum_exp, &mut f.predictions);
+        cross_entropy_forward(level, outputs.0, outputs.1, outputs.2, logits, labels, size);
+        f
+    }
+
+    #[test]
+    fn cross_entropy_is_the_definition() {
+        for (rows, columns) in [(0, 3), (1, 1), (13, 2), (7, 37), (5, 1000), (2, 120_001)] {
+            let size = Size { rows, columns };
+            let logits: Vec<f32> = numbers(rows * columns, 1).iter().map(|x| 7.0 * x + 3.0).collect();
+            let labels: Vec<u32> = (0..rows).map(|row| (row * 5 % columns) as u32).collect();
+            for level in levels() {
+                let f = forward_of(level, &logits, &labels, size);
+                assert_eq!(f.predictions.len(), rows);
+                let mut dlogits = logits.clone();
+                cross_entropy_backward(level, &mut dlogits, &f.log_sum_exp, &labels, 0.25, size);
+                for (row, logits) in logits.chunks(columns).enumerate() {
+                    let label = labels[row] as usize;
+                    let max = logits.iter().copied().fold(f32::MIN, f32::max);
+                    let first_max = logits.iter().position(|x| *x == max);
+                    assert_eq!(Some(f.predictions[row] as usize), first_max);
+                    let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+                    let loss = sum.ln() - f64::from(logits[label]);
+                    let found = f64::from(f.losses[row]);
+                    assert!((found - loss).abs() <= TOLERANCE * loss, "{found} instead of {loss}");
+                    assert!((f64::from(f.log_sum_exp[row]) - sum.ln()).abs() <= TOLERANCE * sum.ln().abs());
+                    for (column, x) in logits.iter().enumerate() {
+                        let hit = if column == label { 1.0 } else { 0.0 };
+                        let expected = f64::from(*x).exp() / sum - hit;
+                        let found = f64::from(dlogits[row * columns + column]) / 0.25;
+                        assert!((found - expected).abs() <= TOLERANCE, "{found} instead of {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the model is sure and right the loss is far smaller than the rounding of the logits.
+    #[test]
+    fn small_losses_are_exact() {
+        for level in levels() {
+            for gap in [5.0_f32, 10.0, 20.0] {
+                let mut logits = [30.0; 50];
+                logits[20] += gap;
+                let f = forward_of(level, &logits, &[20], Size { rows: 1, columns: 50 });
+                let expected = (49.0 * f64::from(-gap).exp()).ln_1p();
+                let found = f64::from(f.losses[0]);
+                assert!((found / expected - 1.0).abs() < TOLERANCE, "{found} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_shows() {
+        for level in levels() {
+            for (bad, at) in [(f32::NAN, 2), (f32::NAN, 39), (f32::INFINITY, 5)] {
+                let mut logits = [1.0; 40];
+                logits[at] = bad;
+                let f = forward_of(level, &logits, &[0], Size { rows: 1, columns: 40 });
+                assert!(!f.losses[0].is_finite(), "{bad} at {at} gives {}", f.losses[0]);
+            }
+            let f = forward_of(level, &[f32::NAN; 20], &[0], Size { rows: 1, columns: 20 });
+            assert!(f.losses[0].is_nan() && f.predictions == [0]);
+            let mut masked = [0.0, f32::NEG_INFINITY];
+            let f = forward_of(level, &masked, &[0], Size { rows: 1, columns: 2 });
+            assert_eq!(f.losses, [0.0]);
+            cross_entropy_backward(level, &mut masked, &f.log_sum_exp, &[0], 1.0, Size { rows: 1, columns: 2 });
+            assert_eq!(masked, [0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn threads_give_the_same_bits() {
+        let size = Size { rows: 30, columns: 3001 };
+        let logits = numbers(30 * 3001, 1);
+        for level in levels() {
+            let run = |threads| on_threads(threads, || forward_of(level, &logits, &[17; 30], size));
+            let (one, three) = (run(1), run(3));
+            assert!(one.losses == three.losses && one.log_sum_exp == three.log_sum_exp);
+            assert_eq!(one.predictions, three.predictions);
+            let alone = forward_of(level, &logits[29 * 3001..], &[17], Size { rows: 1, columns: 3001 });
+            assert_eq!(alone.losses, one.losses[29..]);
+        }
+    }
+
+    #[test]
+    fn squared_error_is_the_definition() {
+        for (rows, columns) in [(0, 3), (3, 0), (1, 1), (13, 1), (7, 37), (40, 1000)] {
+            let size = Size { rows, columns };
+            let (x, targets) = (numbers(rows * columns, 1), numbers(rows * columns, 2));
+            for level in levels() {
+                let mut losses = vec![f32::NAN; rows];
+                squared_error_forward(level, &mut losses, &x, &targets, size);
+                for (row, loss) in losses.iter().enumerate() {
+                    let of_row = row * columns..(row + 1) * columns;
+                    let pairs = x[of_row.clone()].iter().zip(&targets[of_row]);
+                    let expected: f64 = pairs.map(|(x, target)| (f64::from(*x) - f64::from(*target)).powi(2)).sum();
+                    assert!(
+                        (f64::from(*loss) - expected).abs() <= TOLERANCE * expected,
+                        "{loss} instead of {expected}"
+                    );
+                }
+            }
+            let mut dx = x.clone();
+            squared_error_backward(&mut dx, &targets, 0.25, size);
+            for ((dx, x), target) in dx.iter().zip(&x).zip(&targets) {
+                assert_eq!(*dx, 0.5 * (x - target));
+            }
+        }
     }
 }

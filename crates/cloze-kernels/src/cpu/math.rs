@@ -1,4 +1,4 @@
-//! Elementary functions in f32 that compile to vector instructions.
+//! Elementary functions and sums in f32 that compile to vector instructions.
 //!
 //! Each function is straight-line code on one number, without branches, tables or library calls: the
 //! choice between two formulas is a choice between two results. A loop that calls it is therefore
@@ -25,6 +25,56 @@ pub(crate) fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
         width /= 2;
     }
     lanes[0]
+}
+
+/// `Σ x`.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += x;
+    }
+    sum_of_lanes(lanes)
+}
+
+/// `Σ (x − center)²`.
+#[inline(always)]
+pub(crate) fn sum_of_squares_about<const FMA: bool>(x: &[f32], center: f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let difference = chunk[lane] - center;
+            lanes[lane] = multiply_add::<FMA>(difference, difference, lanes[lane]);
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane = multiply_add::<FMA>(x - center, x - center, *lane);
+    }
+    sum_of_lanes(lanes)
+}
+
+/// `Σ a · b`.
+#[inline(always)]
+pub(crate) fn sum_of_products<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..LANES {
+            lanes[lane] = multiply_add::<FMA>(a[lane], b[lane], lanes[lane]);
+        }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane = multiply_add::<FMA>(*a, *b, *lane);
+    }
+    sum_of_lanes(lanes)
 }
 
 /// The smaller of `x` and `bound`; NaN if `x` is.
@@ -121,7 +171,7 @@ pub(crate) fn normal<const FMA: bool>(x: f32) -> (f32, f32) {
     p = multiply_add::<FMA>(p, w, 0.055_244_52);
     p = multiply_add::<FMA>(p, w, -0.059_923_125);
     p = multiply_add::<FMA>(p, w, 0.022_423_422);
-    p = multiply_add::<FMA>(p, w, 0.116_744_806);
+    p = multiply_add::<FMA>(p, w, 0.116_744_81);
     p = multiply_add::<FMA>(p, w, 0.067_843_08);
     p = multiply_add::<FMA>(p, w, -0.497_356_9);
     p = multiply_add::<FMA>(p, w, 0.5);
@@ -170,6 +220,17 @@ pub(crate) mod tests {
         let mut levels = vec![Level::Portable];
         levels.extend(Some(Level::detect()).filter(|level| *level != Level::Portable));
         levels
+    }
+
+    /// Some numbers between −2 and 2, different for each `seed`.
+    pub(crate) fn numbers(len: usize, seed: u32) -> Vec<f32> {
+        let number = |i: usize| crate::philox::philox4x32([i as u32, seed, 0, 0], [0; 2])[0] as i32;
+        (0..len).map(|i| number(i) as f32 / (1 << 30) as f32).collect()
+    }
+
+    /// `work` on a pool of so many threads.
+    pub(crate) fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(work)
     }
 
     /// Every `stride`-th f32 of a magnitude in `low ..= high`, of both signs.

@@ -53,6 +53,14 @@ impl Cpu {
         Cpu::with_level(threads, Level::Portable)
     }
 
+    /// The instructions that the kernels run on. Results have the same bits on the same instructions.
+    pub fn instructions(&self) -> &'static str {
+        match self.level {
+            Level::Portable => "portable",
+            Level::Avx2 => "AVX2 and FMA",
+        }
+    }
+
     fn with_level(threads: usize, level: Level) -> Result<Cpu, Error> {
         if threads == 0 {
             return Err(Error::Threads { threads, reason: "at least one is needed".to_string() });

@@ -130,3 +130,92 @@ fn adam_body<const FMA: bool>(w: &mut [f32], m: &mut [f32], v: &mut [f32], gradi
         *w -= update;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::math::tests::{levels, numbers, on_threads};
+
+    #[test]
+    fn spans_are_added() {
+        for (to, from) in [(1, 6), (6, 1), (0, 3)] {
+            let mut x: Vec<f32> = (0..10).map(|i| i as f32).collect();
+            add_within(&mut x, Span { start: to, len: 3 }, Span { start: from, len: 3 });
+            for (i, x) in x.iter().enumerate() {
+                let added = if (to..to + 3).contains(&i) { i + from - to } else { 0 };
+                assert_eq!(*x, (i + added) as f32, "element {i}, {to} += {from}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "overlaps")]
+    fn spans_that_overlap_are_refused() {
+        add_within(&mut [0.0; 9], Span { start: 2, len: 3 }, Span { start: 4, len: 3 });
+    }
+
+    #[test]
+    fn sum_of_squares_is_the_definition_on_any_number_of_threads() {
+        for len in [0, 1, 13, 37, GRAIN, GRAIN + 1, 5 * GRAIN + 7] {
+            let x = numbers(len, 1);
+            let expected: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+            for level in levels() {
+                let found = on_threads(1, || sum_of_squares(level, &x));
+                assert!((found - expected).abs() <= 1e-13 * expected, "{found} instead of {expected}");
+                assert_eq!(found, on_threads(3, || sum_of_squares(level, &x)));
+            }
+        }
+    }
+
+    #[test]
+    fn adam_is_the_definition() {
+        let len = 2 * GRAIN + 13;
+        let at = Span { start: 5, len: len - 7 };
+        let gradients: Vec<Vec<f32>> =
+            (0..3).map(|t| numbers(len, 10 + t).iter().map(|g| 1e-3 * g).collect()).collect();
+        let step = |t: i32| AdamStep {
+            learning_rate: 2e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-6,
+            weight_decay: 0.01,
+            gradient_scale: 0.7,
+            bias_correction1: 1.0 - 0.9_f64.powi(t),
+            bias_correction2: 1.0 - 0.999_f64.powi(t),
+        };
+        let start = numbers(len, 1);
+        let mut expected: Vec<[f64; 3]> = start.iter().map(|w| [f64::from(*w), 0.0, 0.0]).collect();
+        for (t, gradients) in (1..).zip(&gradients) {
+            let s = step(t);
+            for ([w, m, v], gradient) in expected[at.range()].iter_mut().zip(&gradients[at.range()]) {
+                let g = f64::from(*gradient) * s.gradient_scale;
+                *m = s.beta1 * *m + (1.0 - s.beta1) * g;
+                *v = s.beta2 * *v + (1.0 - s.beta2) * g * g;
+                let direction = *m / s.bias_correction1 / ((*v / s.bias_correction2).sqrt() + s.epsilon);
+                *w -= s.learning_rate * (direction + s.weight_decay * *w);
+            }
+        }
+        for level in levels() {
+            let run = |threads| {
+                let (mut w, mut m, mut v) = (start.clone(), vec![0.0; len], vec![0.0; len]);
+                for (t, gradients) in (1..).zip(&gradients) {
+                    on_threads(threads, || adam_step(level, &mut w, &mut m, &mut v, gradients, at, step(t)));
+                }
+                (w, m, v)
+            };
+            let (w, m, v) = run(1);
+            assert!((w.clone(), m.clone(), v.clone()) == run(3), "threads change the bits");
+            for (i, expected) in expected.iter().enumerate() {
+                // Relative, but no less than the rounding of what was added up: weights are at most 2, the
+                // first moments 1e-4.
+                for (found, expected, least) in
+                    [(w[i], expected[0], 0.1), (m[i], expected[1], 1e-4), (v[i], expected[2], 0.0)]
+                {
+                    let error = (f64::from(found) - expected).abs();
+                    assert!(error <= 1e-6 * expected.abs().max(least), "element {i}: {found} instead of {expected}");
+                }
+            }
+            assert!(w[..5] == start[..5] && w[len - 2..] == start[len - 2..], "wrote outside of the span");
+        }
+    }
+}

@@ -101,3 +101,80 @@ fn add_body<const FMA: bool>(y: &mut [f32], x: &[f32]) {
         *y += x;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::math::tests::{levels, numbers, on_threads};
+
+    fn indices(len: usize, below: u32) -> Vec<u32> {
+        (0..len as u32).map(|i| i.wrapping_mul(2_654_435_761) % below).collect()
+    }
+
+    #[test]
+    fn embeddings_are_sums_of_rows_of_tables() {
+        for (rows, columns) in [(0, 5), (1, 1), (7, 13), (37, 7), (50, 768)] {
+            let tables = [numbers(11 * columns, 1), numbers(5 * columns, 2), numbers(2 * columns, 3)];
+            let index = [indices(rows, 11), indices(rows, 5), indices(rows, 2)];
+            let size = Size { rows, columns };
+            for level in levels() {
+                let mut y = vec![f32::NAN; rows * columns + 1];
+                let all = [(&tables[0], &index[0]), (&tables[1], &index[1]), (&tables[2], &index[2])];
+                embedding_forward(level, &mut y, &all, size);
+                for (i, y) in y[..rows * columns].iter().enumerate() {
+                    let of = |t: usize| tables[t][index[t][i / columns] as usize * columns + i % columns];
+                    assert_eq!(*y, of(0) + of(1) + of(2), "element {i} of {size:?}");
+                }
+                assert!(y[rows * columns].is_nan(), "wrote behind the rows");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_a_table_are_added_in_the_order_of_the_rows() {
+        for (rows, columns) in [(0, 5), (1, 1), (37, 7), (60, 770)] {
+            let (dy, index) = (numbers(rows * columns, 1), indices(rows, 5));
+            let size = Size { rows, columns };
+            let mut expected = numbers(5 * columns + 9, 2);
+            for i in 0..rows * columns {
+                expected[4 + index[i / columns] as usize * columns + i % columns] += dy[i];
+            }
+            for level in levels() {
+                for threads in [1, 3] {
+                    let mut gradients = numbers(5 * columns + 9, 2);
+                    let table = Span { start: 4, len: 5 * columns };
+                    on_threads(threads, || embedding_backward(level, &mut gradients, table, &dy, &index, size));
+                    assert_eq!(gradients, expected, "{size:?}, {threads} threads");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scatter_is_the_backward_of_gather() {
+        for (rows, columns) in [(0, 5), (1, 1), (7, 37), (40, 1000)] {
+            let size = Size { rows, columns };
+            let (x, index) = (numbers(9 * columns + 1, 1), indices(rows, 9));
+            let mut y = vec![0.0; rows * columns];
+            gather(&mut y, &x, &index, size);
+            for (i, y) in y.iter().enumerate() {
+                assert_eq!(*y, x[index[i / columns] as usize * columns + i % columns]);
+            }
+            let mut expected = x.clone();
+            for i in 0..rows * columns {
+                expected[index[i / columns] as usize * columns + i % columns] += y[i];
+            }
+            for level in levels() {
+                let mut dx = x.clone();
+                on_threads(2, || scatter_add(level, &mut dx, &y, &index, size));
+                assert_eq!(dx, expected);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "row 3 of 3 rows")]
+    fn an_index_behind_the_table_is_refused() {
+        gather(&mut [0.0; 2], &[0.0; 6], &[3], Size { rows: 1, columns: 2 });
+    }
+}

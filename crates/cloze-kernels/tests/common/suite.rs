@@ -174,6 +174,7 @@ impl Case for Rows {
         let mask = Mask::new(0.1, &[size.rows / 3, size.rows - size.rows / 3]);
         vec![
             output("embedding", rows::embedding_forward(k, &three, size), ELEMENTWISE),
+            output("no embedding", rows::embedding_forward(k, &[], size), EXACT),
             output("one embedding", rows::embedding_forward(k, &three[..1], size), EXACT),
             output("dtable", rows::embedding_backward(k, &gradients, table, &dy, &word, size), CHAIN),
             output("gathered", rows::gather_rows(k, &words, &word, size), EXACT),

@@ -85,7 +85,8 @@ fn open_shards(dir: &Path) -> Result<Vec<TensorFile>, Error> {
         match file {
             Value::String(file) if is_file_name(&file) => shards.entry(file).or_default().insert(tensor),
             _ => {
-                let message = format!("expected the name of a file in the same folder, found {}", printable(&file.to_string()));
+                let message =
+                    format!("expected the name of a file in the same folder, found {}", printable(&file.to_string()));
                 return Err(error(&path, Some(&tensor), message));
             }
         };
@@ -131,6 +132,8 @@ fn nothing_to_read(dir: &Path) -> Error {
             );
             error(&dir.join(name), None, message)
         }
-        None => error(dir, None, format!("neither {SINGLE} nor {SHARDS} is in this folder: it holds no model's weights")),
+        None => {
+            error(dir, None, format!("neither {SINGLE} nor {SHARDS} is in this folder: it holds no model's weights"))
+        }
     }
 }

@@ -193,7 +193,8 @@ fn heads(config: &Config, index: &Index) -> Result<HeadSet, Error> {
             };
             if !config.labels.is_empty() && config.labels.len() != labels {
                 let expected = config.labels.len();
-                let message = format!("expected a row for each of the {expected} labels of config.json, found {labels}");
+                let message =
+                    format!("expected a row for each of the {expected} labels of config.json, found {labels}");
                 return Err(file.error(stored, message));
             }
             Some(labels)

@@ -67,7 +67,8 @@ fn header(
     metadata: &[(String, String)],
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut entries = Map::new();
-    let strings: Map<String, Value> = metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    let strings: Map<String, Value> =
+        metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
     entries.insert("__metadata__".into(), strings.into());
     let mut start = 0;
     for (name, shape, values) in tensors {
@@ -120,5 +121,127 @@ fn replace(
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::checkpoint::tests::{ALL, expect_error, small_config, stored, weights};
+    use crate::checkpoint::{Checkpoint, Report, TensorFile};
+    use crate::params::HeadSet;
+
+    #[test]
+    fn what_is_saved_reads_back_to_the_bit() {
+        let folder = TempDir::new().unwrap();
+        let dir = folder.path().join("new/folder");
+        let declaration = Declaration::new(&small_config(), ALL);
+        // Numbers that no rounding would leave alone.
+        let weights: Vec<f32> = weights(&declaration).iter().map(|weight| (weight / 7.0).sin() * 1e-20).collect();
+        let config =
+            Config { other: serde_json::Map::from_iter([("use_cache".into(), true.into())]), ..small_config() };
+        save(&dir, &config, &declaration, &weights).unwrap();
+        let checkpoint = Checkpoint::open(&dir).unwrap();
+        assert_eq!(
+            *checkpoint.config(),
+            Config { architectures: vec!["BertForSequenceClassification".into()], ..config }
+        );
+        let mut read = vec![f32::NAN; weights.len()];
+        assert_eq!(checkpoint.read(&declaration, &mut read).unwrap(), Report::default());
+        assert!(read.iter().zip(&weights).all(|(a, b)| a.to_bits() == b.to_bits()));
+    }
+
+    #[test]
+    fn what_is_saved_is_plain_safetensors_and_always_the_same_bytes() {
+        let folder = TempDir::new().unwrap();
+        let dir = folder.path();
+        let declaration = Declaration::new(&small_config(), ALL);
+        let weights = weights(&declaration);
+        let save = || {
+            save(dir, &small_config(), &declaration, &weights).unwrap();
+            fs::read(dir.join("model.safetensors")).unwrap()
+        };
+        let bytes = save();
+        assert_eq!(bytes, save());
+        let (header_bytes, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header_bytes % 8, 0);
+        assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+        let names: Vec<&String> = declaration.parameters.iter().map(|parameter| &parameter.name).collect();
+        assert_eq!(metadata.offset_keys().iter().collect::<Vec<_>>(), names);
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        for expected in stored(&declaration, &weights) {
+            let tensor = tensors.tensor(&expected.name).unwrap();
+            assert_eq!(
+                (tensor.dtype(), tensor.shape(), tensor.data()),
+                (Dtype::F32, &expected.shape[..], &expected.bytes[..])
+            );
+        }
+        let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["config.json", "model.safetensors"], "no temporary files are left");
+    }
+
+    #[test]
+    fn architectures_follow_the_heads() {
+        let dir = TempDir::new().unwrap();
+        let none = HeadSet { pooler: true, ..HeadSet::default() };
+        for (heads, name) in [
+            (none, "BertModel"),
+            (HeadSet { mlm: true, ..none }, "BertForMaskedLM"),
+            (HeadSet { nsp: true, ..none }, "BertForNextSentencePrediction"),
+            (HeadSet { mlm: true, nsp: true, ..none }, "BertForPreTraining"),
+            (ALL, "BertForSequenceClassification"),
+        ] {
+            let declaration = Declaration::new(&small_config(), heads);
+            save(dir.path(), &small_config(), &declaration, &weights(&declaration)).unwrap();
+            let checkpoint = Checkpoint::open(dir.path()).unwrap();
+            assert_eq!((checkpoint.heads(), &checkpoint.config().architectures[..]), (heads, &[name.to_string()][..]));
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("state.json");
+        write_file(&path, b"old").unwrap();
+        // The temporary name is taken by a folder, which is not removed.
+        fs::create_dir(dir.path().join("state.json.tmp")).unwrap();
+        expect_error(write_file(&path, b"new"), &["state.json", "write to"]);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        // What a killed run left behind is replaced.
+        fs::remove_dir(dir.path().join("state.json.tmp")).unwrap();
+        fs::write(dir.path().join("state.json.tmp"), b"half").unwrap();
+        write_file(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(!dir.path().join("state.json.tmp").exists());
+        expect_error(write_file(&dir.path().join("none/state.json"), b"new"), &["none/state.json"]);
+    }
+
+    #[test]
+    fn tensors_of_any_name_with_strings_beside_them() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("optimizer.safetensors");
+        // More than two pieces, the last one not full.
+        let long: Vec<f32> = (0..40_000).map(|index| index as f32 / 3.0).collect();
+        let tensors = [
+            ("m/é \"x\"".to_string(), vec![40_000], &long[..]),
+            ("empty".to_string(), vec![0, 3], &[][..]),
+            ("scalar".to_string(), vec![], &long[7..8]),
+        ];
+        let metadata = [("step".to_string(), "17".to_string()), ("a".to_string(), "b".to_string())];
+        write_tensors(&path, &tensors, &metadata).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        assert_eq!(file.names().collect::<Vec<_>>(), ["empty", "m/é \"x\"", "scalar"]);
+        assert_eq!(file.metadata()["step"], "17");
+        for (name, shape, values) in &tensors {
+            let mut read = vec![f32::NAN; values.len()];
+            assert_eq!(file.shape(name), Some(&shape[..]));
+            file.read(name, shape, &mut read).unwrap();
+            assert_eq!(read, *values);
+        }
+        expect_error(file.read("v", &[1], &mut [0.0]), &["optimizer.safetensors", "`v`", "missing"]);
     }
 }

@@ -67,8 +67,9 @@ impl SentenceSettings {
             ["Transformer", "Pooling", "Normalize"] => true,
             _ => {
                 let found = kinds.join(", ");
-                let message =
-                    format!("expected the modules Transformer, Pooling and perhaps Normalize, in this order, found {found}");
+                let message = format!(
+                    "expected the modules Transformer, Pooling and perhaps Normalize, in this order, found {found}"
+                );
                 return Err(data(&path, message));
             }
         };
@@ -148,7 +149,9 @@ fn pooling(path: &Path) -> Result<Pooling, Error> {
     for name in &named {
         match Pooling::NAMES.iter().find(|(mode, ..)| name.as_str() == Some(mode)) {
             Some(&(_, _, mode)) => chosen.push(mode),
-            None => return Err(fields.error("pooling_mode", format!("expected cls, mean or max, found {}", short(name)))),
+            None => {
+                return Err(fields.error("pooling_mode", format!("expected cls, mean or max, found {}", short(name))));
+            }
         }
     }
     for flag in Pooling::UNKNOWN_FLAGS {
@@ -175,4 +178,102 @@ fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
 
 fn data(path: &Path, message: String) -> Error {
     Error::Data { path: path.to_path_buf(), line: None, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const TRANSFORMER: &str = r#"{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"}"#;
+    const POOL: &str = r#"{"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"}"#;
+
+    fn directory(modules: &str, pooling: &str, transformer: Option<&str>) -> TempDir {
+        let dir = TempDir::new().unwrap();
+        fs::create_dir(dir.path().join(POOLING)).unwrap();
+        fs::write(dir.path().join(MODULES), modules).unwrap();
+        fs::write(dir.path().join(POOLING).join(CONFIG), pooling).unwrap();
+        if let Some(transformer) = transformer {
+            fs::write(dir.path().join(TRANSFORMER_CONFIG), transformer).unwrap();
+        }
+        dir
+    }
+
+    #[track_caller]
+    fn expect_error(dir: &TempDir, parts: &[&str]) {
+        let message = SentenceSettings::read(dir.path()).expect_err("an error").to_string();
+        for part in parts {
+            assert!(message.contains(part), "`{part}` is not in: {message}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for (pooling, normalize, max_length) in
+            [(Pooling::Cls, false, None), (Pooling::Mean, true, Some(256)), (Pooling::Max, true, Some(1))]
+        {
+            let dir = TempDir::new().unwrap();
+            let settings = SentenceSettings { pooling, normalize, max_length };
+            settings.write(dir.path(), 384).unwrap();
+            assert_eq!(SentenceSettings::read(dir.path()).unwrap(), Some(settings));
+        }
+    }
+
+    #[test]
+    fn files_of_new_and_old_releases() {
+        let old = r#"{"word_embedding_dimension":384,"pooling_mode_cls_token":false,"pooling_mode_max_tokens":true}"#;
+        let dir = directory(&format!("[{TRANSFORMER},{POOL}]"), old, Some(r#"{"max_seq_length":null}"#));
+        let expected = SentenceSettings { pooling: Pooling::Max, normalize: false, max_length: None };
+        assert_eq!(SentenceSettings::read(dir.path()).unwrap(), Some(expected));
+        let modules = r#"[{"path":"","type":"sentence_transformers.base.modules.transformer.Transformer"},
+            {"path":"1_Pooling","type":"sentence_transformers.sentence_transformer.modules.pooling.Pooling"},
+            {"path":"2_Normalize","type":"sentence_transformers.base.modules.normalize.Normalize"}]"#;
+        for mode in [r#""cls""#, r#"["cls"]"#] {
+            let dir = directory(modules, &format!(r#"{{"embedding_dimension":384,"pooling_mode":{mode}}}"#), None);
+            let expected = SentenceSettings { pooling: Pooling::Cls, normalize: true, max_length: None };
+            assert_eq!(SentenceSettings::read(dir.path()).unwrap(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_model_without_these_files() {
+        assert_eq!(SentenceSettings::read(TempDir::new().unwrap().path()).unwrap(), None);
+    }
+
+    #[test]
+    fn modules_that_are_not_known() {
+        let dense = r#"{"path":"2_Dense","type":"sentence_transformers.models.Dense"}"#;
+        let dir = directory(&format!("[{TRANSFORMER},{POOL},{dense}]"), "{}", None);
+        expect_error(&dir, &[MODULES, "found Transformer, Pooling, Dense"]);
+        let elsewhere = TRANSFORMER.replace(r#""path":"""#, r#""path":"0_Transformer""#);
+        expect_error(&directory(&format!("[{elsewhere},{POOL}]"), "{}", None), &[MODULES, "`0_Transformer`"]);
+        for path in ["../other", "/etc", "."] {
+            let outside = POOL.replace("1_Pooling", path);
+            expect_error(
+                &directory(&format!("[{TRANSFORMER},{outside}]"), "{}", None),
+                &[MODULES, "module 1", "inside"],
+            );
+        }
+        for modules in ["{}", "[]", "[1]", r#"[{"type":"Transformer"}]"#] {
+            expect_error(&directory(modules, "{}", None), &[MODULES]);
+        }
+    }
+
+    #[test]
+    fn poolings_that_are_not_known() {
+        let modules = format!("[{TRANSFORMER},{POOL}]");
+        let lasttoken = r#"{"pooling_mode_lasttoken":true}"#;
+        expect_error(&directory(&modules, lasttoken, None), &["1_Pooling", "`pooling_mode_lasttoken`"]);
+        expect_error(
+            &directory(&modules, r#"{"pooling_mode":"lasttoken"}"#, None),
+            &["1_Pooling", "found \"lasttoken\""],
+        );
+        let two = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":true}"#;
+        expect_error(&directory(&modules, two, None), &["1_Pooling", "side by side"]);
+        expect_error(
+            &directory(&modules, "{}", Some(r#"{"max_seq_length":0}"#)),
+            &[TRANSFORMER_CONFIG, "max_seq_length"],
+        );
+    }
 }

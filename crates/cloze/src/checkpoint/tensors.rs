@@ -20,7 +20,7 @@ use crate::error::{Error, at};
 /// Bytes before the header.
 const PREFIX_BYTES: u64 = 8;
 /// More than the names and shapes of the largest model that a configuration may describe.
-const HEADER_BYTES_MAX: u64 = 8 << 20;
+const HEADER_BYTES_MAX: u64 = 4 << 20;
 /// Elements that are read and converted at a time.
 const CHUNK: usize = 1 << 14;
 
@@ -106,7 +106,7 @@ impl TensorFile {
         }
         match info.dtype {
             Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(()),
-            other => Err(self.error(name, format!("expected numbers of type F32, F16 or BF16, found {other}"))),
+            other => Err(self.wrong_type(name, other)),
         }
     }
 
@@ -118,7 +118,12 @@ impl TensorFile {
         mut work: impl FnMut(usize, &[f32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let info = self.info(name)?;
-        let size = info.dtype.bitsize() / 8;
+        let (size, convert): (usize, Convert) = match info.dtype {
+            Dtype::F32 => (4, |values, bytes| convert(values, bytes, f32::from_le_bytes)),
+            Dtype::F16 => (2, |values, bytes| convert(values, bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
+            Dtype::BF16 => (2, |values, bytes| convert(values, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+            other => return Err(self.wrong_type(name, other)),
+        };
         let len = (info.data_offsets.1 - info.data_offsets.0) / size;
         let mut bytes = vec![0; len.min(CHUNK) * size];
         let mut values = vec![0.0; len.min(CHUNK)];
@@ -127,15 +132,14 @@ impl TensorFile {
             let (bytes, values) = (&mut bytes[..count * size], &mut values[..count]);
             let offset = self.data_start + (info.data_offsets.0 + first * size) as u64;
             self.file.read_exact_at(bytes, offset).map_err(at("read", &self.path))?;
-            match info.dtype {
-                Dtype::F32 => convert(values, bytes, f32::from_le_bytes),
-                Dtype::F16 => convert(values, bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-                Dtype::BF16 => convert(values, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-                other => return Err(self.error(name, format!("cannot be read as numbers: type {other}"))),
-            }
+            convert(values, bytes);
             work(first, values)?;
         }
         Ok(())
+    }
+
+    fn wrong_type(&self, name: &str, found: Dtype) -> Error {
+        self.error(name, format!("expected numbers of type F32, F16 or BF16, found {found}"))
     }
 
     pub(super) fn error(&self, tensor: &str, message: String) -> Error {
@@ -146,6 +150,9 @@ impl TensorFile {
         self.tensors.get(name).ok_or_else(|| self.error(name, "missing".into()))
     }
 }
+
+/// Turns the bytes of elements of some type to numbers.
+type Convert = fn(&mut [f32], &[u8]);
 
 /// `values[i] = from(bytes of element i)`
 fn convert<const SIZE: usize>(values: &mut [f32], bytes: &[u8], from: impl Fn([u8; SIZE]) -> f32) {

@@ -1,6 +1,6 @@
 //! Reading JSON objects from outside, field by field, with errors that name file and field.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, at};
 
-/// No settings file is larger; an index of shards comes nearest.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+/// No settings file is larger; indices of shards and lists of labels come nearest.
+const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// The object of a JSON file. What is taken out is known; what is left at the end is not.
 #[derive(Debug)]
@@ -21,10 +21,14 @@ pub(crate) struct Fields {
 
 /// A JSON file of any form.
 pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
+    let data = |line, message| Error::Data { path: path.to_path_buf(), line, message };
+    // Opening a pipe would wait for somebody to write to it.
+    if !fs::metadata(path).map_err(at("read", path))?.is_file() {
+        return Err(data(None, "not a regular file".into()));
+    }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(at("read", path))?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
-    let data = |line, message| Error::Data { path: path.to_path_buf(), line, message };
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(data(None, format!("longer than {FILE_BYTES_MAX} bytes, too long for a JSON file of settings")));
     }
@@ -96,7 +100,7 @@ impl Fields {
         match value.as_f64().filter(|number| range.contains(number)) {
             Some(number) => Ok(Some(number)),
             None => {
-                let expected = format!("a number from {:e} to {}", range.start(), range.end());
+                let expected = format!("a number from {:?} to {:?}", range.start(), range.end());
                 Err(self.unexpected(field, &expected, &value))
             }
         }

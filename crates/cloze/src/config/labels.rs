@@ -6,7 +6,7 @@ use super::fields::{Fields, short};
 use crate::error::Error;
 
 /// Labels that a `config.json` may announce by their number alone.
-pub(super) const LABELS_MAX: usize = 1 << 20;
+pub(super) const LABELS_MAX: usize = 1 << 17;
 
 /// The labels in the order of their ids; none if the file names none.
 ///
@@ -47,7 +47,9 @@ fn id2label(fields: &mut Fields) -> Result<Option<Vec<String>>, Error> {
         };
         match label {
             Value::String(label) => pairs.push((number, label)),
-            found => return Err(fields.error("id2label", format!("expected a string for {id}, found {}", short(&found)))),
+            found => {
+                return Err(fields.error("id2label", format!("expected a string for {id}, found {}", short(&found))));
+            }
         }
     }
     in_order(fields, "id2label", pairs).map(Some)
@@ -76,7 +78,8 @@ fn label2id(fields: &mut Fields) -> Result<Option<Vec<String>>, Error> {
 fn in_order(fields: &Fields, field: &str, mut pairs: Vec<(u64, String)>) -> Result<Vec<String>, Error> {
     pairs.sort();
     if let Some((expected, (found, _))) = (0..).zip(&pairs).find(|(expected, (found, _))| expected != found) {
-        let message = format!("expected the ids 0 to {}, each once, found {found} in place of {expected}", pairs.len() - 1);
+        let message =
+            format!("expected the ids 0 to {}, each once, found {found} in place of {expected}", pairs.len() - 1);
         return Err(fields.error(field, message));
     }
     let labels: Vec<String> = pairs.into_iter().map(|(_, label)| label).collect();

@@ -1,20 +1,20 @@
 //! A corpus: the token ids of documents of sentences, flat in memory.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cloze_tokenizer::Tokenizer;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::sentences;
+use crate::data::{blocks::Blocks, sentences};
 use crate::error::{Error, at};
 use crate::random::{Purpose, Random};
 
 /// What ends a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DocumentBreak {
     /// A blank line, or the end of a file.
     BlankLine,
@@ -23,7 +23,8 @@ pub enum DocumentBreak {
 }
 
 /// What a sentence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SentenceUnit {
     /// Each line.
     Line,
@@ -43,15 +44,12 @@ pub struct Corpus {
     document_starts: Vec<usize>,
 }
 
-/// How much of a file is read and tokenised at once.
-const BLOCK_BYTES: u64 = 8 << 20;
-
 /// Below this number of documents nothing is held out.
 const DOCUMENTS_TO_HOLD_OUT_MIN: usize = 20;
 
 impl Corpus {
-    /// Reads text files, in the order given, and tokenises them on all threads. Lines without tokens are skipped,
-    /// documents without sentences dropped. `progress` is told the bytes done and the bytes in total.
+    /// Reads text files, in the order given, and tokenises them on all threads. Lines without tokens are
+    /// skipped, documents without sentences dropped. `progress` is told the bytes done and the bytes in total.
     ///
     /// # Errors
     ///
@@ -239,56 +237,6 @@ impl Corpus {
     }
 }
 
-/// Reads a file in blocks of whole lines, so that text and tokens of a large file are not in memory together.
-struct Blocks<'a> {
-    path: &'a Path,
-    reader: BufReader<File>,
-    /// Lines in the blocks before this one.
-    lines_before: usize,
-    /// Bytes up to the end of this block.
-    bytes_done: u64,
-    block: Vec<u8>,
-}
-
-impl<'a> Blocks<'a> {
-    fn open(path: &'a Path) -> Result<Blocks<'a>, Error> {
-        let file = File::open(path).map_err(at("read", path))?;
-        Ok(Blocks { path, reader: BufReader::new(file), lines_before: 0, bytes_done: 0, block: Vec::new() })
-    }
-
-    fn next_block(&mut self) -> Result<Option<&str>, Error> {
-        self.lines_before += self.block.iter().filter(|&&byte| byte == b'\n').count();
-        self.block.clear();
-        let mut limited = self.reader.by_ref().take(BLOCK_BYTES);
-        limited.read_to_end(&mut self.block).map_err(at("read", self.path))?;
-        if self.block.last().is_some_and(|&byte| byte != b'\n') {
-            self.reader.read_until(b'\n', &mut self.block).map_err(at("read", self.path))?;
-        }
-        if self.block.is_empty() {
-            return Ok(None);
-        }
-        let is_first = self.bytes_done == 0;
-        self.bytes_done += self.block.len() as u64;
-        let text = utf8(&self.block, self.path, self.lines_before)?;
-        // A file may begin with a byte-order mark, which is no text.
-        Ok(Some(if is_first { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text }))
-    }
-}
-
-/// The text of `bytes`, before which `lines_before` lines of the file at `path` have been read.
-pub(crate) fn utf8<'a>(bytes: &'a [u8], path: &Path, lines_before: usize) -> Result<&'a str, Error> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let valid = &bytes[..error.valid_up_to()];
-        let lines = valid.iter().filter(|&&byte| byte == b'\n').count();
-        let column = valid.len() - valid.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1) + 1;
-        let byte = bytes[valid.len()];
-        let message = format!(
-            "byte {column} of the line, 0x{byte:02X}, is not UTF-8; convert the file, for example with `iconv -f WINDOWS-1252 -t UTF-8`"
-        );
-        Error::Data { path: path.to_path_buf(), line: Some(lines_before + lines + 1), message }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -296,9 +244,10 @@ mod tests {
     use cloze_tokenizer::Casing;
 
     use super::*;
+    use crate::data::blocks::BLOCK_BYTES;
 
     fn tokenizer() -> Tokenizer {
-        let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e . !";
+        let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e oh . !";
         Tokenizer::from_tokens(tokens.split(' ').map(str::to_string).collect(), Casing::Uncased).unwrap()
     }
 
@@ -312,7 +261,8 @@ mod tests {
             paths.push(path);
         }
         let mut done = Vec::new();
-        let corpus = Corpus::read(&paths, &tokenizer(), document_break, unit, &mut |now, total| done.push((now, total)));
+        let corpus =
+            Corpus::read(&paths, &tokenizer(), document_break, unit, &mut |now, total| done.push((now, total)));
         if corpus.is_ok() {
             let total = files.iter().map(|file| file.len() as u64).sum();
             assert_eq!(done.last(), Some(&(total, total)));
@@ -345,8 +295,8 @@ mod tests {
 
     #[test]
     fn prose_is_split() {
-        let corpus = read(&[b"A b. C!\nD e\n"], DocumentBreak::BlankLine, SentenceUnit::Split).unwrap();
-        assert_eq!(letters(&corpus), [["ab.", "c!", "de"]]);
+        let corpus = read(&[b"A oh. C!\nD e\n"], DocumentBreak::BlankLine, SentenceUnit::Split).unwrap();
+        assert_eq!(letters(&corpus), [["aoh.", "c!", "de"]]);
     }
 
     #[test]
@@ -363,9 +313,9 @@ mod tests {
             pool.install(|| read(&[text.as_bytes()], DocumentBreak::BlankLine, SentenceUnit::Line).unwrap())
         };
         let corpus = read_on(1);
-        assert_eq!((corpus.documents(), corpus.sentences()), (86, 600));
+        assert_eq!((corpus.documents(), corpus.sentences()), (87, 600));
         assert_eq!(corpus, read_on(3));
-        text.push_str("\u{e9}");
+        text.push('\u{e9}');
         let mut bytes = text.into_bytes();
         bytes.pop();
         let error = read(&[&bytes], DocumentBreak::BlankLine, SentenceUnit::Line).unwrap_err();

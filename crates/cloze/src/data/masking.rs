@@ -22,19 +22,12 @@ pub struct Masked {
 /// At least one position is drawn, uniformly if the chances gave none, so that no sequence is without a loss; none only
 /// where an instance holds nothing but special tokens. Special are `[CLS]` and `[SEP]`, and `[PAD]`, `[UNK]` and
 /// `[MASK]` where the text itself led to them: they teach nothing.
-pub fn mask(
-    instance: &Instance,
-    special: SpecialIds,
-    vocab_size: u32,
-    probability: f64,
-    mut random: Random,
-) -> Masked {
+pub fn mask(instance: &Instance, special: SpecialIds, vocab_size: u32, probability: f64, mut random: Random) -> Masked {
     let is_special = |id: u32| [special.pad, special.unk, special.cls, special.sep, special.mask].contains(&id);
     let positions_of_words =
         (0..instance.ids.len() as u32).filter(|&position| !is_special(instance.ids[position as usize]));
     let candidates: Vec<u32> = positions_of_words.collect();
-    let mut positions: Vec<u32> =
-        candidates.iter().copied().filter(|_| random.uniform() < probability).collect();
+    let mut positions: Vec<u32> = candidates.iter().copied().filter(|_| random.uniform() < probability).collect();
     if positions.is_empty() && !candidates.is_empty() {
         positions.push(candidates[random.below(candidates.len() as u64) as usize]);
     }

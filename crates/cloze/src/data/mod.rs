@@ -1,6 +1,7 @@
 //! From files to batches' contents: corpora of documents and sentences, pre-training instances and
 //! their masks, tables of labelled examples.
 
+mod blocks;
 mod columns;
 pub mod corpus;
 pub mod instances;

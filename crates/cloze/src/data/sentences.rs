@@ -2,32 +2,34 @@
 
 /// Abbreviations that never end a sentence.
 const NEVER_LAST: &[&str] = &[
-    "mr", "mrs", "ms", "messrs", "dr", "prof", "rev", "hon", "gen", "col", "capt", "lieut", "lt", "maj", "sergt", "sgt",
-    "corp", "cpl", "adm", "gov", "sen", "rep", "pres", "supt", "insp", "mme", "mlle", "mons", "fr", "mt", "ft", "i.e", "e.g",
-    "viz", "cf", "vs",
+    "mr", "mrs", "ms", "messrs", "dr", "prof", "rev", "hon", "gen", "col", "capt", "lieut", "lt", "maj", "sergt",
+    "sgt", "corp", "cpl", "adm", "gov", "sen", "rep", "pres", "supt", "insp", "mme", "mlle", "mons", "fr", "mt", "ft",
+    "i.e", "e.g", "viz", "cf", "vs",
 ];
 
 /// Abbreviations that may end a sentence: they do if the next word is one of [`STARTERS`].
 const SOMETIMES_LAST: &[&str] = &[
-    "st", "jr", "sr", "esq", "bart", "etc", "&c", "co", "inc", "ltd", "bros", "dept", "ave", "rd", "approx", "ed", "eds",
-    "trans", "al", "ult", "inst", "prox", "ph.d",
+    "st", "jr", "sr", "esq", "bart", "etc", "&c", "co", "inc", "ltd", "bros", "dept", "ave", "rd", "approx", "ed",
+    "eds", "trans", "al", "ult", "inst", "prox", "ph.d", "v", "c", "op", "loc", "ibid",
 ];
 
 /// Abbreviations that do not end a sentence before a number.
 const NUMBERED: &[&str] = &[
-    "no", "nos", "vol", "vols", "p", "pp", "ch", "chap", "fig", "figs", "sec", "sect", "bk", "ps", "jan", "feb", "mar", "apr",
-    "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+    "no", "nos", "vol", "vols", "p", "pp", "ch", "chap", "fig", "figs", "sec", "sect", "bk", "ps", "jan", "feb", "mar",
+    "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
 ];
 
 /// Words that, capitalised, nearly always begin a sentence.
 const STARTERS: &[&str] = &[
-    "A", "After", "All", "Although", "An", "And", "As", "At", "Before", "But", "By", "For", "From", "He", "Her", "His", "How",
-    "However", "I", "If", "In", "It", "Its", "Let", "My", "Nor", "Not", "Now", "On", "Once", "One", "Or", "Our", "Perhaps",
-    "She", "Since", "So", "Some", "Such", "That", "The", "Their", "Then", "There", "These", "They", "This", "Those", "Though",
-    "Thus", "To", "We", "Were", "What", "When", "Where", "Which", "While", "Who", "Why", "With", "Yet", "You", "Your",
+    "A", "After", "All", "Although", "An", "And", "As", "At", "Before", "But", "By", "For", "From", "He", "Her", "His",
+    "How", "However", "I", "If", "In", "It", "Its", "Let", "My", "Nor", "Not", "Now", "On", "Once", "One", "Or", "Our",
+    "Perhaps", "She", "Since", "So", "Some", "Such", "That", "The", "Their", "Then", "There", "These", "They", "This",
+    "Those", "Though", "Thus", "To", "We", "Were", "What", "When", "Where", "Which", "While", "Who", "Why", "With",
+    "Yet", "You", "Your",
 ];
 
-/// The sentences of a paragraph of ordinary English prose, in order, without the space around them. Nothing but space is lost.
+/// The sentences of a paragraph of ordinary English prose, in order, without the space around them. Nothing but
+/// space is lost.
 ///
 /// A sentence ends at `.`, `!`, `?` or an ellipsis, with the quotes and brackets that close right after it, if space
 /// follows and then no small letter. Periods of abbreviations, initials and of numbers that head a paragraph
@@ -78,6 +80,9 @@ fn end_of_marks(text: &str, mark: usize) -> usize {
 
 /// Whether a sentence that reads `before` and then `marks` is over, given what comes `after`.
 fn ends_sentence(before: &str, marks: &str, after: &str) -> bool {
+    if !before.contains(char::is_alphanumeric) {
+        return false;
+    }
     if marks.contains(is_full_width_terminator) {
         return true;
     }
@@ -110,12 +115,12 @@ fn period_ends_sentence(word: &str, next: &str, next_word: &str) -> bool {
     if NEVER_LAST.contains(&lower) {
         return false;
     }
-    let is_initial = word != "I" && word.starts_with(char::is_alphabetic) && word.chars().nth(1).is_none();
+    let is_initial = word != "I" && word.starts_with(char::is_uppercase) && word.chars().nth(1).is_none();
     if NUMBERED.contains(&lower) {
         let is_number = next_word.starts_with(|c: char| c.is_ascii_digit()) || is_roman(next_word, "IVXLC");
         // "No. I will not."
         let is_pronoun = lower == "no" && next_word == "I";
-        return !(is_number && !is_pronoun) && (!is_initial || is_starter(next, next_word));
+        return !is_number || is_pronoun;
     }
     let is_abbreviation = is_initial || SOMETIMES_LAST.contains(&lower) || has_inner_period(word);
     !is_abbreviation || is_starter(next, next_word)
@@ -127,11 +132,11 @@ fn is_starter(next: &str, next_word: &str) -> bool {
     goes_on && STARTERS.contains(&next_word)
 }
 
-/// What stands right before a period: letters, digits, and periods within.
+/// What stands right before a period: letters, digits, and periods and apostrophes within.
 fn last_word(before: &str) -> &str {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '&');
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '&' | '\'' | '’');
     let start = before.char_indices().rev().take_while(|&(_, c)| is_part(c)).last();
-    start.map_or("", |(start, _)| before[start..].trim_start_matches('.'))
+    start.map_or("", |(start, _)| before[start..].trim_start_matches(['.', '\'', '’']))
 }
 
 /// `U.S`, `p.m`, `Ph.D`, but not `end.Next` or `3.14`.
@@ -217,6 +222,7 @@ mod tests {
             "She is taller than I.|Emma is not.",
             "They chose plan B.|It failed.",
             "He met Harry S. Truman.|They talked.",
+            "‘J. Smith’ was his name.|He hadn’t.|Wasn't it?|I'd see 'm.|Sure.",
         ]);
     }
 
@@ -257,6 +263,7 @@ mod tests {
             "He waited . . .|Nothing happened.",
             "What!!!|No?!|Yes.",
             "What ! !|No.",
+            "“... Then he left.|He came back.",
         ]);
     }
 

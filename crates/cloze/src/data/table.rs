@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::data::blocks::utf8;
 use crate::data::columns::{self, ColumnSpec, Columns};
-use crate::data::corpus::utf8;
 use crate::error::{Error, at};
 
 /// One example: a text or a pair, and what is known about it.
@@ -45,7 +45,9 @@ impl Format {
             "csv" => Ok(Format::Csv),
             "jsonl" => Ok(Format::Jsonl),
             "txt" => Ok(Format::Text),
-            _ => Err(problem(path, None, "the ending names no format of examples; expected .tsv, .csv, .jsonl or .txt")),
+            _ => {
+                Err(problem(path, None, "the ending names no format of examples; expected .tsv, .csv, .jsonl or .txt"))
+            }
         }
     }
 }
@@ -64,9 +66,9 @@ pub fn read_examples(path: &Path, columns: Option<&ColumnSpec>, needs_label: boo
 ///
 /// # Errors
 ///
-/// Named with line or column: what cannot be read or is not UTF-8; no example at all; a column that is missing or cannot be
-/// told, with the columns there are; a row with more or fewer columns than the first; a label that is needed and
-/// not there.
+/// Named with line or column: what cannot be read or is not UTF-8; no example at all; a column that is missing or
+/// cannot be told, with the columns there are; a row with more or fewer columns than the first; a label that is
+/// needed and not there.
 pub fn read_examples_from(
     mut reader: impl Read,
     format: Format,
@@ -119,7 +121,10 @@ fn csv_rows(text: &str, name: &Path) -> Result<Vec<Row>, Error> {
         let record = record.map_err(|error| problem(name, None, &error.to_string()))?;
         let position = record.position().expect("a record that was read has a position");
         last_start = position.byte() as usize;
-        rows.push(Row { line: position.line() as usize, cells: record.iter().map(str::to_string).collect() });
+        // The position is that of the line breaks and empty lines before the record.
+        let breaks = text[last_start..].bytes().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let line = position.line() as usize + breaks.filter(|&byte| byte == b'\n').count();
+        rows.push(Row { line, cells: record.iter().map(str::to_string).collect() });
     }
     // A quote that is never closed swallows the rest of the file into one cell, without an error.
     let last_is_open = text[last_start..].bytes().filter(|&byte| byte == b'"').count() % 2 == 1;
@@ -129,12 +134,7 @@ fn csv_rows(text: &str, name: &Path) -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
-fn from_rows(
-    rows: Vec<Row>,
-    name: &Path,
-    spec: Option<&ColumnSpec>,
-    needs_label: bool,
-) -> Result<Vec<Example>, Error> {
+fn from_rows(rows: Vec<Row>, name: &Path, spec: Option<&ColumnSpec>, needs_label: bool) -> Result<Vec<Example>, Error> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let width = first.cells.len();
     let Columns { text, text_b, label, has_header } =
@@ -195,24 +195,15 @@ fn label_of(field: &str, value: &Value) -> Result<String, String> {
     }
 }
 
-fn from_lines(
-    text: &str,
-    name: &Path,
-    spec: Option<&ColumnSpec>,
-    needs_label: bool,
-) -> Result<Vec<Example>, Error> {
+fn from_lines(text: &str, name: &Path, spec: Option<&ColumnSpec>, needs_label: bool) -> Result<Vec<Example>, Error> {
     if needs_label {
         return Err(problem(name, None, "plain text has no labels; use a .tsv, .csv or .jsonl file"));
     }
     if spec.is_some() {
         return Err(problem(name, None, "plain text has no columns to choose; use a .tsv, .csv or .jsonl file"));
     }
-    let examples = text.lines().zip(1..).map(|(text, line)| Example {
-        text: text.to_string(),
-        text_b: None,
-        label: None,
-        line,
-    });
+    let examples =
+        text.lines().zip(1..).map(|(text, line)| Example { text: text.to_string(), text_b: None, label: None, line });
     Ok(examples.collect())
 }
 
@@ -241,7 +232,8 @@ mod tests {
 
     #[test]
     fn tsv_has_no_quoting() {
-        let table = "\u{feff}Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t7\t8\tHe said \" no .\t\" Yes \", she.\r\n\r\n0\t9\t9\ta, b\tc\r\n";
+        let table = "\u{feff}Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n\
+            1\t7\t8\tHe said \" no .\t\" Yes \", she.\r\n\r\n0\t9\t9\ta, b\tc\r\n";
         let expected = [
             example("He said \" no .", Some("\" Yes \", she."), Some("1"), 2),
             example("a, b", Some("c"), Some("0"), 4),
@@ -254,11 +246,14 @@ mod tests {
         let table = "\u{feff}label,sentence\n x ,\"a, \"\"b\"\"\nc\"\n\ny,d\n";
         let expected = [example("a, \"b\"\nc", None, Some("x"), 2), example("d", None, Some("y"), 5)];
         assert_eq!(read(table, Format::Csv, "", true).unwrap(), expected);
+        assert_eq!(read(&table.replace('\n', "\r\n"), Format::Csv, "", true).unwrap()[1], expected[1]);
     }
 
     #[test]
     fn json_lines_have_fields() {
-        let table = "{\"text\": \"a\\tb\", \"label\": 1, \"more\": []}\n\n{\"label\": \"x\", \"text_b\": \"c\", \"text\": \"d\"}\n{\"sentence1\": \"e\", \"sentence2\": \"f\", \"score\": 2.5}";
+        let table = "{\"text\": \"a\\tb\", \"label\": 1, \"more\": []}\n\n\
+            {\"label\": \"x\", \"text_b\": \"c\", \"text\": \"d\"}\n\
+            {\"sentence1\": \"e\", \"sentence2\": \"f\", \"score\": 2.5}";
         let expected = [
             example("a\tb", None, Some("1"), 1),
             example("d", Some("c"), Some("x"), 3),
@@ -321,10 +316,16 @@ mod tests {
             (json("{\"text\": 7, \"label\": 1}"), "data:1: field `text` is no string"),
             (json("{\"text\": \"a\", \"label\": [1, 2]}"), "data:1: field `label` holds [1,2]; expected one label"),
             (json("{\"text\": \"a\", \"label\": \"\"}"), "data:1: field `label` is empty"),
-            (read("{\"text\": \"a\"}", Format::Jsonl, "text=0", false).unwrap_err(), "data:1: fields of JSON lines have"),
+            (
+                read("{\"text\": \"a\"}", Format::Jsonl, "text=0", false).unwrap_err(),
+                "data:1: fields of JSON lines have",
+            ),
             (read("a\n", Format::Text, "", true).unwrap_err(), "data: plain text has no labels"),
             (read("a\n", Format::Text, "text=a", false).unwrap_err(), "data: plain text has no columns"),
-            (read("text,label\n\"a,1\nb,2\nc", Format::Csv, "", true).unwrap_err(), "data:2: a quote opens in this row"),
+            (
+                read("text,label\n\"a,1\nb,2\nc", Format::Csv, "", true).unwrap_err(),
+                "data:2: a quote opens in this row",
+            ),
             (read_bytes(b"text\na\n\xff", Format::Tsv, "", false).unwrap_err(), "data:3: byte 1 of the line, 0xFF,"),
         ];
         for (message, expected) in cases {

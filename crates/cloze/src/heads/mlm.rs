@@ -69,17 +69,13 @@ impl<K: Kernels> MlmTape<K> {
     }
 }
 
-/// Logits of the rows `rows` of the last hidden state `hidden`; their losses and right predictions
-/// are added to `tally`.
-pub fn mlm_forward<K: Kernels>(
+/// `tape.logits [rows, vocab]` of the rows `rows` of the last hidden state `hidden`.
+pub fn mlm_logits<K: Kernels>(
     network: &Network<K>,
     tape: &mut MlmTape<K>,
-    tally: &mut Tally,
     hidden: &K::Activations,
     rows: &[u32],
-    labels: &[u32],
 ) -> Result<(), Error> {
-    assert_eq!(rows.len(), labels.len());
     let (kernels, config) = (&network.kernels, &network.config);
     let head = network.parameters.mlm.as_ref().expect("the network has an MLM head");
     let count = rows.len();
@@ -100,7 +96,6 @@ pub fn mlm_forward<K: Kernels>(
         grow_vector(kernels, vector, count)?;
     }
     kernels.write_indices(&mut tape.rows, rows)?;
-    kernels.write_indices(&mut tape.labels, labels)?;
     tape.count = count;
 
     kernels.gather_rows(&mut tape.hidden, hidden, &tape.rows, size);
@@ -128,13 +123,26 @@ pub fn mlm_forward<K: Kernels>(
     );
     let bias = Some(&head.decoder.bias);
     kernels.linear_forward(&mut tape.logits, &tape.transformed, &head.decoder.weight, bias, count, 0..vocab);
+    Ok(())
+}
+
+/// Cross-entropy of the last [`mlm_logits`]: losses and right predictions are added to `tally`.
+pub fn mlm_losses<K: Kernels>(
+    network: &Network<K>,
+    tape: &mut MlmTape<K>,
+    tally: &mut Tally,
+    labels: &[u32],
+) -> Result<(), Error> {
+    assert_eq!(labels.len(), tape.count);
+    let (kernels, count) = (&network.kernels, tape.count);
+    kernels.write_indices(&mut tape.labels, labels)?;
     kernels.cross_entropy_forward(
         &mut tape.losses,
         &mut tape.log_sum_exp,
         &mut tape.predictions,
         &tape.logits,
         &tape.labels,
-        Size { rows: count, columns: vocab },
+        Size { rows: count, columns: network.config.vocab_size },
     );
     let mut losses = vec![K::Real::from_f64(0.0); count];
     kernels.read_vector(&mut losses, &tape.losses, 0)?;
@@ -145,7 +153,7 @@ pub fn mlm_forward<K: Kernels>(
     Ok(())
 }
 
-/// Backward of the last [`mlm_forward`] for a loss of `scale · Σ losses`: adds to `buffers.dhidden` at
+/// Backward of the last [`mlm_losses`] for a loss of `scale · Σ losses`: adds to `buffers.dhidden` at
 /// the rows, and to `gradients`. The decoder's goes to the word embeddings' own place.
 pub fn mlm_backward<K: Kernels>(
     network: &Network<K>,

@@ -4,7 +4,7 @@ mod mlm;
 mod objective;
 mod pooled;
 
-pub use mlm::{MlmTape, mlm_backward, mlm_forward};
+pub use mlm::{MlmTape, ROWS_AT_A_TIME, mlm_backward, mlm_logits, mlm_losses};
 pub use objective::{Losses, Targets, Totals, TrainingBatch, Workspace, first_rows, losses};
 pub use pooled::{PooledTape, classes_backward, classes_forward, pooled_logits, values_backward, values_forward};
 

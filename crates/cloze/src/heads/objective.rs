@@ -11,7 +11,7 @@ use crate::{Config, Error};
 
 use super::mlm::ROWS_AT_A_TIME;
 use super::pooled::{PooledTape, classes_backward, classes_forward, pooled_logits, values_backward, values_forward};
-use super::{MlmTape, Tally, mlm_backward, mlm_forward};
+use super::{MlmTape, Tally, mlm_backward, mlm_logits, mlm_losses};
 use crate::model::{Site, dropout};
 
 /// What the sequences of a batch should give.
@@ -183,7 +183,8 @@ pub fn losses<K: Kernels>(
 
     let masked_places = place_of(masked_rows);
     for (places, labels) in masked_places.chunks(ROWS_AT_A_TIME).zip(masked_labels.chunks(ROWS_AT_A_TIME)) {
-        mlm_forward(network, mlm, &mut losses.mlm, hidden, places, labels)?;
+        mlm_logits(network, mlm, hidden, places)?;
+        mlm_losses(network, mlm, &mut losses.mlm, labels)?;
         if let Some((gradients, declaration)) = &mut gradients {
             let layout = declaration.layout.mlm.as_ref().expect("the declaration has an MLM head");
             mlm_backward(network, buffers, gradients, layout, mlm, 1.0 / totals.masked as f64);

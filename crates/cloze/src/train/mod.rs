@@ -1,5 +1,18 @@
-//! Training.
+//! Training: single steps with a loop of one's own, or whole runs that can be stopped and resumed.
 
+mod events;
+mod finetune;
+mod history;
+mod pace;
+mod pretrain;
+mod run;
+mod setup;
+mod source;
 mod trainer;
 
+pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
+pub use finetune::finetune;
+pub use pretrain::pretrain;
+pub(crate) use source::HeldOut;
 pub use trainer::{StepReport, Trainer, TrainerState};
+pub(crate) use trainer::vector_of;

@@ -1,0 +1,111 @@
+//! `cloze embed`: vectors of texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use cloze::{EmbedOptions, Pooling};
+use serde::Serialize;
+
+use crate::arguments::{Common, open_model};
+use crate::input::{InputArgs, borrow, for_each_group};
+use crate::output::Output;
+
+/// Flags of `cloze embed`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze embed --model model --text \"A sentence.\" --json\n  \
+    cloze embed --model model --input sentences.txt --pooling mean --normalize --json > vectors.jsonl")]
+pub struct Arguments {
+    /// A model directory
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
+    /// How the vectors of all tokens become one [default: as the model's files say, else mean]
+    #[arg(long, value_name = "HOW")]
+    pooling: Option<PoolingName>,
+    /// Take the vectors after layer N (0: the embeddings) [default: the last]
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
+    /// Scale vectors to length 1 [default: as the model's files say]
+    #[arg(long)]
+    normalize: bool,
+    /// Longest text in tokens [default: the model's]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PoolingName {
+    /// Not at all: a vector a token
+    None,
+    /// That of [CLS]
+    Cls,
+    /// Their mean
+    Mean,
+    /// The largest of each component
+    Max,
+    /// The model's pooler
+    Pooler,
+}
+
+impl From<PoolingName> for Pooling {
+    fn from(name: PoolingName) -> Pooling {
+        match name {
+            PoolingName::None => Pooling::None,
+            PoolingName::Cls => Pooling::Cls,
+            PoolingName::Mean => Pooling::Mean,
+            PoolingName::Max => Pooling::Max,
+            PoolingName::Pooler => Pooling::Pooler,
+        }
+    }
+}
+
+/// One line with `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    embedding: Vectors<'a>,
+    tokens: usize,
+    truncated: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Vectors<'a> {
+    One(&'a [f32]),
+    EachToken(&'a [Vec<f32>]),
+}
+
+/// Runs `cloze embed`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let model = open_model(&arguments.model, common)?;
+    let options = EmbedOptions {
+        pooling: arguments.pooling.map(Pooling::from),
+        layer: arguments.layer,
+        normalize: arguments.normalize.then_some(true),
+        max_length: arguments.max_length,
+    };
+    let each_token = matches!(arguments.pooling, Some(PoolingName::None));
+    let mut output = Output::new(common.json);
+    let mut truncated = 0;
+    for_each_group(arguments.input.texts()?, |group| {
+        for embedding in model.embed(&borrow(group), options)? {
+            truncated += usize::from(embedding.truncated > 0);
+            let vectors = match embedding.vectors.as_slice() {
+                [one] if !each_token => Vectors::One(one),
+                vectors => Vectors::EachToken(vectors),
+            };
+            let line = Line { embedding: vectors, tokens: embedding.tokens, truncated: embedding.truncated };
+            output.answer(&line, || readable(&embedding.vectors))?;
+        }
+        Ok(())
+    })?;
+    output.finish()?;
+    crate::output::report_truncated(truncated);
+    Ok(())
+}
+
+/// A vector a line, its numbers separated by spaces.
+fn readable(vectors: &[Vec<f32>]) -> String {
+    let line = |vector: &Vec<f32>| vector.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
+    vectors.iter().map(line).collect::<Vec<_>>().join("\n")
+}

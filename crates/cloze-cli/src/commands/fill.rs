@@ -1,0 +1,112 @@
+//! `cloze fill`: the words behind [MASK].
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use cloze::FilledMask;
+use serde::Serialize;
+
+use crate::arguments::{Common, open_model};
+use crate::input::{InputArgs, InputText};
+use crate::output::Output;
+
+/// Flags of `cloze fill`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze fill --model model --text \"The farmer fed the [MASK].\"")]
+pub struct Arguments {
+    /// A pre-trained model directory
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Candidates for each [MASK]
+    #[arg(long, value_name = "K", default_value = "5")]
+    top_k: NonZeroUsize,
+}
+
+/// One line with `--json`.
+#[derive(Serialize)]
+struct Line {
+    text: String,
+    masks: Vec<Mask>,
+}
+
+#[derive(Serialize)]
+struct Mask {
+    position: usize,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Serialize)]
+struct Candidate {
+    token: String,
+    id: u32,
+    score: f64,
+}
+
+/// Runs `cloze fill`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let model = open_model(&arguments.model, common)?;
+    let mut output = Output::new(common.json);
+    for text in arguments.input.texts()? {
+        let text = text?;
+        let filled = model.fill(text.borrow(), arguments.top_k.get())?;
+        let best: Vec<&str> = filled.iter().map(|mask| mask.candidates.first().map_or("", |best| &best.token)).collect();
+        let line = Line { text: fill_in(&joined(&text), &best), masks: filled.into_iter().map(Mask::from).collect() };
+        output.answer(&line, || readable(&line))?;
+    }
+    Ok(output.finish()?)
+}
+
+impl From<FilledMask> for Mask {
+    fn from(mask: FilledMask) -> Mask {
+        let candidate =
+            |candidate: cloze::Candidate| Candidate { token: candidate.token, id: candidate.id, score: candidate.score };
+        Mask { position: mask.position, candidates: mask.candidates.into_iter().map(candidate).collect() }
+    }
+}
+
+/// A pair as it is typed, with a tab.
+fn joined(text: &InputText) -> String {
+    text.b.as_ref().map_or_else(|| text.a.clone(), |b| format!("{}\t{b}", text.a))
+}
+
+/// The text with its masks replaced in order; a piece that continues a word is joined to it.
+fn fill_in(text: &str, tokens: &[&str]) -> String {
+    let mut parts = text.split("[MASK]");
+    let mut filled = parts.next().unwrap_or_default().to_string();
+    for (part, token) in parts.zip(tokens) {
+        match token.strip_prefix("##") {
+            Some(piece) => {
+                filled.truncate(filled.trim_end().len());
+                filled.push_str(piece);
+            }
+            None => filled.push_str(token),
+        }
+        filled.push_str(part);
+    }
+    filled
+}
+
+/// The filled text, and below it a line of candidates for each mask.
+fn readable(line: &Line) -> String {
+    let mut text = line.text.clone();
+    for mask in &line.masks {
+        let candidates = mask.candidates.iter().map(|c| format!("{} {:.1} %", c.token, 100.0 * c.score));
+        text.push_str(&format!("\n  {}", candidates.collect::<Vec<_>>().join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_replaced_in_order() {
+        assert_eq!(fill_in("The [MASK] fed a [MASK].", &["farmer", "cow"]), "The farmer fed a cow.");
+        assert_eq!(fill_in("a farm [MASK] sang", &["##er"]), "a farmer sang");
+        assert_eq!(fill_in("no mask", &[]), "no mask");
+    }
+}

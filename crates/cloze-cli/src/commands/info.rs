@@ -1,0 +1,177 @@
+//! `cloze info`: what a model directory holds.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cloze::Model;
+use cloze::config::HiddenAct;
+use cloze_tokenizer::Casing;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::arguments::{Common, open_model};
+use crate::output::{Output, grouped};
+
+/// Flags of `cloze info`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze info model")]
+pub struct Arguments {
+    /// A model directory
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
+}
+
+/// The one line with `--json`.
+#[derive(Serialize)]
+struct Info<'a> {
+    model: &'a Path,
+    layers: usize,
+    hidden_size: usize,
+    attention_heads: usize,
+    intermediate_size: usize,
+    hidden_act: &'static str,
+    max_position_embeddings: usize,
+    parameters: usize,
+    parts: Map<String, Value>,
+    bytes_f32: usize,
+    tokenizer: TokenizerInfo,
+    heads: Vec<String>,
+    labels: &'a [String],
+    max_length: usize,
+    missing: &'a [String],
+    unused: &'a [String],
+}
+
+#[derive(Serialize)]
+struct TokenizerInfo {
+    tokens: usize,
+    cased: bool,
+}
+
+/// Runs `cloze info`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let model = open_model(&arguments.model, common)?;
+    let parts = parts(&model);
+    let config = model.config();
+    let parameters = model.declaration().len;
+    let info = Info {
+        model: &arguments.model,
+        layers: config.num_hidden_layers,
+        hidden_size: config.hidden_size,
+        attention_heads: config.num_attention_heads,
+        intermediate_size: config.intermediate_size,
+        hidden_act: activation(config.hidden_act),
+        max_position_embeddings: config.max_position_embeddings,
+        parameters,
+        parts: parts.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect(),
+        bytes_f32: 4 * parameters,
+        tokenizer: TokenizerInfo {
+            tokens: model.tokenizer().vocab_size(),
+            cased: model.tokenizer().casing() == Casing::Cased,
+        },
+        heads: heads(&model),
+        labels: &config.labels,
+        max_length: model.max_length(),
+        missing: &model.load_report().missing,
+        unused: &model.load_report().unused,
+    };
+    let mut output = Output::new(common.json);
+    output.answer(&info, || readable(&info, &parts))?;
+    Ok(output.finish()?)
+}
+
+/// As in `config.json`.
+fn activation(hidden_act: HiddenAct) -> &'static str {
+    match hidden_act {
+        HiddenAct::Gelu => "gelu",
+        HiddenAct::GeluNew => "gelu_new",
+        HiddenAct::GeluPytorchTanh => "gelu_pytorch_tanh",
+        HiddenAct::Relu => "relu",
+    }
+}
+
+/// Parameters by part, in the order of the network.
+fn parts(model: &Model) -> Vec<(&'static str, usize)> {
+    let mut parts: Vec<(&'static str, usize)> = Vec::new();
+    for parameter in &model.declaration().parameters {
+        let part = part_of(&parameter.name);
+        match parts.iter_mut().find(|(name, _)| *name == part) {
+            Some((_, count)) => *count += parameter.span.len,
+            None => parts.push((part, parameter.span.len)),
+        }
+    }
+    parts
+}
+
+fn part_of(name: &str) -> &'static str {
+    const PARTS: [(&str, &str); 6] = [
+        ("bert.embeddings.", "embeddings"),
+        ("bert.encoder.", "encoder"),
+        ("bert.pooler.", "pooler"),
+        ("cls.predictions.", "masked language model head"),
+        ("cls.seq_relationship.", "next sentence head"),
+        ("classifier.", "classifier"),
+    ];
+    PARTS.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or("other", |(_, part)| part)
+}
+
+fn heads(model: &Model) -> Vec<String> {
+    let heads = model.heads();
+    let mut names = Vec::new();
+    for (present, name) in
+        [(heads.pooler, "pooler"), (heads.mlm, "masked language model"), (heads.nsp, "next sentence prediction")]
+    {
+        if present {
+            names.push(name.to_string());
+        }
+    }
+    names.extend(heads.classifier.map(|outputs| match outputs {
+        1 => "one output".to_string(),
+        labels => format!("classifier of {labels} labels"),
+    }));
+    names
+}
+
+fn readable(info: &Info, parts: &[(&str, usize)]) -> String {
+    let mut lines = vec![
+        format!("{}", info.model.display()),
+        format!(
+            "  {} layers, {} wide, {} attention heads, {} in between, {}",
+            info.layers, info.hidden_size, info.attention_heads, info.intermediate_size, info.hidden_act
+        ),
+        format!(
+            "  {} parameters, {:.1} MB in f32",
+            grouped(info.parameters as u64),
+            info.bytes_f32 as f64 / 1e6
+        ),
+    ];
+    for (name, count) in parts {
+        lines.push(format!("    {:>13}  {name}", grouped(*count as u64)));
+    }
+    lines.push(format!(
+        "  tokenizer: {} tokens, {}",
+        grouped(info.tokenizer.tokens as u64),
+        if info.tokenizer.cased { "cased" } else { "uncased" }
+    ));
+    lines.push(format!("  up to {} tokens ({} positions)", info.max_length, info.max_position_embeddings));
+    lines.push(format!("  heads: {}", if info.heads.is_empty() { "none".to_string() } else { info.heads.join(", ") }));
+    if !info.labels.is_empty() {
+        lines.push(format!("  labels: {}", info.labels.join(", ")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_belongs_to_a_part() {
+        use cloze::Config;
+        use cloze::params::{Declaration, HeadSet};
+        let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(2) };
+        for parameter in Declaration::new(&Config::tiny(), heads).parameters {
+            assert_ne!(part_of(&parameter.name), "other", "{}", parameter.name);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What `pretrain` and `finetune` share: their flags, how a run is shown, and how a signal stops it.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use cloze::optim::{OptimizerKind, OptimizerSettings};
+use cloze::settings::{Start, UpdateSettings};
+use cloze::train::{Event, Observer, Outcome, RunOptions, StepLog};
+use serde_json::{Value, json};
+
+use crate::arguments::Common;
+use crate::output::{Output, duration, grouped};
+use crate::progress::Progress;
+use crate::signals;
+
+/// Which weights a training starts from.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    #[command(flatten)]
+    start: StartChoice,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct StartChoice {
+    /// Random weights of a published size: tiny, mini, small, medium, base or large
+    #[arg(long, value_name = "NAME", value_parser = ["tiny", "mini", "small", "medium", "base", "large"])]
+    preset: Option<String>,
+    /// Random weights of the sizes in a config.json
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The weights of a model directory
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+}
+
+impl StartArgs {
+    /// What was chosen.
+    pub fn start(&self) -> Start {
+        let StartChoice { preset, config, model } = &self.start;
+        match (preset, config, model) {
+            (Some(name), _, _) => Start::Preset(name.clone()),
+            (_, Some(path), _) => Start::Config(path.clone()),
+            (_, _, Some(dir)) => Start::Model(dir.clone()),
+            _ => unreachable!("one of --preset, --config and --model is required"),
+        }
+    }
+}
+
+/// Flags of every training.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Folder for the model; an unfinished training in it is resumed
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Start anew although the folder holds a training with other settings
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Write a checkpoint every N steps, to go on from after a crash
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub save_steps: Option<u64>,
+    /// Longest sequence in tokens, [CLS] and [SEP] included
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub max_seq_length: usize,
+    /// Compute a batch in N parts, which needs less memory; the result is the same to the bit
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accumulate: usize,
+    /// Weight decay [default: 0.01]
+    #[arg(long, value_name = "DECAY")]
+    pub weight_decay: Option<f64>,
+    /// Gradients are scaled down to this norm [default: 1]
+    #[arg(long, value_name = "NORM")]
+    pub clip: Option<f64>,
+    /// Dropout everywhere [default: as the model's configuration says]
+    #[arg(long, value_name = "P")]
+    pub dropout: Option<f32>,
+    /// Whether to shuffle what is learnt from, or keep the order of the file
+    #[arg(long, value_name = "WHETHER", default_value = "on")]
+    pub shuffle: Switch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+/// Names of optimizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerName {
+    /// As BERT was trained: no bias correction
+    BertAdam,
+    /// With bias correction
+    #[value(name = "adamw")]
+    AdamW,
+}
+
+impl From<OptimizerName> for OptimizerKind {
+    fn from(name: OptimizerName) -> OptimizerKind {
+        match name {
+            OptimizerName::BertAdam => OptimizerKind::BertAdam,
+            OptimizerName::AdamW => OptimizerKind::AdamW,
+        }
+    }
+}
+
+/// Flags whose defaults differ between trainings.
+pub struct UpdateFlags {
+    /// Sequences for one optimizer step.
+    pub batch_size: usize,
+    /// The highest.
+    pub learning_rate: f64,
+    /// Share of the steps.
+    pub warmup: f64,
+}
+
+impl RunArgs {
+    /// How the weights are updated, given the flags whose defaults differ between trainings.
+    pub fn update(&self, common: &Common, optimizer: OptimizerName, flags: UpdateFlags) -> UpdateSettings {
+        let mut optimizer = OptimizerSettings::new(optimizer.into());
+        optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
+        optimizer.clip = self.clip.unwrap_or(optimizer.clip);
+        UpdateSettings {
+            batch_size: flags.batch_size,
+            accumulate: self.accumulate,
+            optimizer,
+            learning_rate: flags.learning_rate,
+            warmup: flags.warmup,
+            dropout: self.dropout,
+            shuffle: self.shuffle == Switch::On,
+            seed: common.seed,
+        }
+    }
+
+    /// Where and how to run.
+    pub fn options(&self, common: &Common) -> RunOptions {
+        RunOptions {
+            output: self.output.clone(),
+            overwrite: self.overwrite,
+            threads: common.threads(),
+            save_steps: self.save_steps,
+        }
+    }
+}
+
+/// Shows events: for people on standard error, with `--json` also as lines on standard output.
+pub struct Reporter {
+    progress: Progress,
+    json: Option<Output>,
+    /// A broken pipe, or whatever else kept a line from being written.
+    failure: Option<std::io::Error>,
+}
+
+impl Reporter {
+    /// Nothing is shown yet.
+    pub fn new(json: bool) -> Reporter {
+        Reporter { progress: Progress::new(), json: json.then(|| Output::new(true)), failure: None }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event) {
+        match event {
+            Event::Note(text) => self.progress.line(&format!("note: {text}")),
+            Event::Progress { what, done, total } => self.progress.at(what, *done, *total),
+            Event::Started { steps, steps_done: 0, parameters } => {
+                self.progress.line(&format!("{} parameters, {steps} steps", grouped(*parameters as u64)));
+            }
+            Event::Started { steps, steps_done, parameters } => self.progress.line(&format!(
+                "{} parameters, {steps} steps, {steps_done} of them done before",
+                grouped(*parameters as u64)
+            )),
+            Event::Step(step) => self.progress.with_message("training", step.step, step.steps, &step_text(step)),
+            Event::Evaluated { step, metrics, .. } => {
+                let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+                self.progress.line(&format!("step {step}: {}", figures.join(", ")));
+            }
+            Event::Saved { path, .. } => self.progress.line(&format!("saved {}", path.display())),
+        }
+        if let Some(output) = &mut self.json
+            && let Some(line) = json_line(event)
+            && let Err(error) = output.answer(&line, String::new)
+        {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// What the library asks after each event: go on, unless a signal came or nobody reads any more.
+    pub fn verdict(&self) -> ControlFlow<()> {
+        if signals::stop_requested() || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Takes the bar away and writes what is held back.
+    pub fn finish(self) -> std::io::Result<()> {
+        self.progress.clear();
+        match (self.failure, self.json) {
+            (Some(error), _) => Err(error),
+            (None, Some(output)) => output.finish(),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// What `--json` tells of an event.
+fn json_line(event: &Event) -> Option<Value> {
+    match event {
+        Event::Note(text) => Some(json!({ "note": text })),
+        Event::Progress { .. } => None,
+        Event::Started { steps, steps_done, parameters } => {
+            Some(json!({ "steps": steps, "steps_done": steps_done, "parameters": parameters }))
+        }
+        Event::Step(step) => serde_json::to_value(step).ok(),
+        Event::Evaluated { step, epoch, metrics } => {
+            let mut line = json!({ "step": step, "epoch": epoch });
+            for (name, value) in metrics {
+                line[format!("eval_{}", name.trim_start_matches("eval_"))] = json!(value);
+            }
+            Some(line)
+        }
+        Event::Saved { step, path } => Some(json!({ "step": step, "saved": path })),
+    }
+}
+
+/// The figures of a step on one line.
+fn step_text(step: &StepLog) -> String {
+    let mut text = format!("step {}, loss {:.3}", step.step, step.loss);
+    let figures = [
+        ("MLM loss", step.mlm_loss),
+        ("perplexity", step.mlm_perplexity),
+        ("MLM accuracy", step.mlm_accuracy),
+        ("NSP accuracy", step.nsp_accuracy),
+    ];
+    for (name, value) in figures {
+        if let Some(value) = value {
+            text.push_str(&format!(", {name} {value:.3}"));
+        }
+    }
+    text.push_str(&format!(
+        ", lr {:.1e}, |g| {:.2}, {} tokens/s, {} left",
+        step.learning_rate,
+        step.grad_norm,
+        grouped(step.tokens_per_second as u64),
+        duration(step.seconds_left)
+    ));
+    text
+}
+
+/// How a training ended.
+pub enum Ending {
+    /// All is done.
+    Finished,
+    /// It had been done before.
+    AlreadyFinished,
+    /// A signal stopped it after this step.
+    Stopped {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// Runs a training, shows its events, and lets a signal stop it.
+pub fn train<F>(json: bool, work: F) -> anyhow::Result<Ending>
+where
+    F: FnOnce(&mut Observer) -> Result<Outcome, cloze::Error>,
+{
+    let mut reporter = Reporter::new(json);
+    signals::stop_at_next_step();
+    let outcome = work(&mut |event| {
+        reporter.show(event);
+        reporter.verdict()
+    });
+    signals::stop_at_once();
+    reporter.finish()?;
+    Ok(match outcome? {
+        Outcome::Finished(_) => Ending::Finished,
+        Outcome::AlreadyFinished => Ending::AlreadyFinished,
+        Outcome::Stopped { step } => Ending::Stopped { step },
+    })
+}
+
+/// The exit code of a training that is a command of its own: 0 when it is finished, 1 when a signal
+/// stopped it.
+pub fn exit_code(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Finished => ExitCode::SUCCESS,
+        Ending::AlreadyFinished => {
+            eprintln!("this training is finished already; nothing was changed (--overwrite starts it anew)");
+            ExitCode::SUCCESS
+        }
+        Ending::Stopped { step } => {
+            eprintln!("stopped after step {step}; the same command goes on from there");
+            ExitCode::FAILURE
+        }
+    }
+}

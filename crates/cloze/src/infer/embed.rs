@@ -1,0 +1,162 @@
+use cloze_kernels::Kernels;
+use cloze_tokenizer::Encoding;
+
+use crate::Error;
+use crate::checkpoint;
+use crate::model::{Keep, Tape, encoder_forward};
+
+use super::workspace::pack;
+use super::{Model, Text, batches};
+
+/// How the vectors of a text's tokens become the text's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// They do not: one vector a token.
+    None,
+    /// The first token's.
+    Cls,
+    /// The mean of all, `[CLS]` and `[SEP]` included.
+    Mean,
+    /// The largest of all in each column.
+    Max,
+    /// The pooler's output, which next sentence prediction has trained.
+    Pooler,
+}
+
+/// How to embed; what is `None` is as the model's files say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// By default as in the model's files, else the mean.
+    pub pooling: Option<Pooling>,
+    /// Which hidden state: 0 is the embeddings' output, by default the last layer's.
+    pub layer: Option<usize>,
+    /// Whether to scale the vectors to length 1.
+    pub normalize: Option<bool>,
+    /// Longer input is cut to this number of tokens.
+    pub max_length: Option<usize>,
+}
+
+/// The vectors of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding {
+    /// One vector, or with [`Pooling::None`] one for each token: `[hidden]` each.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens that the model read.
+    pub tokens: usize,
+    /// Tokens that were cut off.
+    pub truncated: usize,
+}
+
+impl Model {
+    /// Vectors of texts.
+    pub fn embed(&self, texts: &[Text], options: EmbedOptions) -> Result<Vec<Embedding>, Error> {
+        let layers = self.config.num_hidden_layers;
+        let sentence = self.sentence.as_ref();
+        let pooling = options.pooling.unwrap_or(match sentence.map(|settings| settings.pooling) {
+            Some(checkpoint::Pooling::Cls) => Pooling::Cls,
+            Some(checkpoint::Pooling::Max) => Pooling::Max,
+            Some(checkpoint::Pooling::Mean) | None => Pooling::Mean,
+        });
+        let normalize = options.normalize.unwrap_or(sentence.is_some_and(|settings| settings.normalize));
+        let default_length = sentence.and_then(|settings| settings.max_length).unwrap_or(self.max_length());
+        let default_length = default_length.min(self.config.max_position_embeddings);
+        let max_length = self.checked_length(options.max_length, default_length)?;
+        let layer = options.layer.unwrap_or(layers);
+        if layer > layers {
+            return Err(Error::Settings(format!(
+                "layer {layer}: the model has the hidden states 0 (embeddings) to {layers} (last layer)"
+            )));
+        }
+        if pooling == Pooling::Pooler {
+            self.needs(self.heads.pooler, "pooler; choose another pooling")?;
+            if layer != layers {
+                return Err(Error::Settings("the pooler reads the last layer only; leave out the layer".to_string()));
+            }
+        }
+        let encodings = self.encode(texts, max_length);
+        let mut embeddings = Vec::with_capacity(texts.len());
+        for encodings in batches(&encodings) {
+            let vectors = self.pooled_vectors(encodings, pooling, layer)?;
+            for (mut vectors, encoding) in vectors.into_iter().zip(encodings) {
+                if normalize {
+                    vectors.iter_mut().for_each(|vector| scale_to_one(vector));
+                }
+                embeddings.push(Embedding { vectors, tokens: encoding.len(), truncated: encoding.truncated });
+            }
+        }
+        Ok(embeddings)
+    }
+
+    /// The vectors of one batch's texts.
+    fn pooled_vectors(
+        &self,
+        encodings: &[Encoding],
+        pooling: Pooling,
+        layer: usize,
+    ) -> Result<Vec<Vec<Vec<f32>>>, Error> {
+        let (hidden, layers) = (self.config.hidden_size, self.config.num_hidden_layers);
+        let batch = pack(encodings);
+        // One vector a sequence is computed for that row alone; otherwise all tokens' are.
+        let (values, one_row) = self.with_workspace(|network, workspace| {
+            let kernels = &network.kernels;
+            let one_row = matches!(pooling, Pooling::Cls | Pooling::Pooler) && layer == layers;
+            let rows = if one_row { batch.sequences() } else { batch.tokens() };
+            let mut values = vec![0.0; rows * hidden];
+            if pooling == Pooling::Pooler {
+                workspace.pool(network, &batch)?;
+                kernels.read_activations(&mut values, &workspace.pooler.pooled)?;
+            } else if one_row {
+                workspace.encode(network, &batch, crate::heads::first_rows(&batch))?;
+                kernels.read_activations(&mut values, workspace.hidden(&network.config))?;
+            } else if layer == layers {
+                workspace.encode_all(network, &batch)?;
+                kernels.read_activations(&mut values, workspace.hidden(&network.config))?;
+            } else {
+                batch.check(&network.config)?;
+                let mut tape = Tape::new(kernels, &network.config, Keep::HiddenStates)?;
+                workspace.packed.write(kernels, &batch, 0)?;
+                let packed = &workspace.packed;
+                kernels.scope(|| encoder_forward(network, &mut tape, packed, None, None))?;
+                kernels.read_activations(&mut values, &tape.hidden[layer])?;
+            }
+            Ok((values, one_row))
+        })?;
+        let row = |index: usize| values[index * hidden..(index + 1) * hidden].to_vec();
+        Ok((0..batch.sequences())
+            .map(|sequence| {
+                let rows = batch.rows(sequence);
+                match pooling {
+                    _ if one_row => vec![row(sequence)],
+                    Pooling::None => rows.map(row).collect(),
+                    Pooling::Cls | Pooling::Pooler => vec![row(rows.start)],
+                    Pooling::Mean => vec![mean(&values[rows.start * hidden..rows.end * hidden], hidden)],
+                    Pooling::Max => vec![largest(&values[rows.start * hidden..rows.end * hidden], hidden)],
+                }
+            })
+            .collect())
+    }
+}
+
+/// The mean of the rows `[rows, columns]`.
+fn mean(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut sums = vec![0.0f64; columns];
+    for row in values.chunks(columns) {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    let rows = (values.len() / columns) as f64;
+    sums.into_iter().map(|sum| (sum / rows) as f32).collect()
+}
+
+/// The largest value of each column of the rows `[rows, columns]`.
+fn largest(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut largest = vec![f32::NEG_INFINITY; columns];
+    for row in values.chunks(columns) {
+        largest.iter_mut().zip(row).for_each(|(largest, &value)| *largest = largest.max(value));
+    }
+    largest
+}
+
+fn scale_to_one(vector: &mut [f32]) {
+    let norm = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+}

@@ -1,0 +1,285 @@
+//! Using a model: open a directory, then embed, classify, fill masks, or take the hidden states.
+
+mod classify;
+mod embed;
+mod fill;
+mod outputs;
+mod workspace;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use cloze_kernels::{Cpu, Purpose};
+use cloze_tokenizer::{Casing, Encoding, Tokenizer};
+use rayon::prelude::*;
+
+use crate::checkpoint::{Checkpoint, Report, SentenceSettings};
+use crate::config::ProblemType;
+use crate::model::Network;
+use crate::params::{Declaration, HeadSet};
+use crate::settings::StoredSettings;
+use crate::train::vector_of;
+use crate::{Config, Error};
+
+pub use classify::{Classification, NextSentence, Regression};
+pub(crate) use classify::{argmax, softmax};
+pub use embed::{EmbedOptions, Embedding, Pooling};
+pub use fill::{Candidate, FilledMask};
+pub use outputs::Outputs;
+pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
+
+/// Tokens of one packed batch. Results do not depend on it; memory and the fill of the cores do.
+pub(crate) const TOKENS_PER_BATCH: usize = 4096;
+
+/// The numbers that a model computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+}
+
+/// How a model is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Number of threads; by default as many as the process may use.
+    pub threads: Option<usize>,
+    /// The numbers to compute with.
+    pub precision: Precision,
+}
+
+/// A text or a pair of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a> {
+    /// The text, or the first of the pair.
+    pub a: &'a str,
+    /// The second of the pair.
+    pub b: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(a: &'a str) -> Self {
+        Text { a, b: None }
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for Text<'a> {
+    fn from((a, b): (&'a str, &'a str)) -> Self {
+        Text { a, b: Some(b) }
+    }
+}
+
+/// What a model answers with its heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// A label for each text or pair.
+    Classification,
+    /// A number for each text or pair.
+    Regression,
+    /// Whether the second text of a pair follows the first.
+    NextSentence,
+}
+
+/// A model ready to be used, from any number of threads at once.
+///
+/// An answer depends on its own text alone: the same text gives the same bits by itself and among
+/// thousands.
+pub struct Model {
+    config: Config,
+    tokenizer: Tokenizer,
+    declaration: Declaration,
+    heads: HeadSet,
+    report: Report,
+    sentence: Option<SentenceSettings>,
+    settings: StoredSettings,
+    network: Network<Cpu>,
+    /// Buffers that no call uses at the moment.
+    workspaces: Mutex<Vec<InferenceWorkspace>>,
+}
+
+impl Model {
+    /// Opens a Hugging Face model directory, in f32, on all threads that the process may use.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Model, Error> {
+        Model::open_with(dir, OpenOptions::default())
+    }
+
+    /// Opens a Hugging Face model directory.
+    ///
+    /// # Errors
+    /// If the directory is damaged or no BERT, or the tokenizer has more tokens than the model.
+    pub fn open_with(dir: impl AsRef<Path>, options: OpenOptions) -> Result<Model, Error> {
+        let dir = dir.as_ref();
+        let checkpoint = Checkpoint::open(dir)?;
+        let tokenizer = Tokenizer::open(dir, Casing::Uncased)?;
+        let config = checkpoint.config().clone();
+        check_vocabulary(&tokenizer, &config, dir)?;
+        let heads = checkpoint.heads();
+        let declaration = Declaration::new(&config, heads);
+        let mut weights = vec![0.0; declaration.len];
+        let report = checkpoint.read(&declaration, &mut weights)?;
+        let kernels = Cpu::new(threads(options.threads)?)?;
+        let weights = vector_of(&kernels, &weights)?;
+        let network = Network::new(kernels, &config, &declaration, &weights, Purpose::Inference)?;
+        Ok(Model {
+            tokenizer,
+            declaration,
+            heads,
+            report,
+            sentence: SentenceSettings::read(dir)?,
+            settings: StoredSettings::read(dir)?,
+            network,
+            workspaces: Mutex::new(Vec::new()),
+            config,
+        })
+    }
+
+    /// The sizes and labels.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The parameters: names, shapes, counts.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// The heads that the directory has weights of.
+    pub fn heads(&self) -> HeadSet {
+        self.heads
+    }
+
+    /// Tensors that were missing or not used.
+    pub fn load_report(&self) -> &Report {
+        &self.report
+    }
+
+    /// What is stored with the model beyond Hugging Face's files.
+    pub fn settings(&self) -> &StoredSettings {
+        &self.settings
+    }
+
+    /// Pooling and length of an embedding model, if the directory says.
+    pub fn sentence_settings(&self) -> Option<&SentenceSettings> {
+        self.sentence.as_ref()
+    }
+
+    /// What the model's heads are for; none for an encoder alone, or a masked language model.
+    pub fn task(&self) -> Option<Task> {
+        match self.heads.classifier {
+            Some(_) if self.is_regression() => Some(Task::Regression),
+            Some(_) => Some(Task::Classification),
+            None if self.heads.nsp && self.heads.pooler => Some(Task::NextSentence),
+            None => None,
+        }
+    }
+
+    /// One label means regression where nothing else is said, as in Hugging Face's models.
+    fn is_regression(&self) -> bool {
+        match self.config.problem_type {
+            Some(problem) => problem == ProblemType::Regression,
+            None => self.heads.classifier == Some(1),
+        }
+    }
+
+    /// The longest input of the model's task, in tokens: as trained, else as the tokenizer's files say,
+    /// never more than the position table has.
+    pub fn max_length(&self) -> usize {
+        let wanted = self.settings.max_seq_length.or(self.tokenizer.model_max_length());
+        wanted.unwrap_or(usize::MAX).min(self.config.max_position_embeddings)
+    }
+
+    /// `wanted` if the model can read that many tokens, `default` if nothing is wanted.
+    pub(crate) fn checked_length(&self, wanted: Option<usize>, default: usize) -> Result<usize, Error> {
+        match wanted {
+            None => Ok(default),
+            Some(length) if (3..=self.config.max_position_embeddings).contains(&length) => Ok(length),
+            Some(length) => Err(Error::Settings(format!(
+                "a maximum length of {length} tokens: the model reads 3 to {} (max_position_embeddings)",
+                self.config.max_position_embeddings
+            ))),
+        }
+    }
+
+    /// Token ids of texts, on all threads.
+    fn encode(&self, texts: &[Text], max_length: usize) -> Vec<Encoding> {
+        encode_texts(&self.tokenizer, texts, max_length)
+    }
+
+    /// The packed parameters.
+    pub(crate) fn network(&self) -> &Network<Cpu> {
+        &self.network
+    }
+
+    /// Runs `work` with buffers of its own.
+    fn with_workspace<R>(
+        &self,
+        work: impl FnOnce(&Network<Cpu>, &mut InferenceWorkspace) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let free = self.workspaces.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
+        let mut workspace = match free {
+            Some(workspace) => workspace,
+            None => InferenceWorkspace::new(&self.network.kernels, &self.config)?,
+        };
+        let result = work(&self.network, &mut workspace);
+        self.workspaces.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(workspace);
+        result
+    }
+
+    fn needs(&self, has: bool, what: &str) -> Result<(), Error> {
+        if has { Ok(()) } else { Err(Error::Settings(format!("the model has no {what}"))) }
+    }
+}
+
+/// Token ids of texts, on all threads.
+pub(crate) fn encode_texts(tokenizer: &Tokenizer, texts: &[Text], max_length: usize) -> Vec<Encoding> {
+    let encode = |text: &Text| match text.b {
+        None => tokenizer.encode(text.a, Some(max_length)),
+        Some(b) => tokenizer.encode_pair(text.a, b, Some(max_length)),
+    };
+    texts.par_iter().with_min_len(64).map(encode).collect()
+}
+
+/// Consecutive encodings that fit in a batch of [`TOKENS_PER_BATCH`] tokens, at least one each.
+pub(crate) fn batches(encodings: &[Encoding]) -> Vec<&[Encoding]> {
+    let mut batches = Vec::new();
+    let (mut first, mut tokens) = (0, 0);
+    for (index, encoding) in encodings.iter().enumerate() {
+        if index > first && tokens + encoding.len() > TOKENS_PER_BATCH {
+            batches.push(&encodings[first..index]);
+            (first, tokens) = (index, 0);
+        }
+        tokens += encoding.len();
+    }
+    if first < encodings.len() {
+        batches.push(&encodings[first..]);
+    }
+    batches
+}
+
+/// Refuses a tokenizer whose ids go beyond the model's word embeddings.
+pub(crate) fn check_vocabulary(tokenizer: &Tokenizer, config: &Config, tokenizer_path: &Path) -> Result<(), Error> {
+    if tokenizer.vocab_size() <= config.vocab_size {
+        return Ok(());
+    }
+    Err(Error::Settings(format!(
+        "the vocabulary of {} has {} tokens, the model's word embeddings have {} (vocab_size): \
+         use the tokenizer that belongs to the model",
+        tokenizer_path.display(),
+        tokenizer.vocab_size(),
+        config.vocab_size
+    )))
+}
+
+/// A number of threads: as wanted, or what the process may use.
+pub(crate) fn threads(wanted: Option<usize>) -> Result<usize, Error> {
+    match wanted {
+        Some(0) => Err(Error::Settings("0 threads cannot compute anything; use 1 or more".to_string())),
+        Some(threads) => Ok(threads),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}

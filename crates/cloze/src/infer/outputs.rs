@@ -1,0 +1,73 @@
+use cloze_kernels::Kernels;
+
+use crate::Error;
+use crate::heads::first_rows;
+use crate::model::{Batch, Keep, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
+
+use super::Model;
+
+/// Everything that a model computes on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outputs {
+    /// The embeddings' output, then each layer's: `[tokens, hidden]` each.
+    pub hidden_states: Vec<Vec<f32>>,
+    /// `[sequences, hidden]`, if the model has a pooler.
+    pub pooled: Option<Vec<f32>>,
+    /// If asked for, of each layer, sequence after sequence: `[heads, tokens, tokens]`.
+    pub attention_probabilities: Option<Vec<Vec<f32>>>,
+}
+
+impl Model {
+    /// All hidden states of a packed batch, the pooled output and, `with_attention`, the attention
+    /// probabilities.
+    pub fn forward(&self, batch: &Batch, with_attention: bool) -> Result<Outputs, Error> {
+        batch.check(&self.config)?;
+        let network = &self.network;
+        let (kernels, config) = (&network.kernels, &network.config);
+        let keep = if with_attention { Keep::Everything } else { Keep::HiddenStates };
+        let mut tape = Tape::new(kernels, config, keep)?;
+        let mut packed = PackedBatch::new(kernels);
+        packed.write(kernels, batch, 0)?;
+        kernels.scope(|| encoder_forward(network, &mut tape, &packed, None, None))?;
+
+        let read = |buffer, len| -> Result<Vec<f32>, Error> {
+            let mut values = vec![0.0; len];
+            kernels.read_activations(&mut values, buffer)?;
+            Ok(values)
+        };
+        let mut hidden_states = Vec::with_capacity(tape.hidden.len());
+        for hidden in &tape.hidden {
+            hidden_states.push(read(hidden, batch.tokens() * config.hidden_size)?);
+        }
+        let mut pooled = None;
+        if self.heads.pooler {
+            let mut pooler = PoolerTape::new(kernels)?;
+            let mut first = kernels.indices();
+            kernels.write_indices(&mut first, first_rows(batch))?;
+            pooler_forward(network, &mut pooler, &tape.hidden[config.num_hidden_layers], &first, batch.sequences())?;
+            pooled = Some(read(&pooler.pooled, batch.sequences() * config.hidden_size)?);
+        }
+        let mut attention_probabilities = None;
+        if with_attention {
+            let starts = packed.all_starts();
+            let squares: usize = (0..batch.sequences()).map(|sequence| batch.rows(sequence).len().pow(2)).sum();
+            let mut layers = Vec::with_capacity(tape.layers.len());
+            for layer in &tape.layers {
+                let mut probabilities = kernels.vector(config.num_attention_heads * squares)?;
+                kernels.attention_probabilities(
+                    &mut probabilities,
+                    &layer.q,
+                    &layer.kv,
+                    &layer.log_sum_exp,
+                    starts,
+                    config.heads(),
+                );
+                let mut values = vec![0.0; config.num_attention_heads * squares];
+                kernels.read_vector(&mut values, &probabilities, 0)?;
+                layers.push(values);
+            }
+            attention_probabilities = Some(layers);
+        }
+        Ok(Outputs { hidden_states, pooled, attention_probabilities })
+    }
+}

@@ -1,0 +1,302 @@
+//! `cloze.json`: what is stored with a model, or a run, that `config.json` has no key for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Error;
+use crate::checkpoint::write_file;
+use crate::data::{DocumentBreak, Objective, SentenceUnit};
+use crate::error::at;
+use crate::optim::{OptimizerKind, OptimizerSettings};
+
+/// The name of the file.
+pub const FILE_NAME: &str = "cloze.json";
+
+/// The contents of `cloze.json`. Every field may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredSettings {
+    /// The longest input in tokens that the model was trained on; longer input is cut to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_seq_length: Option<usize>,
+    /// The run that made the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<StoredRun>,
+}
+
+/// A run: its settings, its data, the machine, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRun {
+    /// What was asked for.
+    pub settings: RunSettings,
+    /// SHA-256 of the data that it reads.
+    pub data: String,
+    /// What it computes with; on another instruction set the last bits may differ.
+    pub machine: String,
+    /// The version of the program.
+    pub version: String,
+    /// Whether the run has ended and its model is complete.
+    pub finished: bool,
+}
+
+/// What a run was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunSettings {
+    /// Pre-training.
+    Pretrain(PretrainSettings),
+    /// Fine-tuning.
+    Finetune(FinetuneSettings),
+}
+
+/// Where a model's weights come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// Random weights in a published size: `tiny`, `mini`, `small`, `medium`, `base`, `large`.
+    Preset(String),
+    /// Random weights in the sizes of a `config.json`.
+    Config(PathBuf),
+    /// A model directory.
+    Model(PathBuf),
+}
+
+/// How the weights are updated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdateSettings {
+    /// Sequences of an optimizer step.
+    pub batch_size: usize,
+    /// Consecutive parts in which a step is computed; the result has the same bits for any number.
+    pub accumulate: usize,
+    /// The optimizer and its numbers.
+    pub optimizer: OptimizerSettings,
+    /// The peak of the learning rate.
+    pub learning_rate: f64,
+    /// Share of the steps over which the rate rises to its peak.
+    pub warmup: f64,
+    /// Dropout everywhere, instead of the configuration's.
+    pub dropout: Option<f32>,
+    /// Whether the order of the examples is drawn anew in every epoch, or that of the file.
+    pub shuffle: bool,
+    /// Decides every random draw.
+    pub seed: u64,
+}
+
+/// What a pre-training is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PretrainSettings {
+    /// Text files.
+    pub input: Vec<PathBuf>,
+    /// Held-out text files.
+    pub dev: Vec<PathBuf>,
+    /// Without such files, the share of the documents that is held out.
+    pub dev_fraction: f64,
+    /// A model directory or `vocab.txt`; by default that of the model to start from.
+    pub tokenizer: Option<PathBuf>,
+    /// Whether a bare `vocab.txt` is of a cased model.
+    pub cased: bool,
+    /// Where the weights come from.
+    pub start: Start,
+    /// What is learnt.
+    pub objective: Objective,
+    /// What ends a document.
+    pub document: DocumentBreak,
+    /// What a sentence is.
+    pub sentences: SentenceUnit,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Steps between evaluations on the held-out documents; by default a tenth of the run.
+    pub eval_steps: Option<u64>,
+    /// Tokens of a sequence at most.
+    pub max_seq_length: usize,
+    /// How often a document is walked in shorter instances.
+    pub short_seq_prob: f64,
+    /// Share of the tokens to predict.
+    pub masked_lm_prob: f64,
+    /// How the weights are updated.
+    pub update: UpdateSettings,
+}
+
+/// What fine-tuning teaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FinetuneTask {
+    /// One label for each text or pair.
+    Classification,
+    /// A number for each text or pair.
+    Regression,
+}
+
+/// What a fine-tuning is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinetuneSettings {
+    /// What is learnt.
+    pub task: FinetuneTask,
+    /// Where the weights come from.
+    pub start: Start,
+    /// A model directory or `vocab.txt`; by default that of the model to start from.
+    pub tokenizer: Option<PathBuf>,
+    /// Whether a bare `vocab.txt` is of a cased model.
+    pub cased: bool,
+    /// Labelled examples to train on.
+    pub train: PathBuf,
+    /// Labelled examples to evaluate on after every epoch.
+    pub dev: PathBuf,
+    /// Which columns hold text and label, as `text=NAME,label=NAME`; by default recognised by name.
+    pub columns: Option<String>,
+    /// Passes over the training examples.
+    pub epochs: u64,
+    /// Tokens of an input at most.
+    pub max_seq_length: usize,
+    /// Whether a head with other labels may be replaced.
+    pub new_head: bool,
+    /// The metric on the development set that chooses the best epoch.
+    pub metric: Option<String>,
+    /// How the weights are updated.
+    pub update: UpdateSettings,
+}
+
+impl PretrainSettings {
+    /// The defaults: MLM and NSP at 128 tokens, 256 sequences a step, Google's optimizer at 1e-4.
+    pub fn new(input: Vec<PathBuf>, tokenizer: impl Into<PathBuf>, start: Start, steps: u64) -> PretrainSettings {
+        PretrainSettings {
+            input,
+            dev: Vec::new(),
+            dev_fraction: 0.01,
+            tokenizer: Some(tokenizer.into()),
+            cased: false,
+            start,
+            objective: Objective::MlmNsp,
+            document: DocumentBreak::BlankLine,
+            sentences: SentenceUnit::Split,
+            steps,
+            eval_steps: None,
+            max_seq_length: 128,
+            short_seq_prob: 0.1,
+            masked_lm_prob: 0.15,
+            update: UpdateSettings {
+                batch_size: 256,
+                accumulate: 1,
+                optimizer: OptimizerSettings::new(OptimizerKind::BertAdam),
+                learning_rate: 1e-4,
+                warmup: 0.01,
+                dropout: None,
+                shuffle: true,
+                seed: 1,
+            },
+        }
+    }
+}
+
+impl FinetuneSettings {
+    /// The defaults: three epochs of 32 examples a step, AdamW at 2e-5.
+    pub fn new(
+        task: FinetuneTask,
+        start: Start,
+        train: impl Into<PathBuf>,
+        dev: impl Into<PathBuf>,
+    ) -> FinetuneSettings {
+        FinetuneSettings {
+            task,
+            start,
+            tokenizer: None,
+            cased: false,
+            train: train.into(),
+            dev: dev.into(),
+            columns: None,
+            epochs: 3,
+            max_seq_length: 128,
+            new_head: false,
+            metric: None,
+            update: UpdateSettings {
+                batch_size: 32,
+                accumulate: 1,
+                optimizer: OptimizerSettings::new(OptimizerKind::AdamW),
+                learning_rate: 2e-5,
+                warmup: 0.1,
+                dropout: None,
+                shuffle: true,
+                seed: 1,
+            },
+        }
+    }
+}
+
+impl StoredSettings {
+    /// Reads `cloze.json` of a directory; a directory without one has nothing stored.
+    pub fn read(dir: &Path) -> Result<StoredSettings, Error> {
+        let path = dir.join(FILE_NAME);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StoredSettings::default()),
+            Err(error) => return Err(at("read", &path)(error)),
+        };
+        serde_json::from_str(&text).map_err(|error| Error::Data {
+            path,
+            line: Some(error.line()),
+            message: format!("not the settings of a model or run: {error}"),
+        })
+    }
+
+    /// Writes `cloze.json` into a directory.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::Settings(error.to_string()))?;
+        write_file(&dir.join(FILE_NAME), format!("{text}\n").as_bytes())
+    }
+}
+
+/// The first field in which two settings differ: its name, the first value, the second value.
+pub fn difference(first: &RunSettings, second: &RunSettings) -> Option<(String, String, String)> {
+    let value = |settings| serde_json::to_value(settings).unwrap_or(Value::Null);
+    differing("", &value(first), &value(second))
+}
+
+fn differing(name: &str, first: &Value, second: &Value) -> Option<(String, String, String)> {
+    match (first, second) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            names.into_iter().find_map(|key| {
+                let find = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                differing(key, &find(a), &find(b))
+            })
+        }
+        _ if first == second => None,
+        _ => Some((name.to_string(), first.to_string(), second.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> PretrainSettings {
+        PretrainSettings::new(vec!["a.txt".into()], "vocab", Start::Preset("tiny".into()), 100)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(StoredSettings::read(dir.path()).unwrap(), StoredSettings::default());
+        let run = StoredRun {
+            settings: RunSettings::Pretrain(settings()),
+            data: "00".into(),
+            machine: "cpu".into(),
+            version: "0".into(),
+            finished: false,
+        };
+        let stored = StoredSettings { max_seq_length: Some(128), run: Some(run) };
+        stored.write(dir.path()).unwrap();
+        assert_eq!(StoredSettings::read(dir.path()).unwrap(), stored);
+    }
+
+    #[test]
+    fn a_difference_is_named() {
+        let other = PretrainSettings { steps: 200, ..settings() };
+        let found = difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(other)).unwrap();
+        assert_eq!(found, ("steps".into(), "100".into(), "200".into()));
+        assert_eq!(difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(settings())), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! The log of a run, kept in `trainer_state.json` as Hugging Face's Trainer keeps it.
+
+use serde_json::{Map, Value, json};
+
+use super::events::{Metrics, StepLog};
+
+/// Log entries of a run, at most about this many.
+const ENTRIES: u64 = 500;
+
+/// The log of a run: means over some steps, and evaluations.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    pub entries: Vec<Value>,
+    /// The steps since the last entry; not kept in checkpoints.
+    pub pending: Vec<StepLog>,
+}
+
+impl History {
+    /// Notes a step. Every so many steps, and at the last, their means become an entry.
+    pub fn step(&mut self, log: &StepLog) {
+        self.pending.push(log.clone());
+        let every = (log.steps / ENTRIES).max(1);
+        if log.step.is_multiple_of(every) || log.step == log.steps {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(last) = self.pending.last() else { return };
+        let mean = |of: fn(&StepLog) -> f64| self.pending.iter().map(of).sum::<f64>() / self.pending.len() as f64;
+        let mut entry = Map::new();
+        entry.insert("epoch".into(), json!(last.epoch));
+        entry.insert("grad_norm".into(), json!(mean(|log| log.grad_norm)));
+        entry.insert("learning_rate".into(), json!(last.learning_rate));
+        entry.insert("loss".into(), json!(mean(|log| log.loss)));
+        let optional: [(&str, fn(&StepLog) -> Option<f64>); 4] = [
+            ("mlm_loss", |log| log.mlm_loss),
+            ("mlm_accuracy", |log| log.mlm_accuracy),
+            ("nsp_loss", |log| log.nsp_loss),
+            ("nsp_accuracy", |log| log.nsp_accuracy),
+        ];
+        for (name, of) in optional {
+            let values: Vec<f64> = self.pending.iter().filter_map(of).collect();
+            if !values.is_empty() {
+                entry.insert(name.into(), json!(values.iter().sum::<f64>() / values.len() as f64));
+            }
+        }
+        entry.insert("step".into(), json!(last.step));
+        entry.insert("tokens_per_second".into(), json!(last.tokens_per_second.round()));
+        self.entries.push(Value::Object(entry));
+        self.pending.clear();
+    }
+
+    /// Notes an evaluation.
+    pub fn evaluation(&mut self, step: u64, epoch: f64, metrics: &Metrics) {
+        self.flush();
+        let mut entry = Map::new();
+        entry.insert("epoch".into(), json!(epoch));
+        for (name, value) in metrics {
+            entry.insert(format!("eval_{name}"), json!(value));
+        }
+        entry.insert("step".into(), json!(step));
+        self.entries.push(Value::Object(entry));
+    }
+
+    /// The metrics of the evaluation after step `step`.
+    pub fn metrics_of(&self, step: u64) -> Metrics {
+        let is_evaluation = |entry: &&Value| {
+            entry["step"] == json!(step)
+                && entry.as_object().is_some_and(|entry| entry.keys().any(|key| key.starts_with("eval_")))
+        };
+        let entry = self.entries.iter().rev().find(is_evaluation).and_then(Value::as_object);
+        let metric = |(name, value): (&String, &Value)| {
+            Some((name.strip_prefix("eval_")?.to_string(), value.as_f64().unwrap_or(f64::NAN)))
+        };
+        entry.map(|entry| entry.iter().filter_map(metric).collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_runs_are_logged_in_means() {
+        let mut history = History::default();
+        for step in 1..=1000 {
+            history.step(&StepLog { step, steps: 1000, loss: step as f64, ..StepLog::default() });
+        }
+        assert_eq!(history.entries.len(), 500);
+        assert_eq!(history.entries[0]["loss"], json!(1.5));
+        history.evaluation(1000, 1.0, &vec![("accuracy".to_string(), 0.5)]);
+        assert_eq!(history.metrics_of(1000), vec![("accuracy".to_string(), 0.5)]);
+        assert_eq!(history.metrics_of(999), vec![]);
+    }
+}

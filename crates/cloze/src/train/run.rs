@@ -1,0 +1,339 @@
+//! The folder of a run: its settings, its checkpoints, and how it goes on after an end of any kind.
+//!
+//! ```text
+//! output/
+//!     cloze.json              the settings, from the start; at the end marked as finished
+//!     checkpoint-<step>/      a model directory, optimizer.safetensors, trainer_state.json
+//!     config.json, model.safetensors, vocab.txt, …    the result, at the end
+//! ```
+//!
+//! A checkpoint is written to another name and renamed, so that one that has its name is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cloze_tokenizer::Tokenizer;
+use serde_json::{Value, json};
+
+use crate::checkpoint::{self, Checkpoint, TensorFile};
+use crate::error::at;
+use crate::params::Declaration;
+use crate::settings::{FILE_NAME, RunSettings, StoredRun, StoredSettings, difference};
+use crate::{Config, Error};
+
+use super::TrainerState;
+use super::events::{Event, Observer, RunOptions};
+use super::history::History;
+
+/// Without `save_steps`, a checkpoint is written when the last one is this old.
+const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
+/// Older checkpoints are removed, the best one aside.
+const CHECKPOINTS_KEPT: usize = 2;
+
+/// What is found in the output folder before a run.
+pub(super) enum Found {
+    /// Nothing of a run, or nothing that is to be kept.
+    Nothing,
+    /// A run with the same settings that has not come to its end.
+    Unfinished(Box<StoredRun>),
+    /// A run with the same settings that has.
+    Finished,
+}
+
+/// A run that is under way.
+pub(super) struct Run {
+    output: PathBuf,
+    stored: StoredSettings,
+    save_steps: Option<u64>,
+    last_save: Instant,
+    /// What is written into every model directory.
+    pub config: Config,
+    pub declaration: Declaration,
+    pub tokenizer: Tokenizer,
+    pub state: RunState,
+}
+
+/// How far a run has come, besides weights and moments.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RunState {
+    /// The pass over the data that the next step begins in.
+    pub epoch: u64,
+    /// Instances of that pass that are already trained on.
+    pub position: u64,
+    /// The best value of the metric that is watched.
+    pub best: Option<Best>,
+    pub history: History,
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Best {
+    pub step: u64,
+    pub metric: f64,
+}
+
+/// Looks at the output folder; refuses to touch what belongs to other settings or to nobody.
+pub(super) fn look(options: &RunOptions, settings: &RunSettings) -> Result<Found, Error> {
+    let output = &options.output;
+    fs::create_dir_all(output).map_err(at("create", output))?;
+    if options.overwrite {
+        return Ok(Found::Nothing);
+    }
+    let folder = output.display();
+    let Some(run) = StoredSettings::read(output)?.run else {
+        if output.join("config.json").exists() || output.join("model.safetensors").exists() {
+            return Err(Error::Settings(format!(
+                "{folder} already holds a model; choose another --output, or give --overwrite to replace it"
+            )));
+        }
+        return Ok(Found::Nothing);
+    };
+    if let Some((name, then, now)) = difference(&run.settings, settings) {
+        return Err(Error::Settings(format!(
+            "the run in {folder} was started with {name} = {then}, now it is {now}; \
+             use the same settings to go on, another --output, or --overwrite to begin anew"
+        )));
+    }
+    Ok(if run.finished { Found::Finished } else { Found::Unfinished(Box::new(run)) })
+}
+
+impl Run {
+    /// Takes over the output folder. An unfinished run's newest good checkpoint gives the state to go on
+    /// from; without one the run begins anew.
+    #[allow(clippy::too_many_arguments)]
+    pub fn begin(
+        options: &RunOptions,
+        found: Found,
+        run: StoredRun,
+        max_seq_length: usize,
+        config: Config,
+        declaration: Declaration,
+        tokenizer: Tokenizer,
+        observer: &mut Observer,
+    ) -> Result<(Run, Option<TrainerState>), Error> {
+        let mut begun = Run {
+            output: options.output.clone(),
+            stored: StoredSettings { max_seq_length: Some(max_seq_length), run: None },
+            save_steps: options.save_steps,
+            last_save: Instant::now(),
+            config,
+            declaration,
+            tokenizer,
+            state: RunState::default(),
+        };
+        let mut restored = None;
+        match found {
+            Found::Unfinished(before) => {
+                if before.data != run.data {
+                    return Err(Error::Settings(format!(
+                        "the data of the run in {} has changed since it was started; \
+                         restore it to go on, or give --overwrite to begin anew",
+                        begun.output.display()
+                    )));
+                }
+                restored = begun.newest_checkpoint(observer)?;
+                if restored.is_some() && before.machine != run.machine {
+                    let _ = observer(&Event::Note(format!(
+                        "the run was started on {}, this is {}: the last bits of the result may differ",
+                        before.machine, run.machine
+                    )));
+                }
+            }
+            _ => begun.clear()?,
+        }
+        begun.stored.run = Some(run);
+        begun.stored.write(&begun.output)?;
+        Ok((begun, restored))
+    }
+
+    /// Whether a checkpoint is due after `step`.
+    pub fn wants_checkpoint(&self, step: u64) -> bool {
+        match self.save_steps {
+            Some(steps) => step.is_multiple_of(steps.max(1)),
+            None => self.last_save.elapsed() >= TIME_BETWEEN_CHECKPOINTS,
+        }
+    }
+
+    /// Writes `checkpoint-<step>`, then removes old ones.
+    pub fn save(&mut self, state: &TrainerState, epoch: f64, steps: u64, observer: &mut Observer) -> Result<(), Error> {
+        let path = self.checkpoint_path(state.step);
+        let unfinished = self.output.join(format!("checkpoint-{}.tmp", state.step));
+        remove(&unfinished)?;
+        self.write_model(&unfinished, &state.weights)?;
+        let moments = |prefix: &str| -> Vec<String> {
+            self.declaration.parameters.iter().map(|parameter| format!("{prefix}.{}", parameter.name)).collect()
+        };
+        let mut tensors = Vec::new();
+        for (names, values) in
+            [(moments("exp_avg"), &state.first_moments), (moments("exp_avg_sq"), &state.second_moments)]
+        {
+            for (name, parameter) in names.into_iter().zip(&self.declaration.parameters) {
+                tensors.push((name, parameter.shape.clone(), &values[parameter.span.range()]));
+            }
+        }
+        checkpoint::write_tensors(&unfinished.join("optimizer.safetensors"), &tensors, &[])?;
+        self.write_trainer_state(&unfinished, state.step, epoch, steps)?;
+        remove(&path)?;
+        fs::rename(&unfinished, &path).map_err(at("rename", &unfinished))?;
+        sync(&self.output)?;
+        self.last_save = Instant::now();
+        let best = self.state.best.map(|best| best.step);
+        for &old in self.steps_on_disk()?.iter().rev().skip(CHECKPOINTS_KEPT) {
+            if Some(old) != best {
+                remove(&self.checkpoint_path(old))?;
+            }
+        }
+        let _ = observer(&Event::Saved { step: state.step, path });
+        Ok(())
+    }
+
+    /// The weights of the checkpoint at `step`.
+    pub fn weights_at(&self, step: u64) -> Result<Vec<f32>, Error> {
+        let mut weights = vec![0.0; self.declaration.len];
+        Checkpoint::open(&self.checkpoint_path(step))?.read(&self.declaration, &mut weights)?;
+        Ok(weights)
+    }
+
+    /// Writes the result and marks the run as finished.
+    pub fn finish(&mut self, weights: &[f32], step: u64, epoch: f64) -> Result<(), Error> {
+        self.write_model(&self.output, weights)?;
+        self.write_trainer_state(&self.output, step, epoch, step)?;
+        if let Some(run) = &mut self.stored.run {
+            run.finished = true;
+        }
+        self.stored.write(&self.output)
+    }
+
+    fn checkpoint_path(&self, step: u64) -> PathBuf {
+        self.output.join(format!("checkpoint-{step}"))
+    }
+
+    fn write_model(&self, dir: &Path, weights: &[f32]) -> Result<(), Error> {
+        fs::create_dir_all(dir).map_err(at("create", dir))?;
+        checkpoint::save(dir, &self.config, &self.declaration, weights)?;
+        self.tokenizer.save(dir)?;
+        if dir != self.output {
+            // A checkpoint is a model of its own; the run belongs to the folder above.
+            StoredSettings { run: None, ..self.stored.clone() }.write(dir)?;
+        }
+        Ok(())
+    }
+
+    fn write_trainer_state(&self, dir: &Path, step: u64, epoch: f64, steps: u64) -> Result<(), Error> {
+        let best = self.state.best;
+        let state = json!({
+            "best_metric": best.map(|best| best.metric),
+            "best_global_step": best.map(|best| best.step),
+            "best_model_checkpoint": best.map(|best| format!("checkpoint-{}", best.step)),
+            "epoch": epoch,
+            "global_step": step,
+            "max_steps": steps,
+            "position": { "epoch": self.state.epoch, "instance": self.state.position },
+            "log_history": self.state.history.entries,
+        });
+        checkpoint::write_file(&dir.join("trainer_state.json"), format!("{state:#}\n").as_bytes())
+    }
+
+    /// The steps of all whole checkpoints, ascending.
+    fn steps_on_disk(&self) -> Result<Vec<u64>, Error> {
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
+            let name = entry.map_err(at("read", &self.output))?.file_name();
+            let step = name.to_str().and_then(|name| name.strip_prefix("checkpoint-")).and_then(|n| n.parse::<u64>().ok());
+            steps.extend(step);
+        }
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// The state of the newest checkpoint that can be read. A damaged one is noticed, and said.
+    fn newest_checkpoint(&mut self, observer: &mut Observer) -> Result<Option<TrainerState>, Error> {
+        let mut damaged = None;
+        for step in self.steps_on_disk()?.into_iter().rev() {
+            match self.read_checkpoint(step) {
+                Ok((state, run_state)) => {
+                    self.state = run_state;
+                    return Ok(Some(state));
+                }
+                Err(error) => {
+                    let note = format!("checkpoint-{step} cannot be used, trying an older one: {error}");
+                    let _ = observer(&Event::Note(note));
+                    damaged = Some(error);
+                }
+            }
+        }
+        match damaged {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    fn read_checkpoint(&self, step: u64) -> Result<(TrainerState, RunState), Error> {
+        let dir = self.checkpoint_path(step);
+        let weights = self.weights_at(step)?;
+        let optimizer = TensorFile::open(&dir.join("optimizer.safetensors"))?;
+        let read = |prefix: &str| -> Result<Vec<f32>, Error> {
+            let mut values = vec![0.0; self.declaration.len];
+            for parameter in &self.declaration.parameters {
+                let name = format!("{prefix}.{}", parameter.name);
+                optimizer.read(&name, &parameter.shape, &mut values[parameter.span.range()])?;
+            }
+            Ok(values)
+        };
+        let (first_moments, second_moments) = (read("exp_avg")?, read("exp_avg_sq")?);
+        let path = dir.join("trainer_state.json");
+        let text = fs::read_to_string(&path).map_err(at("read", &path))?;
+        let state = run_state(&text, step)
+            .map_err(|message| Error::Data { path, line: None, message: format!("{message}; the file is damaged") })?;
+        Ok((TrainerState { step, weights, first_moments, second_moments }, state))
+    }
+
+    /// Removes what a run before has left.
+    fn clear(&self) -> Result<(), Error> {
+        remove(&self.output.join(FILE_NAME))?;
+        for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
+            let entry = entry.map_err(at("read", &self.output))?;
+            let name = entry.file_name();
+            let step = name.to_str().and_then(|name| name.strip_prefix("checkpoint-"));
+            if step.is_some_and(|step| step.trim_end_matches(".tmp").parse::<u64>().is_ok()) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The contents of `trainer_state.json`.
+fn run_state(text: &str, step: u64) -> Result<RunState, String> {
+    let state: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let number = |name: &str, value: &Value| value.as_u64().ok_or(format!("no number `{name}`"));
+    if number("global_step", &state["global_step"])? != step {
+        return Err(format!("`global_step` is not {step}"));
+    }
+    let best = match (state["best_global_step"].as_u64(), state["best_metric"].as_f64()) {
+        (Some(step), Some(metric)) => Some(Best { step, metric }),
+        _ => None,
+    };
+    let entries = state["log_history"].as_array().ok_or("no list `log_history`")?.clone();
+    Ok(RunState {
+        epoch: number("position.epoch", &state["position"]["epoch"])?,
+        position: number("position.instance", &state["position"]["instance"])?,
+        best,
+        history: History { entries, ..History::default() },
+    })
+}
+
+/// Removes a file or folder, if it is there.
+fn remove(path: &Path) -> Result<(), Error> {
+    let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in a folder durable.
+fn sync(dir: &Path) -> Result<(), Error> {
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at("write to", dir))
+}

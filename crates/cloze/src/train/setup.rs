@@ -1,0 +1,130 @@
+//! What every training begins with: tokenizer, configuration, first weights.
+
+use std::path::PathBuf;
+
+use cloze_kernels::Cpu;
+use cloze_tokenizer::{Casing, Tokenizer};
+
+use crate::checkpoint::Checkpoint;
+use crate::infer::check_vocabulary;
+use crate::params::{Declaration, HeadSet};
+use crate::settings::{Start, UpdateSettings};
+use crate::{Config, Error};
+
+use super::events::{Event, Observer};
+
+/// The tokenizer of a run: as asked for, else that of the model to start from.
+pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &Start) -> Result<Tokenizer, Error> {
+    let casing = if cased { Casing::Cased } else { Casing::Uncased };
+    let path = match (tokenizer, start) {
+        (Some(path), _) | (None, Start::Model(path)) => path,
+        _ => {
+            return Err(Error::Settings(
+                "random weights need a tokenizer: give --tokenizer with a model directory or a vocab.txt".to_string(),
+            ));
+        }
+    };
+    Ok(Tokenizer::open(path, casing)?)
+}
+
+/// The configuration to start from, and the checkpoint if there is one. A preset takes the tokenizer's
+/// vocabulary size.
+pub(super) fn open_start(start: &Start, tokenizer: &Tokenizer) -> Result<(Config, Option<Checkpoint>), Error> {
+    let (config, checkpoint, path) = match start {
+        Start::Preset(name) => {
+            let config = Config::preset(name).ok_or_else(|| {
+                Error::Settings(format!("no preset `{name}`; there are tiny, mini, small, medium, base and large"))
+            })?;
+            let config = Config { vocab_size: tokenizer.vocab_size(), ..config };
+            (config, None, PathBuf::from(name))
+        }
+        Start::Config(path) => (Config::read(path)?, None, path.clone()),
+        Start::Model(path) => {
+            let checkpoint = Checkpoint::open(path)?;
+            (checkpoint.config().clone(), Some(checkpoint), path.clone())
+        }
+    };
+    check_vocabulary(tokenizer, &config, &path)?;
+    Ok((Config { pad_token_id: tokenizer.special().pad, ..config }, checkpoint))
+}
+
+/// What the settings say about every update, checked; dropout goes to the configuration.
+pub(super) fn apply_update_settings(
+    config: &mut Config,
+    update: &UpdateSettings,
+    max_seq_length: usize,
+) -> Result<(), Error> {
+    let wrong = |message: String| Err(Error::Settings(message));
+    if max_seq_length > config.max_position_embeddings {
+        return wrong(format!(
+            "a maximum sequence length of {max_seq_length}: the model reads up to {} tokens (max_position_embeddings)",
+            config.max_position_embeddings
+        ));
+    }
+    if max_seq_length < 5 {
+        return wrong(format!("a maximum sequence length of {max_seq_length} leaves no room for text; use 5 or more"));
+    }
+    if update.batch_size == 0 || update.accumulate == 0 {
+        return wrong("batch size and number of accumulated parts must be 1 or more".to_string());
+    }
+    if update.accumulate > update.batch_size {
+        let (parts, size) = (update.accumulate, update.batch_size);
+        return wrong(format!("a batch of {size} sequences cannot be computed in {parts} parts"));
+    }
+    if !(update.learning_rate.is_finite() && update.learning_rate > 0.0) {
+        return wrong(format!("a learning rate of {}; it must be above 0", update.learning_rate));
+    }
+    if !(0.0..=1.0).contains(&update.warmup) {
+        return wrong(format!("a warm-up of {}; it is a share of the steps, from 0 to 1", update.warmup));
+    }
+    if let Some(dropout) = update.dropout {
+        if !(0.0..1.0).contains(&dropout) {
+            return wrong(format!("a dropout of {dropout}; it must be at least 0 and below 1"));
+        }
+        config.hidden_dropout_prob = dropout;
+        config.attention_probs_dropout_prob = dropout;
+        config.classifier_dropout = None;
+    }
+    Ok(())
+}
+
+/// First weights: from the checkpoint where it has them, else drawn; what was drawn or left out is said.
+pub(super) fn first_weights(
+    config: &Config,
+    declaration: &Declaration,
+    checkpoint: Option<&Checkpoint>,
+    seed: u64,
+    observer: &mut Observer,
+) -> Result<Vec<f32>, Error> {
+    let mut weights = vec![0.0; declaration.len];
+    for parameter in &declaration.parameters {
+        Declaration::initialize(parameter, config.initializer_range, seed, &mut weights[parameter.span.range()]);
+    }
+    if let Some(checkpoint) = checkpoint {
+        let report = checkpoint.read(declaration, &mut weights)?;
+        if !report.missing.is_empty() {
+            let note = format!("not in the starting model, drawn anew: {}", report.missing.join(", "));
+            let _ = observer(&Event::Note(note));
+        }
+        if !report.unused.is_empty() {
+            let note = format!("in the starting model, not used: {}", report.unused.join(", "));
+            let _ = observer(&Event::Note(note));
+        }
+    }
+    Ok(weights)
+}
+
+/// What the run computes with, for its record.
+pub(super) fn machine(kernels: &Cpu) -> String {
+    format!("{} ({}, f32)", std::env::consts::ARCH, kernels.instructions())
+}
+
+/// Steps of warm-up: the share of all steps, rounded up.
+pub(super) fn warmup_steps(share: f64, steps: u64) -> u64 {
+    (share * steps as f64).ceil() as u64
+}
+
+/// All heads of pre-training.
+pub(super) fn pretraining_heads(with_nsp: bool) -> HeadSet {
+    HeadSet { mlm: true, nsp: with_nsp, pooler: with_nsp, classifier: None }
+}
