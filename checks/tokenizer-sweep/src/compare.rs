@@ -121,6 +121,9 @@ pub fn words(model: &Model, text: &str, room: usize, tally: &mut Tally) {
 
 /// The text made of the ids again.
 pub fn decoded(model: &Model, text: &str, tally: &mut Tally) {
+    if !model.decodes_alike {
+        return;
+    }
     let ids = model.ours.encode(text, None).ids;
     for skip_special_tokens in [false, true] {
         let theirs = model.theirs.decode(&ids, skip_special_tokens);

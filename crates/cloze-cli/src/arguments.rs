@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, Parser, ValueEnum};
-use cloze::{Model, OpenOptions};
+use cloze::Model;
+use cloze::infer::OpenOptions;
 use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::commands::Command;
@@ -13,7 +14,12 @@ use crate::commands::Command;
 /// BERT from raw text to predictions: vocabulary, pre-training, fine-tuning, evaluation, prediction,
 /// embedding. Models are Hugging Face directories.
 #[derive(Debug, Parser)]
-#[command(name = "cloze", version, max_term_width = 100, after_help = "Example, the whole way in a few minutes:\n  cloze quickstart")]
+#[command(
+    name = "cloze",
+    version,
+    max_term_width = 100,
+    after_help = "Example, the whole way in a few minutes:\n  cloze quickstart"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -103,8 +109,9 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
 
 /// Creates the folder of an output; the message names the folder and what to do.
 pub fn create_folder(path: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| anyhow::anyhow!("cannot create the folder {}: {error}; choose another --output", path.display()))
+    std::fs::create_dir_all(path).map_err(|error| {
+        anyhow::anyhow!("cannot create the folder {}: {error}; choose another --output", path.display())
+    })
 }
 
 #[cfg(test)]

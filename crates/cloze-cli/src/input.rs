@@ -4,20 +4,19 @@ use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cloze::Text;
-use cloze::data::{ColumnSpec, Example, Format, read_examples, read_examples_from};
+use cloze::data::{ColumnSpec, DocumentBreak, Example, Format, SentenceUnit, read_examples, read_examples_from};
 
 /// How standard input is called in messages.
 const STANDARD_INPUT: &str = "standard input";
 
 /// Texts or pairs to work on.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 pub struct InputArgs {
     /// A .txt with a text a line, a .tsv or .csv with a header, a .jsonl; or - for standard input, a text a
     /// line, pairs separated by a tab
-    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    #[arg(long, value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
     input: Option<PathBuf>,
     /// A text
     #[arg(long, value_name = "TEXT")]
@@ -47,6 +46,47 @@ impl ColumnArgs {
     /// What it means.
     pub fn parse(&self) -> Result<Option<ColumnSpec>, cloze::Error> {
         self.spec.as_deref().map(str::parse).transpose()
+    }
+}
+
+/// How text files are cut into documents and sentences.
+#[derive(Debug, Args)]
+pub struct TextArgs {
+    /// What ends a document: a blank line or the end of a file, or the end of a file only
+    #[arg(long, value_name = "WHERE", default_value = "blank-line")]
+    document: DocumentName,
+    /// Whether prose is split into sentences, or each line is one
+    #[arg(long, value_name = "HOW", default_value = "split")]
+    sentences: SentenceName,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DocumentName {
+    BlankLine,
+    File,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SentenceName {
+    Split,
+    Line,
+}
+
+impl TextArgs {
+    /// What ends a document.
+    pub fn document(&self) -> DocumentBreak {
+        match self.document {
+            DocumentName::BlankLine => DocumentBreak::BlankLine,
+            DocumentName::File => DocumentBreak::File,
+        }
+    }
+
+    /// What a sentence is.
+    pub fn sentences(&self) -> SentenceUnit {
+        match self.sentences {
+            SentenceName::Split => SentenceUnit::Split,
+            SentenceName::Line => SentenceUnit::Line,
+        }
     }
 }
 

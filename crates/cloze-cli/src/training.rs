@@ -188,7 +188,11 @@ impl Reporter {
 
     /// What the library asks after each event: go on, unless a signal came or nobody reads any more.
     pub fn verdict(&self) -> ControlFlow<()> {
-        if signals::stop_requested() || self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if signals::stop_requested() || self.failure.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// Takes the bar away and writes what is held back.

@@ -1,7 +1,84 @@
-//! BERT: the model, its heads and losses, its data, its training.
+//! BERT, whole: from raw text to answers, on ordinary CPUs.
+//!
+//! This library is what the program `cloze` is made of. It opens Hugging Face model directories and
+//! writes them; it embeds, classifies and fills masks; it pre-trains and fine-tunes.
+//!
+//! # Using a model
+//!
+//! A [`Model`] is opened from a directory, and used through `&self` from any number of threads. The
+//! answer to a text has the same bits by itself and among thousands.
+//!
+//! ```
+//! use cloze::infer::EmbedOptions;
+//! use cloze::Model;
+//!
+//! # fn main() -> Result<(), cloze::Error> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let dir = dir.path();
+//! # cloze::example_model(dir)?;
+//! let model = Model::open(dir)?;
+//!
+//! let vectors = model.embed(&["the cat sat".into(), "a dog".into()], EmbedOptions::default())?;
+//! assert_eq!(vectors[0].vectors[0].len(), model.config().hidden_size);
+//!
+//! let answers = model.classify(&["the cat sat".into(), ("the cat", "a dog").into()], None)?;
+//! println!("{}: {:.3}", answers[0].label, answers[0].score);
+//!
+//! let masks = model.fill("the [MASK] sat".into(), 3)?;
+//! println!("{}", masks[0].candidates[0].token);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Model::forward`] gives everything that is computed on the way: the hidden states of every layer,
+//! the pooled output, attention probabilities.
+//!
+//! # Training
+//!
+//! [`train::pretrain`] and [`train::finetune`] run a training to its end, with checkpoints, and go on
+//! with one that was interrupted. A [`train::Trainer`] takes single steps, for a loop of one's own:
+//!
+//! ```
+//! use cloze::heads::{Targets, TrainingBatch};
+//! use cloze::model::Batch;
+//! use cloze::optim::{OptimizerKind, OptimizerSettings, Schedule};
+//! use cloze::params::{Declaration, HeadSet};
+//! use cloze::train::Trainer;
+//! use cloze::{Config, Cpu};
+//!
+//! # fn main() -> Result<(), cloze::Error> {
+//! let mut config = Config { vocab_size: 100, ..Config::tiny() };
+//! config.labels = vec!["no".to_string(), "yes".to_string()];
+//! let heads = HeadSet { pooler: true, classifier: Some(2), ..HeadSet::default() };
+//! let declaration = Declaration::new(&config, heads);
+//! let weights = declaration.initial_weights(config.initializer_range, 1);
+//!
+//! let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
+//! let mut trainer = Trainer::new(Cpu::new(2)?, &config, &declaration, &weights, optimizer, 1)?;
+//! let schedule = Schedule { peak: 1e-3, warmup_steps: 1, total_steps: 8, kind: OptimizerKind::AdamW };
+//!
+//! let mut batch = Batch::default();
+//! batch.push(&[2, 7, 8, 3], &[0, 0, 0, 0]);
+//! batch.push(&[2, 9, 3], &[0, 0, 0]);
+//! let batch = TrainingBatch { batch, targets: Targets::Classes(vec![0, 1]) };
+//! for step in 0..8 {
+//!     let report = trainer.step(&batch, 1, schedule.rate(step))?;
+//!     println!("step {}: loss {:.4}", report.step, report.losses.total());
+//! }
+//! # let dir = tempfile::tempdir().unwrap();
+//! cloze::checkpoint::save(dir.path(), &config, &declaration, &trainer.state()?.weights)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to read on
+//!
+//! [`config`] has the sizes, [`params`] the one declaration of all parameters, [`model`] the network,
+//! [`heads`] what is learnt; [`cloze_kernels`] the arithmetic below.
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
@@ -16,6 +93,28 @@ pub mod random;
 pub mod settings;
 pub mod train;
 
+pub use cloze_kernels::Cpu;
 pub use config::Config;
 pub use error::Error;
 pub use infer::{Model, Text};
+
+/// Writes a small model with random weights and all heads into a directory, for the examples of this
+/// documentation.
+#[doc(hidden)]
+pub fn example_model(dir: &std::path::Path) -> Result<(), Error> {
+    let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "cat", "dog", "sat"];
+    let tokens = tokens.map(str::to_string).to_vec();
+    let config = Config {
+        vocab_size: tokens.len(),
+        hidden_size: 16,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        labels: vec!["no".to_string(), "yes".to_string()],
+        ..Config::tiny()
+    };
+    let heads = params::HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(2) };
+    let declaration = params::Declaration::new(&config, heads);
+    checkpoint::save(dir, &config, &declaration, &declaration.initial_weights(config.initializer_range, 1))?;
+    cloze_tokenizer::Tokenizer::from_tokens(tokens, cloze_tokenizer::Casing::Uncased)?.save(dir)?;
+    Ok(())
+}

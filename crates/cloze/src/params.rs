@@ -368,6 +368,15 @@ impl Declaration {
         self.len.max(self.table_gradient.start + self.table_gradient.len)
     }
 
+    /// Fresh weights of all parameters, in arena order.
+    pub fn initial_weights(&self, deviation: f64, seed: u64) -> Vec<f32> {
+        let mut weights = vec![0.0; self.len];
+        for parameter in &self.parameters {
+            Declaration::initialize(parameter, deviation, seed, &mut weights[parameter.span.range()]);
+        }
+        weights
+    }
+
     /// Fresh values of one parameter: from the seed and the parameter's name alone, so that a head
     /// starts the same whatever else a model has.
     pub fn initialize(parameter: &Parameter, deviation: f64, seed: u64, values: &mut [f32]) {

@@ -1,6 +1,11 @@
 //! `cloze bench`: speed and memory of this machine, on random weights and ids.
 
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use anyhow::bail;
 use clap::{Args, Subcommand};
+use cloze::{Config, bench};
 use serde::Serialize;
 
 use crate::arguments::Common;
@@ -32,8 +37,8 @@ struct Shape {
     #[arg(long, value_name = "NAME", value_parser = ["tiny", "mini", "small", "medium", "base", "large"])]
     preset: String,
     /// Sequences
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    batch: usize,
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch: NonZeroUsize,
     /// Tokens in each
     #[arg(long, value_name = "N", default_value_t = 128, conflicts_with = "lengths")]
     seq_length: usize,
@@ -41,13 +46,13 @@ struct Shape {
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', conflicts_with = "batch")]
     lengths: Vec<usize>,
     /// Measured repetitions, after one to warm up
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    repetitions: usize,
+    #[arg(long, value_name = "N", default_value = "5")]
+    repetitions: NonZeroUsize,
 }
 
 impl Shape {
     fn lengths(&self) -> Vec<usize> {
-        if self.lengths.is_empty() { vec![self.seq_length; self.batch] } else { self.lengths.clone() }
+        if self.lengths.is_empty() { vec![self.seq_length; self.batch.get()] } else { self.lengths.clone() }
     }
 }
 
@@ -66,15 +71,12 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         What::Train(shape) => (shape, true),
     };
     let lengths = shape.lengths();
-    let settings = cloze::bench::Settings {
-        preset: shape.preset.clone(),
-        lengths: lengths.clone(),
-        repetitions: shape.repetitions,
-        threads: common.threads(),
-        seed: common.seed,
+    let Some(config) = Config::preset(&shape.preset) else {
+        bail!("--preset: there is no {}", shape.preset);
     };
-    let mut seconds = if training { cloze::bench::train(&settings)? } else { cloze::bench::forward(&settings)? };
-    let median = median(&mut seconds);
+    let work = if training { bench::train } else { bench::forward };
+    let times = work(&config, &lengths, shape.repetitions.get(), common.threads(), common.seed)?;
+    let median = median(&mut times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
     let tokens: usize = lengths.iter().sum();
     let line = Line {
         milliseconds: 1e3 * median,

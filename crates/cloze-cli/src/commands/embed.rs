@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use cloze::{EmbedOptions, Pooling};
+use cloze::infer::{EmbedOptions, Pooling};
 use serde::Serialize;
 
 use crate::arguments::{Common, open_model};

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
+use cloze::eval::{PretrainingData, evaluate, evaluate_pretraining};
+use cloze::infer::Task;
+use cloze::train::Event;
 use serde_json::{Map, Value};
 
 use crate::arguments::{Common, open_model};
-use crate::input::ColumnArgs;
+use crate::input::{ColumnArgs, TextArgs};
 use crate::output::Output;
 use crate::training::Reporter;
 
@@ -18,11 +22,13 @@ pub struct Arguments {
     /// A fine-tuned model directory, or a pre-trained one, which is measured on raw text
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Labelled examples (.tsv, .csv, .jsonl), or raw text (.txt) for a pre-trained model
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    /// Labelled examples (.tsv, .csv, .jsonl), or text files for a pre-trained model
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
+    #[command(flatten)]
+    text: TextArgs,
     /// Longest text in tokens [default: the model's]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
@@ -33,18 +39,29 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let model = open_model(&arguments.model, common)?;
     let mut reporter = Reporter::new(false);
     let columns = arguments.columns.parse()?;
-    let evaluation =
-        evaluate(&model, &arguments.input, columns.as_ref(), arguments.max_length, &mut |event| {
-            reporter.show(event);
-            reporter.verdict()
-        })?;
+    let observer = &mut |event: &Event| {
+        reporter.show(event);
+        reporter.verdict()
+    };
+    let evaluation = match (model.task(), arguments.input.as_slice()) {
+        (Some(Task::NextSentence) | None, files) => {
+            let data = PretrainingData {
+                document: arguments.text.document(),
+                sentences: arguments.text.sentences(),
+                max_seq_length: arguments.max_length,
+                seed: common.seed,
+            };
+            evaluate_pretraining(&model, files, data, observer)?
+        }
+        (_, [file]) => evaluate(&model, file, columns.as_ref(), arguments.max_length, observer)?,
+        _ => bail!("--input: labelled examples come in one file; evaluate others one by one"),
+    };
     reporter.finish()?;
     let mut line = Map::new();
     line.insert("task".to_string(), evaluation.task.into());
     line.insert("examples".to_string(), evaluation.examples.into());
-    line.insert("loss".to_string(), evaluation.loss.into());
-    for (name, value) in evaluation.metrics.iter() {
-        line.insert(name.to_string(), (*value).into());
+    for (name, value) in evaluation.metrics {
+        line.insert(name, value.into());
     }
     let mut output = Output::new(common.json);
     output.answer(&line, || readable(&line))?;

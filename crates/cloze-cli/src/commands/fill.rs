@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use cloze::FilledMask;
+use cloze::infer::{self, FilledMask};
 use serde::Serialize;
 
 use crate::arguments::{Common, open_model};
@@ -52,7 +52,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     for text in arguments.input.texts()? {
         let text = text?;
         let filled = model.fill(text.borrow(), arguments.top_k.get())?;
-        let best: Vec<&str> = filled.iter().map(|mask| mask.candidates.first().map_or("", |best| &best.token)).collect();
+        let best: Vec<&str> =
+            filled.iter().map(|mask| mask.candidates.first().map_or("", |best| &best.token)).collect();
         let line = Line { text: fill_in(&joined(&text), &best), masks: filled.into_iter().map(Mask::from).collect() };
         output.answer(&line, || readable(&line))?;
     }
@@ -61,8 +62,11 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
 
 impl From<FilledMask> for Mask {
     fn from(mask: FilledMask) -> Mask {
-        let candidate =
-            |candidate: cloze::Candidate| Candidate { token: candidate.token, id: candidate.id, score: candidate.score };
+        let candidate = |candidate: infer::Candidate| Candidate {
+            token: candidate.token,
+            id: candidate.id,
+            score: candidate.score,
+        };
         Mask { position: mask.position, candidates: mask.candidates.into_iter().map(candidate).collect() }
     }
 }

@@ -14,8 +14,10 @@ use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
 
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloze finetune --task classification --model model --train train.tsv --dev dev.tsv --output classifier\n\n\
-    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint.")]
+#[command(
+    after_help = "Example:\n  cloze finetune --task classification --model model --train train.tsv --dev dev.tsv --output classifier\n\n\
+    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint."
+)]
 pub struct Arguments {
     /// What the labels are
     #[arg(long, value_name = "TASK")]
@@ -84,8 +86,7 @@ impl Arguments {
                 bail!("--task: this version trains classification and regression only")
             }
         };
-        let flags =
-            UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
+        let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         Ok(FinetuneSettings {
             tokenizer: self.tokenizer.clone(),
             cased: self.cased,

@@ -139,11 +139,7 @@ fn readable(info: &Info, parts: &[(&str, usize)]) -> String {
             "  {} layers, {} wide, {} attention heads, {} in between, {}",
             info.layers, info.hidden_size, info.attention_heads, info.intermediate_size, info.hidden_act
         ),
-        format!(
-            "  {} parameters, {:.1} MB in f32",
-            grouped(info.parameters as u64),
-            info.bytes_f32 as f64 / 1e6
-        ),
+        format!("  {} parameters, {:.1} MB in f32", grouped(info.parameters as u64), info.bytes_f32 as f64 / 1e6),
     ];
     for (name, count) in parts {
         lines.push(format!("    {:>13}  {name}", grouped(*count as u64)));

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use cloze::{Model, Task, Text};
+use cloze::infer::Task;
+use cloze::{Model, Text};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -97,8 +98,7 @@ fn answer(
         Task::Regression => {
             for answer in model.regress(texts, max_length)? {
                 truncated += usize::from(answer.truncated > 0);
-                let line =
-                    RegressionLine { score: answer.score, tokens: answer.tokens, truncated: answer.truncated };
+                let line = RegressionLine { score: answer.score, tokens: answer.tokens, truncated: answer.truncated };
                 output.answer(&line, || answer.score)?;
             }
         }

@@ -4,17 +4,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use cloze::data::{DocumentBreak, Objective, SentenceUnit};
+use cloze::data::Objective;
 use cloze::settings::PretrainSettings;
 use cloze::train::pretrain;
 
 use crate::arguments::Common;
+use crate::input::TextArgs;
 use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
 
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloze pretrain --input books/*.txt --tokenizer vocab --preset tiny --steps 10000 --output model\n\n\
-    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint.")]
+#[command(
+    after_help = "Example:\n  cloze pretrain --input books/*.txt --tokenizer vocab --preset tiny --steps 10000 --output model\n\n\
+    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint."
+)]
 pub struct Arguments {
     /// Text files in UTF-8
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
@@ -42,12 +45,8 @@ pub struct Arguments {
     /// What is learnt
     #[arg(long, value_name = "WHAT", default_value = "mlm+nsp")]
     objective: ObjectiveName,
-    /// What ends a document, besides the end of a file
-    #[arg(long, value_name = "WHERE", default_value = "blank-line")]
-    document: DocumentName,
-    /// Whether prose is split into sentences, or each line is one
-    #[arg(long, value_name = "UNIT", default_value = "split")]
-    sentences: SentenceName,
+    #[command(flatten)]
+    text: TextArgs,
     /// Sequences for one optimizer step
     #[arg(long, value_name = "N", default_value_t = 256)]
     batch_size: usize,
@@ -71,20 +70,6 @@ enum ObjectiveName {
     Mlm,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DocumentName {
-    /// A blank line
-    BlankLine,
-    /// Nothing else
-    File,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SentenceName {
-    Line,
-    Split,
-}
-
 impl From<ObjectiveName> for Objective {
     fn from(name: ObjectiveName) -> Objective {
         match name {
@@ -94,36 +79,17 @@ impl From<ObjectiveName> for Objective {
     }
 }
 
-impl From<DocumentName> for DocumentBreak {
-    fn from(name: DocumentName) -> DocumentBreak {
-        match name {
-            DocumentName::BlankLine => DocumentBreak::BlankLine,
-            DocumentName::File => DocumentBreak::File,
-        }
-    }
-}
-
-impl From<SentenceName> for SentenceUnit {
-    fn from(name: SentenceName) -> SentenceUnit {
-        match name {
-            SentenceName::Line => SentenceUnit::Line,
-            SentenceName::Split => SentenceUnit::Split,
-        }
-    }
-}
-
 impl Arguments {
     fn settings(&self, common: &Common) -> PretrainSettings {
-        let flags =
-            UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
+        let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         PretrainSettings {
             dev: self.dev.clone(),
             dev_fraction: self.dev_fraction,
             tokenizer: self.tokenizer.clone(),
             cased: self.cased,
             objective: self.objective.into(),
-            document: self.document.into(),
-            sentences: self.sentences.into(),
+            document: self.text.document(),
+            sentences: self.text.sentences(),
             eval_steps: self.eval_steps,
             max_seq_length: self.run.max_seq_length,
             update: self.run.update(common, self.optimizer, flags),

@@ -43,12 +43,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         };
         let tokens: Vec<&str> = encoding.ids.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
         let readable = tokens.join(" ");
-        let line = Tokens {
-            ids: &encoding.ids,
-            tokens,
-            offsets: &encoding.offsets,
-            token_type_ids: &encoding.token_type_ids,
-        };
+        let line =
+            Tokens { ids: &encoding.ids, tokens, offsets: &encoding.offsets, token_type_ids: &encoding.token_type_ids };
         output.answer(&line, || readable)?;
     }
     Ok(output.finish()?)

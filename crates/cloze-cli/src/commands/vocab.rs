@@ -66,7 +66,8 @@ pub fn make(files: &[PathBuf], folder: &Path, options: &TrainOptions) -> anyhow:
     create_folder(folder)?;
     let counts = count(files, options)?;
     let progress = Progress::new();
-    let tokens = train(&counts, options, &mut |done, total| progress.at("training the vocabulary", done, total))?;
+    let tokens =
+        train(&counts, options, &mut |done, total| progress.at("training the vocabulary", done as u64, total as u64))?;
     progress.clear();
     let size = tokens.len();
     Tokenizer::from_tokens(tokens, options.casing)?.save(folder)?;
@@ -86,12 +87,15 @@ fn count(files: &[PathBuf], options: &TrainOptions) -> anyhow::Result<WordCounts
     let mut counts = WordCounts::new(options.casing);
     let mut done = 0;
     for file in files {
-        let mut reader =
-            BufReader::with_capacity(1 << 20, File::open(file).with_context(|| format!("cannot read {}", file.display()))?);
+        let mut reader = BufReader::with_capacity(
+            1 << 20,
+            File::open(file).with_context(|| format!("cannot read {}", file.display()))?,
+        );
         let mut bytes = Vec::new();
         for line in 1.. {
             bytes.clear();
-            let read = reader.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read {}", file.display()))?;
+            let read =
+                reader.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read {}", file.display()))?;
             if read == 0 {
                 break;
             }

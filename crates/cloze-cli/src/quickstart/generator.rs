@@ -115,7 +115,8 @@ pub fn generate(amounts: Amounts, seed: u64) -> Sample {
         }
         write_story(&mut corpus, &mut Random::new(seed, Purpose::Sample, 0, document as u64));
     }
-    let train = labelled_rows(amounts.train_rows, &TOPICS.map(first_third), &mut Random::new(seed, Purpose::Sample, 1, 0));
+    let train =
+        labelled_rows(amounts.train_rows, &TOPICS.map(first_third), &mut Random::new(seed, Purpose::Sample, 1, 0));
     let dev = labelled_rows(amounts.dev_rows, &TOPICS, &mut Random::new(seed, Purpose::Sample, 2, 0));
     Sample { corpus, train, dev }
 }

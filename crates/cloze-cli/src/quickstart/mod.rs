@@ -5,7 +5,7 @@ mod generator;
 mod summary;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -13,8 +13,9 @@ use anyhow::Context as _;
 use clap::Args;
 use cloze::Config;
 use cloze::checkpoint::write_file;
+use cloze::optim::{OptimizerKind, OptimizerSettings};
 use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
-use cloze::train::{Outcome, RunOptions, finetune, pretrain};
+use cloze::train::{RunOptions, finetune, pretrain};
 use cloze_tokenizer::train::TrainOptions;
 
 use crate::arguments::{Common, create_folder};
@@ -33,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Steps of pre-training; fewer are faster and teach less
-    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
 }
 
@@ -156,12 +157,13 @@ fn options_for(folder: &Folder, name: &str, common: &Common) -> RunOptions {
 
 fn pretrain_settings(folder: &Folder, steps: u64, seed: u64) -> PretrainSettings {
     let start = Start::Config(folder.path("config.json"));
-    let mut settings =
-        PretrainSettings::new(vec![folder.path("corpus.txt")], folder.path("vocab"), start, steps);
+    let mut settings = PretrainSettings::new(vec![folder.path("corpus.txt")], folder.path("vocab"), start, steps);
     settings.dev_fraction = DEV_FRACTION;
     settings.eval_steps = Some((steps / 20).max(1));
     settings.max_seq_length = 40;
-    // Many small steps learn more from a given number of tokens than a few large ones.
+    // Many small steps learn more from a given number of tokens than a few large ones. At such a rate the
+    // optimizer needs its bias correction.
+    settings.update.optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
     settings.update.batch_size = 8;
     settings.update.learning_rate = 1.5e-3;
     settings.update.warmup = 0.1;
@@ -174,7 +176,7 @@ fn finetune_settings(folder: &Folder, start: Start, seed: u64) -> FinetuneSettin
     let mut settings = FinetuneSettings::new(FinetuneTask::Classification, start, train, folder.path("dev.tsv"));
     settings.tokenizer = Some(folder.path("vocab"));
     settings.max_seq_length = 40;
-    settings.epochs = 6;
+    settings.epochs = 10;
     settings.update.batch_size = 16;
     settings.update.learning_rate = 1e-3;
     settings.update.seed = seed;

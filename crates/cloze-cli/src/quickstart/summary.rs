@@ -41,6 +41,8 @@ pub struct Summary {
     folder: String,
     /// The loss of a model that knows the frequency of each token and nothing else.
     unigram_entropy: f64,
+    /// What one would tell right by always giving the more frequent answer.
+    nsp_majority: f64,
     parameters: usize,
     vocabulary: usize,
     words: usize,
@@ -50,9 +52,6 @@ pub struct Summary {
     from_scratch: Vec<Value>,
     fills: Vec<Fill>,
 }
-
-/// Guessing one of two.
-const NSP_CHANCE: f64 = 0.5;
 
 /// Sentences with a word to guess; the first words of a story decide it.
 const TO_FILL: [&str; 3] = [
@@ -69,14 +68,17 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
     let model = open_model(&folder.path("pretrained"), common)?;
     let held_out = held_out(folder, &model, common.seed)?;
     let vocabulary = model.tokenizer().vocab_size();
-    let last = |name| last_value(&pretraining, name).with_context(|| format!("pretrained/trainer_state.json has no {name}"));
+    let last =
+        |name| last_value(&pretraining, name).with_context(|| format!("pretrained/trainer_state.json has no {name}"));
     let figures = Figures {
         mlm_loss: last("eval_mlm_loss")?,
         mlm_accuracy: last("eval_mlm_accuracy")?,
         mlm_chance: most_frequent_share(&held_out, vocabulary),
         nsp_accuracy: last("eval_nsp_accuracy")?,
-        accuracy_pretrained: best_value(&finetuned, "eval_accuracy").context("finetuned/trainer_state.json has no accuracy")?,
-        accuracy_random: best_value(&from_scratch, "eval_accuracy").context("from-scratch/trainer_state.json has no accuracy")?,
+        accuracy_pretrained: best_value(&finetuned, "eval_accuracy")
+            .context("finetuned/trainer_state.json has no accuracy")?,
+        accuracy_random: best_value(&from_scratch, "eval_accuracy")
+            .context("from-scratch/trainer_state.json has no accuracy")?,
     };
     let fills = TO_FILL.iter().map(|text| fill(&model, text)).collect::<Result<_, _>>()?;
     let corpus = fs::read_to_string(folder.path("corpus.txt")).context("cannot read corpus.txt")?;
@@ -84,6 +86,7 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
         figures,
         folder: folder.root.display().to_string(),
         unigram_entropy: held_out.unigram_entropy(vocabulary),
+        nsp_majority: last("eval_nsp_majority")?,
         parameters: model.declaration().len,
         vocabulary,
         words: corpus.split_whitespace().count(),
@@ -184,7 +187,7 @@ impl Summary {
             row(
                 "Next passage, told right",
                 percent(figures.nsp_accuracy),
-                percent(NSP_CHANCE),
+                percent(self.nsp_majority),
                 "Whether a passage goes on with another, or was put beside it.",
             ),
             row(
@@ -207,7 +210,8 @@ impl Summary {
         let mut lines = vec![format!("{:<36}{:>12}{:>14}", "on held-out text", "result", "by chance")];
         lines.extend(self.rows().iter().map(|row| format!("{:<36}{:>12}{:>14}", row.name, row.value, row.chance)));
         for fill in &self.fills {
-            let best: Vec<String> = fill.candidates.iter().take(3).map(|(word, p)| format!("{word} {:.0} %", 100.0 * p)).collect();
+            let best: Vec<String> =
+                fill.candidates.iter().take(3).map(|(word, p)| format!("{word} {:.0} %", 100.0 * p)).collect();
             lines.push(format!("\n{}\n  {}", fill.text, best.join(", ")));
         }
         lines.join("\n")
@@ -265,8 +269,18 @@ impl Summary {
         };
         let mut charts = vec![
             pretraining("Masked words: loss", Unit::Nats, "mlm_loss", ("word frequencies alone", self.unigram_entropy)),
-            pretraining("Masked words: guessed right", Unit::Percent, "mlm_accuracy", ("always the most frequent", self.figures.mlm_chance)),
-            pretraining("Next passage: told right", Unit::Percent, "nsp_accuracy", ("chance", NSP_CHANCE)),
+            pretraining(
+                "Masked words: guessed right",
+                Unit::Percent,
+                "mlm_accuracy",
+                ("always the most frequent", self.figures.mlm_chance),
+            ),
+            pretraining(
+                "Next passage: told right",
+                Unit::Percent,
+                "nsp_accuracy",
+                ("always the same answer", self.nsp_majority),
+            ),
         ];
         charts.push(Chart {
             title: "Topic of a sentence: told right".to_string(),
@@ -299,16 +313,43 @@ impl Summary {
                 duration(self.elapsed.as_secs_f64())
             ),
             highlights: vec![
-                highlight("Masked words guessed", figures.mlm_accuracy, format!("{} by chance", percent(figures.mlm_chance))),
-                highlight("Next passage told", figures.nsp_accuracy, format!("{} by chance", percent(NSP_CHANCE))),
-                highlight("Topics told", figures.accuracy_pretrained, format!("{} without pre-training", percent(figures.accuracy_random))),
+                highlight(
+                    "Masked words guessed",
+                    figures.mlm_accuracy,
+                    format!("{} by chance", percent(figures.mlm_chance)),
+                ),
+                highlight(
+                    "Next passage told",
+                    figures.nsp_accuracy,
+                    format!("{} by chance", percent(self.nsp_majority)),
+                ),
+                highlight(
+                    "Topics told",
+                    figures.accuracy_pretrained,
+                    format!("{} without pre-training", percent(figures.accuracy_random)),
+                ),
             ],
             charts: self.charts(),
             results: self.rows(),
             fills: self.fills.clone(),
             facts: vec![
-                fact("Text", format!("{} generated stories, {} words; one in 50 held out", grouped(AMOUNTS.documents as u64), grouped(self.words as u64))),
-                fact("Labelled sentences", format!("{} to learn from, {} to measure with, {} topics", AMOUNTS.train_rows, grouped(AMOUNTS.dev_rows as u64), TOPICS.len())),
+                fact(
+                    "Text",
+                    format!(
+                        "{} generated stories, {} words; one in 50 held out",
+                        grouped(AMOUNTS.documents as u64),
+                        grouped(self.words as u64)
+                    ),
+                ),
+                fact(
+                    "Labelled sentences",
+                    format!(
+                        "{} to learn from, {} to measure with, {} topics",
+                        AMOUNTS.train_rows,
+                        grouped(AMOUNTS.dev_rows as u64),
+                        TOPICS.len()
+                    ),
+                ),
                 fact("Vocabulary", format!("{} tokens", grouped(self.vocabulary as u64))),
                 fact("Model", format!("BERT, 2 layers, 128 wide, {} parameters", grouped(self.parameters as u64))),
                 fact("Folder", self.folder.clone()),
@@ -326,7 +367,8 @@ mod tests {
 
     #[test]
     fn curves_are_read_from_the_log() {
-        let history = [json!({"step": 1, "loss": 2.0}), json!({"step": 2, "eval_loss": 3.0}), json!({"step": 2, "loss": 1.0})];
+        let history =
+            [json!({"step": 1, "loss": 2.0}), json!({"step": 2, "eval_loss": 3.0}), json!({"step": 2, "loss": 1.0})];
         assert_eq!(points(&history, "step", "loss"), [(1.0, 2.0), (2.0, 1.0)]);
         assert_eq!(last_value(&history, "eval_loss"), Some(3.0));
         assert_eq!(best_value(&history, "loss"), Some(2.0));

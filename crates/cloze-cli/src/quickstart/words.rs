@@ -48,7 +48,18 @@ pub struct Person {
 /// Good and bad days.
 pub const MOODS: [Mood; 2] = [
     Mood {
-        adjectives: &["splendid", "lovely", "excellent", "wonderful", "perfect", "beautiful", "good", "fine", "great", "pretty"],
+        adjectives: &[
+            "splendid",
+            "lovely",
+            "excellent",
+            "wonderful",
+            "perfect",
+            "beautiful",
+            "good",
+            "fine",
+            "great",
+            "pretty",
+        ],
         feelings: &["glad", "happy", "proud", "cheerful", "grateful", "hopeful", "merry", "content", "joyful", "calm"],
         reactions: &["smiled", "laughed", "cheered", "sang", "danced", "grinned", "clapped", "whistled"],
         adverbs: &["gladly", "happily", "proudly", "cheerfully", "merrily", "eagerly"],
@@ -143,9 +154,30 @@ const fn he(name: &'static str) -> Person {
 
 /// The people of the stories.
 pub const PEOPLE: [Person; 24] = [
-    she("Ada"), she("Clara"), she("Edith"), she("Flora"), she("Grace"), she("Hazel"), she("Julia"), she("Laura"),
-    she("Mabel"), she("Nora"), she("Rosa"), she("Vera"), he("Albert"), he("Bruno"), he("Conrad"), he("David"),
-    he("Felix"), he("George"), he("Henry"), he("Karl"), he("Martin"), he("Oscar"), he("Peter"), he("Walter"),
+    she("Ada"),
+    she("Clara"),
+    she("Edith"),
+    she("Flora"),
+    she("Grace"),
+    she("Hazel"),
+    she("Julia"),
+    she("Laura"),
+    she("Mabel"),
+    she("Nora"),
+    she("Rosa"),
+    she("Vera"),
+    he("Albert"),
+    he("Bruno"),
+    he("Conrad"),
+    he("David"),
+    he("Felix"),
+    he("George"),
+    he("Henry"),
+    he("Karl"),
+    he("Martin"),
+    he("Oscar"),
+    he("Peter"),
+    he("Walter"),
 ];
 
 /// Where people come from.

@@ -69,8 +69,18 @@ impl Report {
         page.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
         page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
         page.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
-        write(&mut page, format_args!("<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n", escape(&self.title)));
-        write(&mut page, format_args!("<header>\n<h1>{}</h1>\n<p>{}</p>\n</header>\n", escape(&self.title), escape(&self.introduction)));
+        write(
+            &mut page,
+            format_args!("<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n", escape(&self.title)),
+        );
+        write(
+            &mut page,
+            format_args!(
+                "<header>\n<h1>{}</h1>\n<p>{}</p>\n</header>\n",
+                escape(&self.title),
+                escape(&self.introduction)
+            ),
+        );
         self.highlights_html(&mut page);
         self.charts_html(&mut page);
         self.results_html(&mut page);
@@ -99,7 +109,10 @@ impl Report {
         }
         page.push_str("<section class=\"charts\">\n");
         for chart in &self.charts {
-            write(page, format_args!("<figure>\n<figcaption>{}</figcaption>\n<p class=\"legend\">", escape(&chart.title)));
+            write(
+                page,
+                format_args!("<figure>\n<figcaption>{}</figcaption>\n<p class=\"legend\">", escape(&chart.title)),
+            );
             for (index, series) in chart.series.iter().enumerate() {
                 write(page, format_args!("<span class=\"series{index}\">{}</span> ", escape(&series.name)));
             }
@@ -117,8 +130,14 @@ impl Report {
         }
         page.push_str("<section>\n<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>Measured on held-out text</th><th>Result</th><th>By chance</th><th>What it means</th></tr></thead>\n<tbody>\n");
         for row in &self.results {
-            let [name, value, chance, meaning] = [&row.name, &row.value, &row.chance, &row.meaning].map(|text| escape(text));
-            write(page, format_args!("<tr><th>{name}</th><td class=\"value\">{value}</td><td>{chance}</td><td>{meaning}</td></tr>\n"));
+            let [name, value, chance, meaning] =
+                [&row.name, &row.value, &row.chance, &row.meaning].map(|text| escape(text));
+            write(
+                page,
+                format_args!(
+                    "<tr><th>{name}</th><td class=\"value\">{value}</td><td>{chance}</td><td>{meaning}</td></tr>\n"
+                ),
+            );
         }
         page.push_str("</tbody>\n</table></div>\n</section>\n");
     }
@@ -134,7 +153,12 @@ impl Report {
             for (word, probability) in &fill.candidates {
                 let percent = 100.0 * probability;
                 let word = escape(word);
-                write(page, format_args!("<dt>{word}</dt><dd><i style=\"width:{percent:.1}%\"></i><span>{percent:.0} %</span></dd>\n"));
+                write(
+                    page,
+                    format_args!(
+                        "<dt>{word}</dt><dd><i style=\"width:{percent:.1}%\"></i><span>{percent:.0} %</span></dd>\n"
+                    ),
+                );
             }
             page.push_str("</dl>\n</div>\n");
         }

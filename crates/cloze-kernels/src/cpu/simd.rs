@@ -10,6 +10,7 @@ pub(crate) enum Level {
     /// What every target has. Multiply and add round separately.
     Portable,
     /// x86-64 with AVX2 and FMA. A value of this variant proves that the processor has both.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     Avx2,
 }
 

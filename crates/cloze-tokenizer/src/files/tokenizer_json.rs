@@ -10,7 +10,7 @@ use crate::added_tokens::AddedToken;
 use crate::error::Error;
 use crate::normalize::Normalizer;
 use crate::tokenizer::Settings;
-use crate::vocab::{CLS, SEP, UNK};
+use crate::vocab::{CLS, SEP, SPECIAL_TOKENS, UNK};
 
 /// Reads the settings of a BERT tokenizer. `vocab_txt` is the `vocab.txt` beside the file, if there
 /// is one.
@@ -32,6 +32,11 @@ pub(super) fn parse(path: &Path, bytes: &[u8], vocab_txt: Option<Vec<String>>) -
 
     let vocab = model.get("vocab");
     let ids = vocab.object()?;
+    for token in SPECIAL_TOKENS {
+        if !ids.contains_key(token) {
+            return Err(Error::MissingSpecialToken { origin: path.display().to_string(), token });
+        }
+    }
     let mut tokens = tokens_by_id(&vocab, ids, vocab_txt)?;
     let model_tokens = tokens.len();
     let added = added_tokens(&root.get("added_tokens"), ids, &mut tokens)?;
@@ -163,7 +168,7 @@ fn normalizer(field: &Field) -> Result<Normalizer, Error> {
 /// An error unless the post-processor makes `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]` with the
 /// right token types.
 fn expect_bert_post_processor(field: &Field, ids: &Map<String, Value>) -> Result<(), Error> {
-    let id_of = |token: &str| ids.get(token).cloned().unwrap_or(Value::Null);
+    let id_of = |token: &str| ids[token].clone();
     let kind = field.get("type");
     match kind.string()? {
         "BertProcessing" => {

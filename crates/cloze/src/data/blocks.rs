@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, at};
 
 /// How much of a file is read at once.
-pub(crate) const BLOCK_BYTES: u64 = 8 << 20;
+pub(crate) const BLOCK_BYTES: u64 = 2 << 20;
 
 /// Reads a file in blocks of whole lines, so that text and tokens of a large file are not in memory together.
 pub(crate) struct Blocks<'a> {

@@ -96,10 +96,7 @@ pub(super) fn first_weights(
     seed: u64,
     observer: &mut Observer,
 ) -> Result<Vec<f32>, Error> {
-    let mut weights = vec![0.0; declaration.len];
-    for parameter in &declaration.parameters {
-        Declaration::initialize(parameter, config.initializer_range, seed, &mut weights[parameter.span.range()]);
-    }
+    let mut weights = declaration.initial_weights(config.initializer_range, seed);
     if let Some(checkpoint) = checkpoint {
         let report = checkpoint.read(declaration, &mut weights)?;
         if !report.missing.is_empty() {

@@ -1,0 +1,119 @@
+//! What attention does with one row of scores.
+
+use crate::cpu::dropout;
+use crate::cpu::math::{LANES, exp, exp_lanes, ln, sum_of_lanes};
+use crate::cpu::simd::{multiply_add, multiversion};
+use crate::{Dropout, philox};
+
+multiversion! {
+    /// `row[.. keys] = softmax(scale · row)`; returns `ln Σ exp(scale · row)`. The row is as long as
+    /// whole lanes; what follows the keys becomes 0.
+    pub(super) fn softmax(row: &mut [f32], keys: usize, scale: f32) -> f32 = softmax_body
+}
+
+#[inline(always)]
+fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f32 {
+    // exp(−∞) = 0: lanes without a key add exactly nothing.
+    row[keys..].fill(f32::NEG_INFINITY);
+    let (chunks, _) = row.as_chunks_mut::<LANES>();
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for chunk in &mut *chunks {
+        for lane in 0..LANES {
+            chunk[lane] *= scale;
+            largest[lane] = if chunk[lane] > largest[lane] { chunk[lane] } else { largest[lane] };
+        }
+    }
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut sums = [0.0; LANES];
+    for chunk in &mut *chunks {
+        *chunk = exp_lanes::<FMA>(chunk.map(|score| score - largest));
+        for lane in 0..LANES {
+            sums[lane] += chunk[lane];
+        }
+    }
+    let sum = sum_of_lanes(sums);
+    let factor = 1.0 / sum;
+    for chunk in chunks {
+        *chunk = chunk.map(|exp| exp * factor);
+    }
+    largest + ln(sum)
+}
+
+multiversion! {
+    /// From a row of scores before scaling in `p` and of `dy Vᵀ` in `ds`: `P = exp(scale · S − log_sum_exp)`,
+    /// `ds = scale · P ∘ (factors ∘ ds − row_sum)`, `p = factors ∘ P`.
+    pub(super) fn score_gradients(
+        p: &mut [f32],
+        ds: &mut [f32],
+        factors: &[f32],
+        log_sum_exp: f32,
+        row_sum: f32,
+        scale: f32,
+    ) = score_gradients_body
+}
+
+#[inline(always)]
+fn score_gradients_body<const FMA: bool>(
+    p: &mut [f32],
+    ds: &mut [f32],
+    factors: &[f32],
+    log_sum_exp: f32,
+    row_sum: f32,
+    scale: f32,
+) {
+    for ((p, ds), factor) in p.iter_mut().zip(ds).zip(factors) {
+        let probability = exp::<FMA>(*p * scale - log_sum_exp);
+        *ds = scale * probability * (*ds * factor - row_sum);
+        *p = probability * factor;
+    }
+}
+
+multiversion! {
+    /// `row = exp(scale · row − log_sum_exp)`.
+    pub(super) fn exp_of_difference(row: &mut [f32], log_sum_exp: f32, scale: f32) = exp_of_difference_body
+}
+
+#[inline(always)]
+fn exp_of_difference_body<const FMA: bool>(row: &mut [f32], log_sum_exp: f32, scale: f32) {
+    row.iter_mut().for_each(|x| *x = exp::<FMA>(*x * scale - log_sum_exp));
+}
+
+multiversion! {
+    /// `Σ a ∘ b`, in an order that depends on the length alone.
+    pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body
+}
+
+#[inline(always)]
+fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, rest_of_a), (b, rest_of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] = multiply_add::<FMA>(a[lane], b[lane], sums[lane]);
+        }
+    }
+    for (lane, (&a, &b)) in rest_of_a.iter().zip(rest_of_b).enumerate() {
+        sums[lane] = multiply_add::<FMA>(a, b, sums[lane]);
+    }
+    sum_of_lanes(sums)
+}
+
+multiversion! {
+    /// Draws dropout's factors of one row of scores.
+    pub(super) fn draw_factors(factors: &mut [f32], dropout: Dropout<Vec<u32>>, head: usize, query: usize) = draw_factors_body
+}
+
+#[inline(always)]
+fn draw_factors_body<const FMA: bool>(factors: &mut [f32], dropout: Dropout<Vec<u32>>, head: usize, query: usize) {
+    dropout::row_factors::<FMA>(
+        factors,
+        dropout.seed,
+        dropout.step,
+        dropout.site,
+        head as u32,
+        dropout.rows.sequences[query],
+        dropout.rows.positions[query],
+        philox::dropout_threshold(dropout.probability),
+        dropout::scale(dropout.probability),
+    );
+}

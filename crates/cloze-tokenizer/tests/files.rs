@@ -1,0 +1,348 @@
+//! Files: what is written can be read again, and what is damaged, hostile or of another kind of
+//! tokenizer is refused with a reason.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use cloze_tokenizer::{Casing, Error, Tokenizer};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const TOKENS: [&str; 12] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cafe", "##s", ",", "é", "中", "The"];
+
+fn tokenizer(casing: Casing) -> Tokenizer {
+    Tokenizer::from_tokens(TOKENS.map(String::from).to_vec(), casing).unwrap()
+}
+
+/// A directory with the files of [`tokenizer`].
+fn saved(casing: Casing) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    tokenizer(casing).save(dir.path()).unwrap();
+    dir
+}
+
+fn open(path: &Path) -> Result<Tokenizer, Error> {
+    Tokenizer::open(path, Casing::Uncased)
+}
+
+/// The message of an error, which must name the path.
+fn refused(path: &Path) -> String {
+    let message = open(path).expect_err("an error").to_string();
+    let dir = path.parent().unwrap().display().to_string();
+    assert!(message.contains(&dir), "{message}");
+    message
+}
+
+/// Changes one JSON file of a saved tokenizer and says how it is then refused.
+fn refused_with(file: &str, change: impl FnOnce(&mut Value)) -> String {
+    let dir = saved(Casing::Uncased);
+    edit(dir.path(), file, change);
+    let message = refused(dir.path());
+    assert!(message.contains(file), "{message}");
+    message
+}
+
+fn edit(dir: &Path, file: &str, change: impl FnOnce(&mut Value)) {
+    let path = dir.join(file);
+    let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(&path, value.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_saved_opens_as_it_was() {
+    for casing in [Casing::Uncased, Casing::Cased] {
+        let dir = saved(casing);
+        let names = ["vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), names.len());
+        let text = "The cafés, [MASK] thé\u{301} 中";
+        let expected = tokenizer(casing).encode(text, None);
+
+        let opened = open(dir.path()).unwrap();
+        assert_eq!(opened.encode(text, None), expected);
+        assert_eq!((opened.casing(), opened.model_max_length()), (casing, Some(512)));
+        assert_eq!(open(&dir.path().join("tokenizer.json")).unwrap().encode(text, None), expected);
+        assert_eq!(Tokenizer::open(&dir.path().join("vocab.txt"), casing).unwrap().encode(text, None), expected);
+        // Without tokenizer.json, tokenizer_config.json says how text is normalized.
+        fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+        assert_eq!(open(dir.path()).unwrap().encode(text, None), expected);
+    }
+}
+
+#[test]
+fn saving_twice_writes_the_same_bytes() {
+    let (first, second) = (saved(Casing::Cased), TempDir::new().unwrap());
+    open(first.path()).unwrap().save(second.path()).unwrap();
+    for entry in fs::read_dir(first.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let other = second.path().join(path.file_name().unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), fs::read_to_string(other).unwrap());
+    }
+}
+
+#[test]
+fn unusual_settings_are_kept() {
+    let dir = saved(Casing::Uncased);
+    edit(dir.path(), "tokenizer.json", |json| {
+        json["normalizer"]["clean_text"] = json!(false);
+        json["normalizer"]["strip_accents"] = json!(false);
+        json["model"]["max_input_chars_per_word"] = json!(3);
+        json["truncation"] = json!({"max_length": 128, "strategy": "LongestFirst", "stride": 0});
+        json["padding"] = json!({"strategy": "BatchLongest"});
+        let added = json!({"id": 12, "content": "<E1>", "lstrip": true, "special": false, "normalized": true});
+        json["added_tokens"].as_array_mut().unwrap().push(added);
+    });
+    edit(dir.path(), "tokenizer_config.json", |json| {
+        json["strip_accents"] = json!(false);
+        json["model_max_length"] = json!(256);
+    });
+    let again = TempDir::new().unwrap();
+    open(dir.path()).unwrap().save(again.path()).unwrap();
+    for path in [dir.path(), again.path()] {
+        let opened = open(path).unwrap();
+        assert_eq!(opened.model_max_length(), Some(256));
+        assert_eq!(opened.truncation_max_length(), Some(128));
+        assert_eq!(opened.tokenize("é the cafe the <e1>").ids, [9, 5, 1, 5, 12]);
+        assert_eq!((opened.vocab_size(), opened.id("<E1>")), (13, Some(12)));
+    }
+}
+
+#[test]
+fn bert_processing_is_as_good_as_a_template() {
+    let dir = saved(Casing::Uncased);
+    edit(dir.path(), "tokenizer.json", |json| {
+        json["post_processor"] = json!({"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]});
+    });
+    assert_eq!(open(dir.path()).unwrap().encode("the", None).ids, [2, 5, 3]);
+}
+
+#[test]
+fn another_prefix_is_heeded() {
+    let dir = saved(Casing::Uncased);
+    edit(dir.path(), "tokenizer.json", |json| {
+        json["model"]["continuing_subword_prefix"] = json!("c");
+        json["decoder"]["prefix"] = json!("c");
+    });
+    let opened = open(dir.path()).unwrap();
+    // `cafe` now is `afe` inside a word.
+    assert_eq!(opened.tokenize("theafe cafe").ids, [5, 6, 6]);
+    assert_eq!(opened.decode(&[5, 6], true), "theafe");
+}
+
+#[test]
+fn a_limit_that_is_none_is_none() {
+    for limit in [json!(1e30), json!(null), serde_json::from_str("1000000000000000019884624838656").unwrap()] {
+        let dir = saved(Casing::Uncased);
+        edit(dir.path(), "tokenizer_config.json", |json| json["model_max_length"] = limit);
+        assert_eq!(open(dir.path()).unwrap().model_max_length(), None);
+    }
+}
+
+#[test]
+fn a_token_on_two_lines_keeps_its_last_id_in_every_file() {
+    let tokens = [&TOKENS[..], &["the", "x"]].concat().into_iter().map(String::from).collect();
+    let dir = TempDir::new().unwrap();
+    Tokenizer::from_tokens(tokens, Casing::Uncased).unwrap().save(dir.path()).unwrap();
+    for path in [dir.path().to_path_buf(), dir.path().join("vocab.txt")] {
+        let opened = open(&path).unwrap();
+        assert_eq!((opened.vocab_size(), opened.id("the"), opened.token(5)), (14, Some(12), Some("the")));
+    }
+    // The object in tokenizer.json alone cannot say what the other id is.
+    let message = refused(&dir.path().join("tokenizer.json"));
+    assert!(message.contains("model.vocab: expected ids from 0 to 12, each once, found 13 for \"x\""), "{message}");
+}
+
+#[test]
+fn a_plain_vocabulary_takes_its_settings_from_the_config_or_the_caller() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("vocab.txt"), TOKENS.join("\n")).unwrap();
+    assert_eq!(Tokenizer::open(dir.path(), Casing::Cased).unwrap().casing(), Casing::Cased);
+    let config = r#"{"do_lower_case": true, "tokenize_chinese_chars": false, "mask_token": {"content": "[MASK]"},
+        "added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": true, "special": true},
+                                 "12": {"content": "<x>", "special": true}}}"#;
+    fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+    let opened = Tokenizer::open(dir.path(), Casing::Cased).unwrap();
+    assert_eq!(opened.casing(), Casing::Uncased);
+    assert_eq!(opened.tokenize("THE [MASK]a中<x>").ids, [5, 4, 1, 12]);
+    assert_eq!(opened.tokenize("THE [MASK]").offsets, [(0, 3), (3, 10)]);
+}
+
+#[test]
+fn tokens_that_old_files_add_are_not_overlooked() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("vocab.txt"), TOKENS.join("\n")).unwrap();
+    fs::write(dir.path().join("added_tokens.json"), r#"{"the": 5}"#).unwrap();
+    assert!(open(dir.path()).is_ok());
+    fs::write(dir.path().join("added_tokens.json"), r#"{"<new>": 12}"#).unwrap();
+    assert!(refused(dir.path()).contains("added_tokens.json"));
+}
+
+#[test]
+fn a_missing_path() {
+    let dir = TempDir::new().unwrap();
+    assert!(refused(&dir.path().join("nowhere")).contains("cannot be read"));
+    assert!(refused(dir.path()).contains("expected tokenizer.json or vocab.txt"));
+}
+
+#[test]
+fn a_vocabulary_that_is_none() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("vocab.txt");
+    for (bytes, expected) in [
+        (&b""[..], "empty"),
+        (b"[PAD]\nthe\n", "no token [UNK]"),
+        (b"[PAD]\n[UNK]\n\xFF\xFE\n", "line 3 is not UTF-8"),
+        (b"\xEF\xBB\xBF[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", "no token [PAD]"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        assert!(refused(&path).contains(expected), "{}", refused(&path));
+        assert!(refused(dir.path()).contains(expected));
+    }
+}
+
+#[test]
+fn a_file_without_end() {
+    let dir = TempDir::new().unwrap();
+    for name in ["vocab.txt", "tokenizer.json"] {
+        let path = dir.path().join(name);
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(refused(&path).contains("larger than"));
+    }
+}
+
+#[test]
+fn json_that_is_cut_or_nested_without_end() {
+    let dir = saved(Casing::Uncased);
+    let path = dir.path().join("tokenizer.json");
+    let whole = fs::read(&path).unwrap();
+    for bytes in [&whole[..whole.len() / 2], b"", &[b'['; 100_000], &whole[1..]] {
+        fs::write(&path, bytes).unwrap();
+        assert!(refused(dir.path()).contains("not valid JSON"));
+    }
+    for value in ["null", "[]", "7", "\"vocab\""] {
+        fs::write(&path, value).unwrap();
+        assert!(refused(dir.path()).contains("expected an object"));
+    }
+}
+
+#[test]
+fn ids_that_ask_for_a_giant_list_or_leave_holes() {
+    for id in [json!(u64::MAX), json!(4294967296u64), json!(12), json!(-1), json!(5.5), json!("5"), json!(null)] {
+        let message = refused_with("tokenizer.json", |json| json["model"]["vocab"]["the"] = id.clone());
+        assert!(message.contains("model.vocab") && message.contains(&format!("found {id}")), "{message}");
+    }
+    let message = refused_with("tokenizer.json", |json| json["model"]["vocab"]["the"] = json!(6));
+    assert!(message.contains("6 for both \"the\" and \"cafe\""), "{message}");
+    let message = refused_with("tokenizer.json", |json| json["model"]["vocab"] = json!({}));
+    assert!(message.contains("no token [PAD]"), "{message}");
+}
+
+#[test]
+fn added_tokens_that_do_not_fit_the_vocabulary() {
+    let added = |id: Value, content: &str| json!({"id": id, "content": content});
+    for (token, expected) in [
+        (added(json!(13), "<x>"), "id 12 for the next token beyond the vocabulary, found 13"),
+        (added(json!(4294967295u32), "<x>"), "found 4294967295"),
+        (added(json!(u64::MAX), "<x>"), "added_tokens[5].id"),
+        (added(json!(6), "the"), "id 5, once, found 6 for \"the\""),
+        (added(json!(4), "[MASK]"), "id 4, once"),
+        (added(json!(12), ""), "content"),
+        (json!({"id": 12, "content": "x", "single_word": true}), "single_word"),
+        (json!({"id": 12, "content": 5}), "added_tokens[5].content: expected a string, found 5"),
+        (json!("<x>"), "added_tokens[5].id"),
+    ] {
+        let message = refused_with("tokenizer.json", |json| json["added_tokens"].as_array_mut().unwrap().push(token));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn other_kinds_of_tokenizer() {
+    for (field, value) in [
+        ("/model/type", json!("BPE")),
+        ("/model/unk_token", json!("<unk>")),
+        ("/model/continuing_subword_prefix", json!(null)),
+        ("/model/max_input_chars_per_word", json!("100")),
+        ("/normalizer/type", json!("Lowercase")),
+        ("/normalizer", json!({"type": "Sequence", "normalizers": []})),
+        ("/normalizer/lowercase", json!(1)),
+        ("/pre_tokenizer", json!(null)),
+        ("/pre_tokenizer/type", json!("Whitespace")),
+        ("/post_processor", json!(null)),
+        ("/post_processor/type", json!("RobertaProcessing")),
+        ("/post_processor/single/0/SpecialToken/id", json!("[SEP]")),
+        ("/post_processor/pair/3/Sequence/type_id", json!(0)),
+        ("/post_processor/special_tokens/[CLS]/ids/0", json!(101)),
+        ("/decoder/type", json!("ByteLevel")),
+        ("/decoder/prefix", json!("@@")),
+        ("/truncation", json!({"max_length": -1})),
+        ("/added_tokens", json!({})),
+        ("/version", json!("2.0")),
+    ] {
+        let message = refused_with("tokenizer.json", |json| *json.pointer_mut(field).unwrap() = value);
+        let name = field.split('/').find(|part| !part.is_empty()).unwrap();
+        assert!(message.contains("not a BERT tokenizer") && message.contains(name), "{message}");
+    }
+    for section in ["model", "normalizer", "pre_tokenizer", "post_processor"] {
+        let message = refused_with("tokenizer.json", |json| drop(json.as_object_mut().unwrap().remove(section)));
+        assert!(message.contains(&format!(": {section}.")), "{message}");
+    }
+}
+
+#[test]
+fn a_config_that_contradicts_or_is_none() {
+    for (field, value, expected) in [
+        ("do_lower_case", json!(false), "expected true, as normalizer in tokenizer.json beside it, found false"),
+        ("strip_accents", json!(false), "expected true"),
+        ("tokenize_chinese_chars", json!(false), "expected true"),
+        ("do_lower_case", json!("yes"), "expected true or false"),
+        ("cls_token", json!("<s>"), "expected \"[CLS]\", found \"<s>\""),
+        ("mask_token", json!({"content": "<mask>"}), "mask_token.content"),
+        ("model_max_length", json!(-1), "a whole number of tokens"),
+        ("model_max_length", json!("512"), "expected a number"),
+        ("added_tokens_decoder", json!({"x": {}}), "ids as names"),
+    ] {
+        let message = refused_with("tokenizer_config.json", |json| json[field] = value);
+        assert!(message.contains(field) && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_vocabulary_of_another_class() {
+    let dir = saved(Casing::Uncased);
+    fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+    for (class, is_bert) in
+        [("BertTokenizerFast", true), ("DistilBertTokenizer", true), ("BertJapaneseTokenizer", false)]
+    {
+        edit(dir.path(), "tokenizer_config.json", |json| json["tokenizer_class"] = json!(class));
+        assert_eq!(open(dir.path()).is_ok(), is_bert, "{class}");
+    }
+    assert!(refused(dir.path()).contains("tokenizer_class: expected BertTokenizer"));
+}
+
+#[test]
+fn a_place_that_cannot_be_written() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "kept").unwrap();
+    let error = tokenizer(Casing::Cased).save(&file).unwrap_err();
+    assert!(matches!(error, Error::Write { .. }) && error.to_string().contains("file"), "{error}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
+
+    // A directory where a file has to go: nothing half-written stays.
+    fs::create_dir_all(dir.path().join("model/vocab.txt/inside")).unwrap();
+    let error = tokenizer(Casing::Cased).save(&dir.path().join("model")).unwrap_err();
+    assert!(error.to_string().contains("vocab.txt: cannot be written"), "{error}");
+    assert_eq!(fs::read_dir(dir.path().join("model")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_token_that_would_break_the_lines_of_a_vocabulary() {
+    let dir = TempDir::new().unwrap();
+    for token in ["a\nb", "a ", "\r"] {
+        let tokens = TOKENS.iter().copied().chain([token]).map(String::from).collect();
+        let error = Tokenizer::from_tokens(tokens, Casing::Cased).unwrap().save(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::UnwritableToken { id: 12, .. }));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,286 @@
+//! Whole runs: interrupted anywhere and started again, with other numbers of threads and parts, they
+//! end in the same weights to the bit; nothing that is there already is lost.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use cloze::Error;
+use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
+use cloze::train::{Event, Outcome, RunOptions, finetune, pretrain};
+use cloze_tokenizer::{Casing, Tokenizer};
+use tempfile::TempDir;
+
+const WORDS: [&str; 8] = ["red", "blue", "cat", "dog", "runs", "sleeps", "the", "a"];
+
+/// A folder with a corpus, labelled examples, a vocabulary and a configuration of a model of some
+/// thousand parameters.
+struct World {
+    dir: TempDir,
+}
+
+impl World {
+    fn new() -> World {
+        let world = World { dir: tempfile::tempdir().unwrap() };
+        let mut tokens: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."].map(String::from).to_vec();
+        tokens.extend(WORDS.map(String::from));
+        Tokenizer::from_tokens(tokens, Casing::Uncased).unwrap().save(&world.path("vocab")).unwrap();
+        let mut corpus = String::new();
+        for document in 0..24 {
+            for sentence in 0..6 {
+                let word = |at: usize| WORDS[(document * 7 + sentence * 3 + at * (document % 3 + 1)) % WORDS.len()];
+                corpus.push_str(&format!("{} {} {} {}.\n", word(0), word(1), word(2), word(3)));
+            }
+            corpus.push('\n');
+        }
+        fs::write(world.path("corpus.txt"), corpus).unwrap();
+        let mut table = "text\tlabel\n".to_string();
+        for row in 0..20 {
+            let (colour, animal) = (WORDS[row % 2], WORDS[2 + row / 2 % 2]);
+            table.push_str(&format!("the {colour} {animal} {}\t{colour}\n", WORDS[4 + row / 4 % 2]));
+        }
+        fs::write(world.path("train.tsv"), &table).unwrap();
+        fs::write(world.path("dev.tsv"), table).unwrap();
+        let config = r#"{"vocab_size": 14, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 24, "max_position_embeddings": 32}"#;
+        fs::write(world.path("config.json"), config).unwrap();
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn pretraining(&self) -> PretrainSettings {
+        let start = Start::Config(self.path("config.json"));
+        let mut settings = PretrainSettings::new(vec![self.path("corpus.txt")], self.path("vocab"), start, 12);
+        settings.max_seq_length = 24;
+        settings.dev_fraction = 0.1;
+        settings.update.batch_size = 32;
+        settings.update.learning_rate = 1e-2;
+        settings
+    }
+
+    fn finetuning(&self) -> FinetuneSettings {
+        let start = Start::Config(self.path("config.json"));
+        let mut settings = FinetuneSettings::new(
+            FinetuneTask::Classification,
+            start,
+            self.path("train.tsv"),
+            self.path("dev.tsv"),
+        );
+        settings.tokenizer = Some(self.path("vocab"));
+        settings.max_seq_length = 16;
+        settings.update.batch_size = 8;
+        settings.update.learning_rate = 1e-2;
+        settings
+    }
+
+    fn options(&self, output: &str, threads: usize) -> RunOptions {
+        RunOptions { output: self.path(output), threads: Some(threads), save_steps: Some(3), ..RunOptions::default() }
+    }
+
+    fn weights(&self, output: &str) -> Vec<u8> {
+        fs::read(self.path(output).join("model.safetensors")).unwrap()
+    }
+}
+
+fn ignore(_: &Event) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn stop_after(step: u64) -> impl FnMut(&Event) -> ControlFlow<()> {
+    move |event| match event {
+        Event::Step(log) if log.step == step => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+#[test]
+fn an_interrupted_pretraining_ends_in_the_same_bits() {
+    let world = World::new();
+    let settings = world.pretraining();
+    let outcome = pretrain(&settings, &world.options("whole", 1), &mut ignore).unwrap();
+    let Outcome::Finished(metrics) = outcome else { panic!("{outcome:?}") };
+    assert!(metrics.iter().any(|(name, _)| name == "mlm_loss"));
+
+    let outcome = pretrain(&settings, &world.options("parts", 2), &mut stop_after(4)).unwrap();
+    assert_eq!(outcome, Outcome::Stopped { step: 4 });
+    let outcome = pretrain(&settings, &world.options("parts", 1), &mut stop_after(8)).unwrap();
+    assert_eq!(outcome, Outcome::Stopped { step: 8 });
+    pretrain(&settings, &world.options("parts", 3), &mut ignore).unwrap();
+    assert!(world.weights("whole") == world.weights("parts"), "other weights after two interruptions");
+
+    let before = world.weights("whole");
+    assert_eq!(pretrain(&settings, &world.options("whole", 1), &mut ignore).unwrap(), Outcome::AlreadyFinished);
+    assert!(before == world.weights("whole"));
+}
+
+#[test]
+fn a_killed_run_goes_on_from_its_last_checkpoint() {
+    let world = World::new();
+    let settings = world.pretraining();
+    pretrain(&settings, &world.options("whole", 2), &mut ignore).unwrap();
+    // A panic in the middle of step 8 leaves what a kill leaves: the checkpoint of step 6.
+    let killed = std::panic::catch_unwind(|| {
+        let mut kill = |event: &Event| match event {
+            Event::Step(log) if log.step == 8 => panic!("killed"),
+            _ => ControlFlow::Continue(()),
+        };
+        pretrain(&settings, &world.options("killed", 2), &mut kill)
+    });
+    assert!(killed.is_err());
+    // And half a checkpoint.
+    fs::create_dir(world.path("killed/checkpoint-9.tmp")).unwrap();
+    fs::write(world.path("killed/checkpoint-9.tmp/model.safetensors"), "half").unwrap();
+    let mut first = None;
+    let mut note_first = |event: &Event| {
+        if let Event::Step(log) = event {
+            first.get_or_insert(log.step);
+        }
+        ControlFlow::Continue(())
+    };
+    pretrain(&settings, &world.options("killed", 1), &mut note_first).unwrap();
+    assert_eq!(first, Some(7));
+    assert!(world.weights("whole") == world.weights("killed"));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_used() {
+    let world = World::new();
+    let settings = world.pretraining();
+    pretrain(&settings, &world.options("whole", 2), &mut ignore).unwrap();
+    pretrain(&settings, &world.options("damaged", 2), &mut stop_after(6)).unwrap();
+    let newest = world.path("damaged/checkpoint-6/model.safetensors");
+    let bytes = fs::read(&newest).unwrap();
+    fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let mut notes = Vec::new();
+    let mut note = |event: &Event| {
+        if let Event::Note(note) = event {
+            notes.push(note.clone());
+        }
+        ControlFlow::Continue(())
+    };
+    pretrain(&settings, &world.options("damaged", 2), &mut note).unwrap();
+    assert!(notes.iter().any(|note| note.contains("checkpoint-6 cannot be used")), "{notes:?}");
+    assert!(world.weights("whole") == world.weights("damaged"));
+}
+
+#[test]
+fn accumulation_gives_the_bits_of_the_whole_batch() {
+    let world = World::new();
+    pretrain(&world.pretraining(), &world.options("whole", 2), &mut ignore).unwrap();
+    let mut settings = world.pretraining();
+    settings.update.accumulate = 4;
+    pretrain(&settings, &world.options("parts", 2), &mut ignore).unwrap();
+    assert!(world.weights("whole") == world.weights("parts"));
+}
+
+#[test]
+fn other_settings_are_refused_by_name_and_overwrite_begins_anew() {
+    let world = World::new();
+    let settings = world.pretraining();
+    pretrain(&settings, &world.options("run", 2), &mut stop_after(4)).unwrap();
+    let other = PretrainSettings { steps: 13, ..settings.clone() };
+    let error = pretrain(&other, &world.options("run", 2), &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("steps = 12, now it is 13"), "{error}");
+    fs::write(world.path("corpus.txt"), "the cat runs.\nthe dog sleeps.\n").unwrap();
+    let error = pretrain(&settings, &world.options("run", 2), &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("data") && error.contains("changed"), "{error}");
+    let options = RunOptions { overwrite: true, ..world.options("run", 2) };
+    assert!(matches!(pretrain(&other, &options, &mut ignore).unwrap(), Outcome::Finished(_)));
+}
+
+#[test]
+fn a_model_that_is_no_run_is_not_overwritten() {
+    let world = World::new();
+    cloze::example_model(&world.path("model")).unwrap();
+    let before = world.weights("model");
+    let error = pretrain(&world.pretraining(), &world.options("model", 2), &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("already holds a model") && error.contains("--overwrite"), "{error}");
+    assert!(before == world.weights("model"));
+}
+
+#[test]
+fn divergence_stops_with_the_step_and_keeps_the_last_checkpoint() {
+    let world = World::new();
+    let mut settings = world.pretraining();
+    settings.update.learning_rate = 1e38;
+    settings.update.warmup = 0.5;
+    let options = RunOptions { save_steps: Some(1), ..world.options("run", 2) };
+    let error = pretrain(&settings, &options, &mut ignore).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 2.., .. }), "{error}");
+    assert!(checkpoints(&world.path("run")) > 0);
+}
+
+fn checkpoints(dir: &Path) -> usize {
+    let is_checkpoint =
+        |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.starts_with("checkpoint-"));
+    fs::read_dir(dir).unwrap().flatten().filter(is_checkpoint).count()
+}
+
+#[test]
+fn fine_tuning_learns_resumes_and_keeps_the_best_epoch() {
+    let world = World::new();
+    let settings = FinetuneSettings { epochs: 8, ..world.finetuning() };
+    let outcome = finetune(&settings, &world.options("whole", 1), &mut ignore).unwrap();
+    let Outcome::Finished(metrics) = outcome else { panic!("{outcome:?}") };
+    let accuracy = metrics.iter().find(|(name, _)| name == "accuracy").unwrap().1;
+    assert_eq!(accuracy, 1.0, "the label is a word of the text");
+    finetune(&settings, &world.options("parts", 2), &mut stop_after(5)).unwrap();
+    finetune(&settings, &world.options("parts", 3), &mut ignore).unwrap();
+    assert!(world.weights("whole") == world.weights("parts"));
+
+    let model = cloze::Model::open(world.path("whole")).unwrap();
+    assert_eq!(model.config().labels, ["blue", "red"]);
+    assert_eq!(model.classify(&["the blue dog runs".into()], None).unwrap()[0].label, "blue");
+    assert_eq!(model.max_length(), 16);
+    let state = fs::read_to_string(world.path("whole/trainer_state.json")).unwrap();
+    assert!(state.contains("best_model_checkpoint"), "{state}");
+}
+
+#[test]
+fn a_head_is_continued_or_replaced_on_request() {
+    let world = World::new();
+    finetune(&world.finetuning(), &world.options("first", 2), &mut ignore).unwrap();
+    let mut settings = world.finetuning();
+    settings.start = Start::Model(world.path("first"));
+    settings.tokenizer = None;
+    assert!(finetune(&settings, &world.options("second", 2), &mut ignore).is_ok());
+
+    let table = fs::read_to_string(world.path("train.tsv")).unwrap().replace("\tred", "\tgreen");
+    fs::write(world.path("train.tsv"), &table).unwrap();
+    fs::write(world.path("dev.tsv"), &table).unwrap();
+    let error = finetune(&settings, &world.options("third", 2), &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("--new-head") && error.contains("green"), "{error}");
+    settings.new_head = true;
+    assert!(finetune(&settings, &world.options("third", 2), &mut ignore).is_ok());
+}
+
+#[test]
+fn regression_learns_a_number() {
+    let world = World::new();
+    let mut table = "text\tscore\n".to_string();
+    for row in 0..24 {
+        let value = [0.0, 1.5][row % 2];
+        table.push_str(&format!("the {} {}\t{value}\n", WORDS[row % 2], WORDS[2 + row / 2 % 2]));
+    }
+    fs::write(world.path("train.tsv"), &table).unwrap();
+    fs::write(world.path("dev.tsv"), &table).unwrap();
+    let settings = FinetuneSettings { task: FinetuneTask::Regression, epochs: 12, ..world.finetuning() };
+    let outcome = finetune(&settings, &world.options("run", 2), &mut ignore).unwrap();
+    let Outcome::Finished(metrics) = outcome else { panic!("{outcome:?}") };
+    assert!(metrics.iter().any(|(name, value)| name == "pearson" && *value > 0.9), "{metrics:?}");
+    let model = cloze::Model::open(world.path("run")).unwrap();
+    let answers = model.regress(&["the red cat".into(), "the blue cat".into()], None).unwrap();
+    assert!(answers[0].score < answers[1].score);
+    assert!(model.classify(&["the red cat".into()], None).is_err());
+}
+
+#[test]
+fn unknown_labels_in_the_development_set_are_named_with_file_and_line() {
+    let world = World::new();
+    fs::write(world.path("dev.tsv"), "text\tlabel\nthe red cat\tred\nthe cat\tpink\n").unwrap();
+    let error = finetune(&world.finetuning(), &world.options("run", 2), &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("dev.tsv:3") && error.contains("pink") && error.contains("blue, red"), "{error}");
+}
