@@ -49,9 +49,8 @@ fn main() -> ExitCode {
     for model in &models {
         failed |= report(model, "code points", || code_points(model, char::MAX));
     }
-    let share = arguments.strings / models.len() as u64;
     for model in &models {
-        failed |= report(model, "random strings", || random_strings(model, share, arguments.seed));
+        failed |= report(model, "random strings", || random_strings(model, arguments.strings, arguments.seed));
     }
     // Settings and added tokens that Google's models do not have: fewer texts.
     for model in &variants {
