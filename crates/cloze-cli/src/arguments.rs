@@ -99,12 +99,37 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     let options = OpenOptions { threads: common.threads(), ..OpenOptions::default() };
     let model = Model::open_with(dir, options)?;
     let report = model.load_report();
-    for (what, names) in [("missing, so initialised at random", &report.missing), ("not used", &report.unused)] {
+    for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
         if !names.is_empty() {
             eprintln!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
         }
     }
     Ok(model)
+}
+
+/// Parses a number above 0, for flags.
+pub fn positive(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0, "a number above 0")
+}
+
+/// Parses a number of 0 or more, for flags.
+pub fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, |value| value >= 0.0, "a number, 0 or more")
+}
+
+/// Parses a share of something, for flags.
+pub fn share(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
+}
+
+/// Parses a share of something that is never all of it, for flags.
+pub fn part(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..1.0).contains(&value), "a number, at least 0 and below 1")
+}
+
+fn number(text: &str, is_allowed: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && is_allowed(*value));
+    value.ok_or_else(|| format!("expected {expected}"))
 }
 
 /// Creates the folder of an output; the message names the folder and what to do.
@@ -127,9 +152,22 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in Cli::command().get_subcommands_mut() {
+        fn check(command: &mut clap::Command) {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Example"), "{help}");
+            command.get_subcommands_mut().filter(|command| command.get_name() != "help").for_each(check);
         }
+        check(&mut Cli::command());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert_eq!(share("1"), Ok(1.0));
+        assert_eq!(part("0"), Ok(0.0));
+        assert_eq!(not_negative("0"), Ok(0.0));
+        for text in ["0", "-1", "nan", "inf", "one"] {
+            assert_eq!(positive(text), Err("expected a number above 0".to_string()), "{text}");
+        }
+        assert!(share("1.1").is_err() && part("1").is_err() && not_negative("-0.1").is_err());
     }
 }

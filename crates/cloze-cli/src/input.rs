@@ -33,7 +33,7 @@ pub struct InputArgs {
 pub struct ColumnArgs {
     /// Which columns to read, by name, or by number from 0 if there is no header; e.g.
     /// text=sentence,label=1 or text=3,text_b=4 [default: recognised by their usual names]
-    #[arg(id = "columns", long = "columns", value_name = "SPEC")]
+    #[arg(id = "columns", long = "columns", value_name = "SPEC", value_parser = checked_spec)]
     spec: Option<String>,
 }
 
@@ -46,6 +46,39 @@ impl ColumnArgs {
     /// What it means.
     pub fn parse(&self) -> Result<Option<ColumnSpec>, cloze::Error> {
         self.spec.as_deref().map(str::parse).transpose()
+    }
+}
+
+/// A choice of columns as it was written, if it can be understood.
+fn checked_spec(text: &str) -> Result<String, String> {
+    text.parse::<ColumnSpec>().map(|_| text.to_string()).map_err(|error| error.to_string())
+}
+
+/// What becomes of a text that is longer than the model reads.
+#[derive(Debug, Args)]
+pub struct LongArgs {
+    /// What to do with a text that is too long: cut its end, which is counted and said, or read it in windows
+    /// (not in this version)
+    #[arg(long, value_name = "HOW", default_value = "truncate")]
+    long: LongName,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LongName {
+    Truncate,
+    Window,
+}
+
+impl LongArgs {
+    /// Refuses what this build cannot do.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match self.long {
+            LongName::Truncate => Ok(()),
+            LongName::Window => bail!(
+                "--long window: not supported for this task yet; use --long truncate, and --max-length or \
+                 --max-seq-length if the model reads more"
+            ),
+        }
     }
 }
 
@@ -97,6 +130,8 @@ pub struct InputText {
     pub a: String,
     /// The second of the pair.
     pub b: Option<String>,
+    /// The line of the input, from 1, at which it begins.
+    pub line: usize,
 }
 
 impl InputText {
@@ -114,10 +149,19 @@ pub fn borrow(texts: &[InputText]) -> Vec<Text<'_>> {
 type Texts = Box<dyn Iterator<Item = anyhow::Result<InputText>>>;
 
 impl InputArgs {
+    /// Where a text came from, for messages.
+    pub fn place(&self, text: &InputText) -> String {
+        match &self.input {
+            None => "--text".to_string(),
+            Some(path) if path == Path::new("-") => format!("{STANDARD_INPUT}:{}", text.line),
+            Some(path) => format!("{}:{}", path.display(), text.line),
+        }
+    }
+
     /// The texts, one after another; standard input is read line by line.
     pub fn texts(&self) -> anyhow::Result<Texts> {
         if let Some(text) = &self.text {
-            let text = InputText { a: text.clone(), b: self.text_b.clone() };
+            let text = InputText { a: text.clone(), b: self.text_b.clone(), line: 1 };
             return Ok(Box::new(std::iter::once(Ok(text))));
         }
         let Some(path) = &self.input else {
@@ -132,7 +176,8 @@ impl InputArgs {
         } else {
             return Ok(standard_input());
         };
-        Ok(Box::new(examples.into_iter().map(|example: Example| Ok(InputText { a: example.text, b: example.text_b }))))
+        let text = |example: Example| Ok(InputText { a: example.text, b: example.text_b, line: example.line });
+        Ok(Box::new(examples.into_iter().map(text)))
     }
 }
 
@@ -145,14 +190,14 @@ fn standard_input() -> Texts {
             bail!("{STANDARD_INPUT}:{line}: not UTF-8; convert it, for example with iconv");
         };
         let text = if line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-        Ok(split_pair(text.strip_suffix('\r').unwrap_or(text)))
+        Ok(split_pair(text.strip_suffix('\r').unwrap_or(text), line))
     }))
 }
 
-fn split_pair(line: &str) -> InputText {
-    match line.split_once('\t') {
-        Some((a, b)) => InputText { a: a.to_string(), b: Some(b.to_string()) },
-        None => InputText { a: line.to_string(), b: None },
+fn split_pair(text: &str, line: usize) -> InputText {
+    match text.split_once('\t') {
+        Some((a, b)) => InputText { a: a.to_string(), b: Some(b.to_string()), line },
+        None => InputText { a: text.to_string(), b: None, line },
     }
 }
 
@@ -179,14 +224,15 @@ mod tests {
 
     #[test]
     fn a_tab_separates_a_pair() {
-        assert_eq!(split_pair("one"), InputText { a: "one".into(), b: None });
-        assert_eq!(split_pair("one\ttwo"), InputText { a: "one".into(), b: Some("two".into()) });
-        assert_eq!(split_pair("one\t"), InputText { a: "one".into(), b: Some(String::new()) });
+        let pair = |a: &str, b: Option<&str>| InputText { a: a.into(), b: b.map(str::to_string), line: 7 };
+        assert_eq!(split_pair("one", 7), pair("one", None));
+        assert_eq!(split_pair("one\ttwo", 7), pair("one", Some("two")));
+        assert_eq!(split_pair("one\t", 7), pair("one", Some("")));
     }
 
     #[test]
     fn groups_keep_order_and_lose_nothing() {
-        let texts = (0..130).map(|n| Ok(InputText { a: n.to_string(), b: None }));
+        let texts = (0..130).map(|n| Ok(InputText { a: n.to_string(), b: None, line: n + 1 }));
         let mut sizes = Vec::new();
         let mut seen = Vec::new();
         for_each_group(texts, |group| {

@@ -33,6 +33,11 @@ impl Output {
         }
     }
 
+    /// Hands over what is still held back, for whoever waits for it.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+
     /// Hands over what is still held back. Every command ends with it, so that an error is seen.
     pub fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
@@ -61,10 +66,26 @@ pub fn print_error(error: &anyhow::Error) {
     }
 }
 
-/// Says how many texts were cut, if any were.
-pub fn report_truncated(texts: usize) {
-    if texts > 0 {
-        eprintln!("note: {texts} texts were longer than the model reads and were cut at the end");
+/// What was cut off from texts that were too long.
+#[derive(Debug, Default)]
+pub struct Cut {
+    texts: usize,
+    tokens: usize,
+}
+
+impl Cut {
+    /// Notes a text of which `tokens` tokens were cut off; none is no cut.
+    pub fn add(&mut self, tokens: usize) {
+        self.texts += usize::from(tokens > 0);
+        self.tokens += tokens;
+    }
+
+    /// Says it, if anything was cut off.
+    pub fn report(&self) {
+        let Cut { texts, tokens } = self;
+        if *texts > 0 {
+            eprintln!("note: too long and cut at the end: {texts} texts, by {tokens} tokens in all (see --max-length)");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `pretrain` and `finetune` share: their flags, how a run is shown, and how a signal stops it.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use cloze::settings::{Start, UpdateSettings};
 use cloze::train::{Event, Observer, Outcome, RunOptions, StepLog};
 use serde_json::{Value, json};
 
-use crate::arguments::Common;
+use crate::arguments::{Common, not_negative, part, positive};
 use crate::output::{Output, duration, grouped};
 use crate::progress::Progress;
 use crate::signals;
@@ -65,17 +66,17 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub max_seq_length: usize,
     /// Compute a batch in N parts, which needs less memory; the result is the same to the bit
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub accumulate: usize,
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub accumulate: NonZeroUsize,
     /// Weight decay [default: 0.01]
-    #[arg(long, value_name = "DECAY")]
+    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
     pub weight_decay: Option<f64>,
     /// Gradients are scaled down to this norm [default: 1]
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", value_parser = positive)]
     pub clip: Option<f64>,
     /// Dropout everywhere [default: as the model's configuration says]
-    #[arg(long, value_name = "P")]
-    pub dropout: Option<f32>,
+    #[arg(long, value_name = "P", value_parser = part)]
+    pub dropout: Option<f64>,
     /// Whether to shuffle what is learnt from, or keep the order of the file
     #[arg(long, value_name = "WHETHER", default_value = "on")]
     pub shuffle: Switch,
@@ -109,7 +110,7 @@ impl From<OptimizerName> for OptimizerKind {
 /// Flags whose defaults differ between trainings.
 pub struct UpdateFlags {
     /// Sequences for one optimizer step.
-    pub batch_size: usize,
+    pub batch_size: NonZeroUsize,
     /// The highest.
     pub learning_rate: f64,
     /// Share of the steps.
@@ -123,12 +124,12 @@ impl RunArgs {
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
         optimizer.clip = self.clip.unwrap_or(optimizer.clip);
         UpdateSettings {
-            batch_size: flags.batch_size,
-            accumulate: self.accumulate,
+            batch_size: flags.batch_size.get(),
+            accumulate: self.accumulate.get(),
             optimizer,
             learning_rate: flags.learning_rate,
             warmup: flags.warmup,
-            dropout: self.dropout,
+            dropout: self.dropout.map(|dropout| dropout as f32),
             shuffle: self.shuffle == Switch::On,
             seed: common.seed,
         }
@@ -180,7 +181,7 @@ impl Reporter {
         }
         if let Some(output) = &mut self.json
             && let Some(line) = json_line(event)
-            && let Err(error) = output.answer(&line, String::new)
+            && let Err(error) = output.answer(&line, String::new).and_then(|()| output.flush())
         {
             self.failure.get_or_insert(error);
         }
@@ -269,8 +270,11 @@ where
     F: FnOnce(&mut Observer) -> Result<Outcome, cloze::Error>,
 {
     let mut reporter = Reporter::new(json);
-    signals::stop_at_next_step();
     let outcome = work(&mut |event| {
+        // Before the first step there is nothing to save, and reading a corpus may take minutes.
+        if matches!(event, Event::Started { .. }) {
+            signals::stop_at_next_step();
+        }
         reporter.show(event);
         reporter.verdict()
     });

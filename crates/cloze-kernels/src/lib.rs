@@ -134,7 +134,7 @@ pub enum Activation {
     GeluErf,
     /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`.
     GeluTanh,
-    /// `max(x, 0)`; its derivative at 0 is 0.
+    /// `max(x, 0)`, NaN staying NaN; its derivative at 0 is 0.
     Relu,
     /// `tanh(x)`.
     Tanh,
@@ -198,9 +198,9 @@ impl Heads {
 /// because a caller may want only some query rows of each sequence.
 #[derive(Debug)]
 pub struct AttentionStarts<'a, I> {
-    /// First query row of each sequence, then the number of query rows: `[sequences + 1]`.
+    /// First query row of each sequence, then the number of query rows: exactly `sequences + 1` integers.
     pub queries: &'a I,
-    /// First key row of each sequence, then the number of key rows: `[sequences + 1]`.
+    /// First key row of each sequence, then the number of key rows: exactly `sequences + 1` integers.
     pub keys: &'a I,
 }
 
@@ -351,7 +351,13 @@ pub trait Kernels: Send + Sync + Sized {
 
     /// `dx *= activation'(pre)`, the first `len` elements; `dx` holds the gradient of the activation's
     /// output before, of its input after.
-    fn activation_backward(&self, dx: &mut Self::Activations, pre: &Self::Activations, activation: Activation, len: usize);
+    fn activation_backward(
+        &self,
+        dx: &mut Self::Activations,
+        pre: &Self::Activations,
+        activation: Activation,
+        len: usize,
+    );
 
     // ---- rows -----------------------------------------------------------------------------------
 
@@ -493,7 +499,13 @@ pub trait Kernels: Send + Sync + Sized {
     );
 
     /// `losses[r] = Σ_c (x[r, c] − targets[r, c])²`.
-    fn squared_error_forward(&self, losses: &mut Self::Vector, x: &Self::Activations, targets: &Self::Vector, size: Size);
+    fn squared_error_forward(
+        &self,
+        losses: &mut Self::Vector,
+        x: &Self::Activations,
+        targets: &Self::Vector,
+        size: Size,
+    );
 
     /// `dx = scale · 2 (x − targets)`. x comes in `dx`, which is overwritten.
     fn squared_error_backward(&self, dx: &mut Self::Activations, targets: &Self::Vector, scale: f64, size: Size);

@@ -17,12 +17,8 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let product0 = u64::from(MULTIPLIER0) * u64::from(c0);
         let product1 = u64::from(MULTIPLIER1) * u64::from(c2);
-        (c0, c1, c2, c3) = (
-            (product1 >> 32) as u32 ^ c1 ^ k0,
-            product1 as u32,
-            (product0 >> 32) as u32 ^ c3 ^ k1,
-            product0 as u32,
-        );
+        (c0, c1, c2, c3) =
+            ((product1 >> 32) as u32 ^ c1 ^ k0, product1 as u32, (product0 >> 32) as u32 ^ c3 ^ k1, product0 as u32);
         k0 = k0.wrapping_add(WEYL0);
         k1 = k1.wrapping_add(WEYL1);
     }
@@ -61,10 +57,7 @@ mod tests {
         assert_eq!(zeros, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         let ones = philox4x32([u32::MAX; 4], [u32::MAX; 2]);
         assert_eq!(ones, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
-        let pi = philox4x32(
-            [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-            [0xa409_3822, 0x299f_31d0],
-        );
+        let pi = philox4x32([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
         assert_eq!(pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 

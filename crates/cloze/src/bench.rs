@@ -6,9 +6,7 @@ use cloze_kernels::{Cpu, Kernels, Purpose};
 
 use crate::heads::{Targets, TrainingBatch, first_rows};
 use crate::infer::threads;
-use crate::model::{
-    Batch, Keep, Network, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward,
-};
+use crate::model::{Batch, Keep, Network, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
 use crate::optim::{OptimizerKind, OptimizerSettings};
 use crate::params::{Declaration, HeadSet};
 use crate::random::{Purpose as Draws, Random};

@@ -50,7 +50,9 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// A loss or a gradient is infinite or not a number.
-    #[error("step {step}: {what} is not finite ({value}); the last checkpoint is left as it was. A lower learning rate or a longer warm-up usually helps")]
+    #[error(
+        "step {step}: {what} is not finite ({value}); the last checkpoint is left as it was. A lower learning rate or a longer warm-up usually helps"
+    )]
     NotFinite {
         /// The optimizer step, from 1.
         step: u64,

@@ -193,11 +193,9 @@ impl<M, V> Parameters<M, V> {
             head.layer_norm.zip_mut(&other.layer_norm, v);
             head.decoder.zip_mut(&other.decoder, m, v);
         }
-        for (linear, other) in [
-            (&mut self.pooler, &other.pooler),
-            (&mut self.nsp, &other.nsp),
-            (&mut self.classifier, &other.classifier),
-        ] {
+        for (linear, other) in
+            [(&mut self.pooler, &other.pooler), (&mut self.nsp, &other.nsp), (&mut self.classifier, &other.classifier)]
+        {
             if let (Some(linear), Some(other)) = (linear, other) {
                 linear.zip_mut(other, m, v);
             }

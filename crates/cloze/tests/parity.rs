@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use cloze::Config;
 use cloze::checkpoint::Checkpoint;
-use cloze::heads::{Targets, TrainingBatch};
-use cloze::model::{Batch, Keep, Network, PackedBatch, Tape, encoder_forward};
+use cloze::heads::{MlmTape, PooledTape, Targets, TrainingBatch, first_rows, mlm_logits, pooled_logits};
+use cloze::model::{Batch, Keep, Network, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
 use cloze::optim::{OptimizerKind, OptimizerSettings, Schedule};
 use cloze::params::{Declaration, HeadSet};
 use cloze::train::Trainer;
-use cloze::Config;
 use cloze_kernels::{Cpu, Kernels, Purpose};
 
 /// Relative error, in the tensor's norm, of hidden states, logits and losses in f32: a few roundings a
@@ -153,6 +153,60 @@ fn hidden_states_of_every_layer_match() {
 }
 
 #[test]
+fn logits_of_every_head_pooled_output_and_attention_match() {
+    for_each_activation(|fixture| {
+        let batch = fixture.batch();
+        let (sequences, hidden) = (batch.sequences(), fixture.config.hidden_size);
+        for (task, heads) in
+            [("pretraining", PRETRAINING), ("classification", classifier(3)), ("regression", classifier(1))]
+        {
+            let trainer = fixture.trainer(heads, no_optimizer());
+            let network = trainer.network();
+            let kernels = &network.kernels;
+            let read = |buffer: &Vec<f32>, len: usize| -> Vec<f64> {
+                let mut values = vec![0.0; len];
+                kernels.read_activations(&mut values, buffer).unwrap();
+                values.into_iter().map(f64::from).collect()
+            };
+            let mut tape = Tape::new(kernels, &fixture.config, Keep::Everything).unwrap();
+            let mut packed = PackedBatch::new(kernels);
+            packed.write(kernels, &batch, 0).unwrap();
+            encoder_forward(network, &mut tape, &packed, None, None).unwrap();
+            let last = &tape.hidden[fixture.config.num_hidden_layers];
+            let (mut pooler, mut first) = (PoolerTape::new(kernels).unwrap(), kernels.indices());
+            kernels.write_indices(&mut first, first_rows(&batch)).unwrap();
+            pooler_forward(network, &mut pooler, last, &first, sequences).unwrap();
+            fixture.assert_near("pooled_output", &read(&pooler.pooled, sequences * hidden), OUTPUTS);
+
+            let (head, labels) = match heads.classifier {
+                Some(labels) => (network.parameters.classifier.as_ref().unwrap(), labels),
+                None => (network.parameters.nsp.as_ref().unwrap(), 2),
+            };
+            let mut pooled = PooledTape::new(kernels).unwrap();
+            pooled_logits(network, &mut pooled, &pooler, head, labels, None, sequences).unwrap();
+            let name = if task == "pretraining" { "nsp" } else { task };
+            fixture.assert_near(&format!("{name}_logits"), &read(pooled.logits(), sequences * labels), OUTPUTS);
+            if heads.mlm {
+                let rows = &fixture.integers["batch.masked_lm_positions"];
+                let mut mlm = MlmTape::new(kernels).unwrap();
+                mlm_logits(network, &mut mlm, last, rows).unwrap();
+                let logits = read(mlm.logits(), rows.len() * fixture.config.vocab_size);
+                fixture.assert_near("mlm_logits", &logits, OUTPUTS);
+            }
+            for (index, layer) in tape.layers.iter().enumerate() {
+                let name = format!("attention_probs.{index}");
+                let mut probabilities = kernels.vector(fixture.expected[&name].len()).unwrap();
+                let (starts, heads) = (packed.all_starts(), fixture.config.heads());
+                let (q, kv, log_sum_exp) = (&layer.q, &layer.kv, &layer.log_sum_exp);
+                kernels.attention_probabilities(&mut probabilities, q, kv, log_sum_exp, starts, heads);
+                let found: Vec<f64> = probabilities.into_iter().map(f64::from).collect();
+                fixture.assert_near(&name, &found, OUTPUTS);
+            }
+        }
+    });
+}
+
+#[test]
 fn losses_and_gradients_of_pretraining_match() {
     for_each_activation(|fixture| {
         let mut trainer = fixture.trainer(PRETRAINING, no_optimizer());
@@ -186,8 +240,7 @@ fn losses_and_gradients_of_classification_and_regression_match() {
 fn weights_after_ten_steps_match() {
     for_each_activation(|fixture| {
         // The numbers of `settings.json`.
-        for (name, kind, peak) in
-            [("bert_adam", OptimizerKind::BertAdam, 2e-3), ("adamw", OptimizerKind::AdamW, 3e-3)]
+        for (name, kind, peak) in [("bert_adam", OptimizerKind::BertAdam, 2e-3), ("adamw", OptimizerKind::AdamW, 3e-3)]
         {
             let schedule = Schedule { peak, warmup_steps: 3, total_steps: 16, kind };
             let optimizer = OptimizerSettings { weight_decay: 0.1, ..OptimizerSettings::new(kind) };

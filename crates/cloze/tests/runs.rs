@@ -63,12 +63,8 @@ impl World {
 
     fn finetuning(&self) -> FinetuneSettings {
         let start = Start::Config(self.path("config.json"));
-        let mut settings = FinetuneSettings::new(
-            FinetuneTask::Classification,
-            start,
-            self.path("train.tsv"),
-            self.path("dev.tsv"),
-        );
+        let mut settings =
+            FinetuneSettings::new(FinetuneTask::Classification, start, self.path("train.tsv"), self.path("dev.tsv"));
         settings.tokenizer = Some(self.path("vocab"));
         settings.max_seq_length = 16;
         settings.update.batch_size = 8;

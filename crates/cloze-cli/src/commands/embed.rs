@@ -7,8 +7,8 @@ use cloze::infer::{EmbedOptions, Pooling};
 use serde::Serialize;
 
 use crate::arguments::{Common, open_model};
-use crate::input::{InputArgs, borrow, for_each_group};
-use crate::output::Output;
+use crate::input::{InputArgs, LongArgs, borrow, for_each_group};
+use crate::output::{Cut, Output};
 
 /// Flags of `cloze embed`.
 #[derive(Debug, Args)]
@@ -32,6 +32,8 @@ pub struct Arguments {
     /// Longest text in tokens [default: the model's]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    #[command(flatten)]
+    long: LongArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -77,6 +79,7 @@ enum Vectors<'a> {
 
 /// Runs `cloze embed`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    arguments.long.check()?;
     let model = open_model(&arguments.model, common)?;
     let options = EmbedOptions {
         pooling: arguments.pooling.map(Pooling::from),
@@ -86,10 +89,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     };
     let each_token = matches!(arguments.pooling, Some(PoolingName::None));
     let mut output = Output::new(common.json);
-    let mut truncated = 0;
+    let mut cut = Cut::default();
     for_each_group(arguments.input.texts()?, |group| {
         for embedding in model.embed(&borrow(group), options)? {
-            truncated += usize::from(embedding.truncated > 0);
+            cut.add(embedding.truncated);
             let vectors = match embedding.vectors.as_slice() {
                 [one] if !each_token => Vectors::One(one),
                 vectors => Vectors::EachToken(vectors),
@@ -100,7 +103,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         Ok(())
     })?;
     output.finish()?;
-    crate::output::report_truncated(truncated);
+    cut.report();
     Ok(())
 }
 

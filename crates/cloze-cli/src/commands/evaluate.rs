@@ -10,7 +10,7 @@ use cloze::train::Event;
 use serde_json::{Map, Value};
 
 use crate::arguments::{Common, open_model};
-use crate::input::{ColumnArgs, TextArgs};
+use crate::input::{ColumnArgs, LongArgs, TextArgs};
 use crate::output::Output;
 use crate::training::Reporter;
 
@@ -32,10 +32,13 @@ pub struct Arguments {
     /// Longest text in tokens [default: the model's]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    #[command(flatten)]
+    long: LongArgs,
 }
 
 /// Runs `cloze evaluate`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    arguments.long.check()?;
     let model = open_model(&arguments.model, common)?;
     let mut reporter = Reporter::new(false);
     let columns = arguments.columns.parse()?;

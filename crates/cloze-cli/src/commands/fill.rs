@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, bail};
 use clap::Args;
 use cloze::infer::{self, FilledMask};
 use serde::Serialize;
@@ -13,7 +14,8 @@ use crate::output::Output;
 
 /// Flags of `cloze fill`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloze fill --model model --text \"The farmer fed the [MASK].\"")]
+#[command(after_help = "Example:\n  cloze fill --model model --text \"The farmer fed the [MASK].\"\n  \
+    cloze fill --model model --input texts.txt --top-k 10 --json > candidates.jsonl")]
 pub struct Arguments {
     /// A pre-trained model directory
     #[arg(long, value_name = "DIR")]
@@ -48,13 +50,19 @@ struct Candidate {
 /// Runs `cloze fill`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let model = open_model(&arguments.model, common)?;
+    if !model.heads().mlm {
+        bail!(
+            "{}: this model has no masked language model head, so it cannot fill masks; pre-train it, with \
+             cloze pretrain --model",
+            arguments.model.display()
+        );
+    }
     let mut output = Output::new(common.json);
     for text in arguments.input.texts()? {
         let text = text?;
-        let filled = model.fill(text.borrow(), arguments.top_k.get())?;
-        let best: Vec<&str> =
-            filled.iter().map(|mask| mask.candidates.first().map_or("", |best| &best.token)).collect();
-        let line = Line { text: fill_in(&joined(&text), &best), masks: filled.into_iter().map(Mask::from).collect() };
+        let masks =
+            model.fill(text.borrow(), arguments.top_k.get()).with_context(|| arguments.input.place(&text))?;
+        let line = Line { text: joined(&text), masks: masks.into_iter().map(Mask::from).collect() };
         output.answer(&line, || readable(&line))?;
     }
     Ok(output.finish()?)
@@ -95,7 +103,9 @@ fn fill_in(text: &str, tokens: &[&str]) -> String {
 
 /// The filled text, and below it a line of candidates for each mask.
 fn readable(line: &Line) -> String {
-    let mut text = line.text.clone();
+    let best: Vec<&str> =
+        line.masks.iter().map(|mask| mask.candidates.first().map_or("", |best| &best.token)).collect();
+    let mut text = fill_in(&line.text, &best);
     for mask in &line.masks {
         let candidates = mask.candidates.iter().map(|c| format!("{} {:.1} %", c.token, 100.0 * c.score));
         text.push_str(&format!("\n  {}", candidates.collect::<Vec<_>>().join(", ")));

@@ -1,5 +1,6 @@
 //! `cloze finetune`: a model for a task, from labelled examples.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,8 +9,8 @@ use clap::{Args, ValueEnum};
 use cloze::settings::{FinetuneSettings, FinetuneTask};
 use cloze::train::finetune;
 
-use crate::arguments::Common;
-use crate::input::ColumnArgs;
+use crate::arguments::{Common, positive, share};
+use crate::input::{ColumnArgs, LongArgs};
 use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
 
 /// Flags of `cloze finetune`.
@@ -38,17 +39,19 @@ pub struct Arguments {
     dev: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
+    #[command(flatten)]
+    long: LongArgs,
     /// Passes over the examples
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
     /// Examples for one optimizer step
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch_size: usize,
+    #[arg(long, value_name = "N", default_value = "32")]
+    batch_size: NonZeroUsize,
     /// Highest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 2e-5)]
+    #[arg(long, value_name = "RATE", default_value = "2e-5", value_parser = positive)]
     learning_rate: f64,
     /// Share of the steps over which the learning rate rises
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
     warmup: f64,
     /// Which optimizer
     #[arg(long, value_name = "NAME", default_value = "adamw")]
@@ -86,6 +89,7 @@ impl Arguments {
                 bail!("--task: this version trains classification and regression only")
             }
         };
+        self.long.check()?;
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         Ok(FinetuneSettings {
             tokenizer: self.tokenizer.clone(),

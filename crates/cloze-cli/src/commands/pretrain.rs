@@ -1,5 +1,6 @@
 //! `cloze pretrain`: masked language model and next sentence prediction on raw text.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use cloze::data::Objective;
 use cloze::settings::PretrainSettings;
 use cloze::train::pretrain;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, part, positive, share};
 use crate::input::TextArgs;
 use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
 
@@ -26,7 +27,7 @@ pub struct Arguments {
     #[arg(long, num_args = 1.., value_name = "FILE")]
     dev: Vec<PathBuf>,
     /// Share of the documents to measure with; none are held out below 20 documents
-    #[arg(long, value_name = "F", default_value_t = 0.01, conflicts_with = "dev")]
+    #[arg(long, value_name = "F", default_value = "0.01", value_parser = part, conflicts_with = "dev")]
     dev_fraction: f64,
     /// A model directory or a vocab.txt [default: that of --model]
     #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
@@ -48,13 +49,13 @@ pub struct Arguments {
     #[command(flatten)]
     text: TextArgs,
     /// Sequences for one optimizer step
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    batch_size: usize,
+    #[arg(long, value_name = "N", default_value = "256")]
+    batch_size: NonZeroUsize,
     /// Highest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
+    #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = positive)]
     learning_rate: f64,
     /// Share of the steps over which the learning rate rises
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
     warmup: f64,
     /// Which optimizer
     #[arg(long, value_name = "NAME", default_value = "bert-adam")]

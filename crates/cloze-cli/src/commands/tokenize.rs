@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::arguments::{Common, TokenizerArgs};
 use crate::input::InputArgs;
-use crate::output::Output;
+use crate::output::{Cut, Output};
 
 /// Flags of `cloze tokenize`.
 #[derive(Debug, Args)]
@@ -35,17 +35,21 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let tokenizer = arguments.tokenizer.open()?;
     let max_length = arguments.max_length.map(|length| length as usize);
     let mut output = Output::new(common.json);
+    let mut cut = Cut::default();
     for text in arguments.input.texts()? {
         let text = text?;
         let encoding = match &text.b {
             Some(b) => tokenizer.encode_pair(&text.a, b, max_length),
             None => tokenizer.encode(&text.a, max_length),
         };
+        cut.add(encoding.truncated);
         let tokens: Vec<&str> = encoding.ids.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
         let readable = tokens.join(" ");
         let line =
             Tokens { ids: &encoding.ids, tokens, offsets: &encoding.offsets, token_type_ids: &encoding.token_type_ids };
         output.answer(&line, || readable)?;
     }
-    Ok(output.finish()?)
+    output.finish()?;
+    cut.report();
+    Ok(())
 }

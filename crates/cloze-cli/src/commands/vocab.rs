@@ -64,6 +64,12 @@ fn options(arguments: &Arguments) -> TrainOptions {
 pub fn make(files: &[PathBuf], folder: &Path, options: &TrainOptions) -> anyhow::Result<usize> {
     // Before the long work, so that a wrong path is found out at once.
     create_folder(folder)?;
+    if folder.join("config.json").exists() {
+        bail!(
+            "{} holds a model, which needs the vocabulary it was trained with; choose another --output",
+            folder.display()
+        );
+    }
     let counts = count(files, options)?;
     let progress = Progress::new();
     let tokens =

@@ -150,12 +150,7 @@ pub fn values_backward<K: Kernels>(
     logits_backward(network, pooler, gradients, layout, tape, head, dropout, sequences);
 }
 
-fn add_losses<K: Kernels>(
-    kernels: &K,
-    tape: &PooledTape<K>,
-    tally: &mut Tally,
-    sequences: usize,
-) -> Result<(), Error> {
+fn add_losses<K: Kernels>(kernels: &K, tape: &PooledTape<K>, tally: &mut Tally, sequences: usize) -> Result<(), Error> {
     let mut losses = vec![K::Real::from_f64(0.0); sequences];
     kernels.read_vector(&mut losses, &tape.losses, 0)?;
     tally.add(losses.iter().map(|loss| loss.to_f64()));

@@ -48,6 +48,7 @@ impl Model {
     pub fn classify(&self, texts: &[Text], max_length: Option<usize>) -> Result<Vec<Classification>, Error> {
         self.needs(self.heads.classifier.is_some(), "classifier; fine-tune it first")?;
         self.needs(!self.is_regression(), "labels: it is a regression; ask for numbers")?;
+        self.needs(!self.is_multi_label(), "single label: several labels for one text are not supported yet")?;
         let encodings = self.encode(texts, self.checked_length(max_length, self.max_length())?);
         let rows = self.classifier_logits(&encodings)?;
         let labels = &self.config.labels;

@@ -53,7 +53,8 @@ impl Model {
             workspace.encode(network, &pack(&encodings), &rows)?;
             let mut filled = Vec::with_capacity(rows.len());
             for (chunk, rows) in rows.chunks(ROWS_AT_A_TIME).enumerate() {
-                let places: Vec<u32> = (0..rows.len() as u32).map(|place| (chunk * ROWS_AT_A_TIME) as u32 + place).collect();
+                let places: Vec<u32> =
+                    (0..rows.len() as u32).map(|place| (chunk * ROWS_AT_A_TIME) as u32 + place).collect();
                 let InferenceWorkspace { tape, mlm, .. } = &mut *workspace;
                 let hidden = &tape.hidden[tape.hidden_index(network.config.num_hidden_layers)];
                 mlm_logits(network, mlm, hidden, &places)?;

@@ -171,6 +171,7 @@ impl Model {
     /// What the model's heads are for; none for an encoder alone, or a masked language model.
     pub fn task(&self) -> Option<Task> {
         match self.heads.classifier {
+            Some(_) if self.is_multi_label() => None,
             Some(_) if self.is_regression() => Some(Task::Regression),
             Some(_) => Some(Task::Classification),
             None if self.heads.nsp && self.heads.pooler => Some(Task::NextSentence),
@@ -184,6 +185,10 @@ impl Model {
             Some(problem) => problem == ProblemType::Regression,
             None => self.heads.classifier == Some(1),
         }
+    }
+
+    fn is_multi_label(&self) -> bool {
+        self.config.problem_type == Some(ProblemType::MultiLabelClassification)
     }
 
     /// The longest input of the model's task, in tokens: as trained, else as the tokenizer's files say,

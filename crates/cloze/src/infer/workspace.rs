@@ -2,9 +2,7 @@ use cloze_kernels::{Cpu, Kernels};
 use cloze_tokenizer::Encoding;
 
 use crate::heads::{MlmTape, PooledTape, first_rows, pooled_logits};
-use crate::model::{
-    Batch, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape, encoder_forward, pooler_forward,
-};
+use crate::model::{Batch, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape, encoder_forward, pooler_forward};
 use crate::params::Linear;
 use crate::{Config, Error};
 

@@ -75,6 +75,13 @@ pub fn pooler_backward<K: Kernels>(
     let (weight, bias) = (layout.weight.span, Some(layout.bias));
     kernels.linear_backward_weight(gradients, weight, bias, &tape.dpooled, &tape.first, shape, sequences);
     let outputs = 0..columns;
-    kernels.linear_backward_input(&mut tape.dfirst, &tape.dpooled, &pooler.weight, Store::Overwrite, sequences, outputs);
+    kernels.linear_backward_input(
+        &mut tape.dfirst,
+        &tape.dpooled,
+        &pooler.weight,
+        Store::Overwrite,
+        sequences,
+        outputs,
+    );
     kernels.scatter_add_rows(&mut buffers.dhidden, &tape.dfirst, first_rows, Size { rows: sequences, columns });
 }

@@ -31,11 +31,7 @@ use super::setup;
 /// # Errors
 /// If files cannot be read or written, a label is unknown, the output folder belongs to another run, or
 /// a loss or gradient is not finite: the last checkpoint is then left as it was.
-pub fn finetune(
-    settings: &FinetuneSettings,
-    options: &RunOptions,
-    observer: &mut Observer,
-) -> Result<Outcome, Error> {
+pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
     let metric = check(settings)?;
     let run_settings = RunSettings::Finetune(settings.clone());
     let found = look(options, &run_settings)?;
@@ -294,8 +290,7 @@ impl Data {
         let head = network.parameters.classifier.as_ref().expect("fine-tuning has a classifier");
         let mut logits = Vec::with_capacity(self.encodings.len());
         for chunk in self.encodings.chunks(256) {
-            let rows =
-                network.kernels.scope(|| pooled_rows(network, workspace, head, config.labels.len(), chunk))?;
+            let rows = network.kernels.scope(|| pooled_rows(network, workspace, head, config.labels.len(), chunk))?;
             logits.extend(rows);
             let (done, total) = (logits.len() as u64, self.encodings.len() as u64);
             let _ = observer(&Event::Progress { what: "evaluating", done, total });

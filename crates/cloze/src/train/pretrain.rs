@@ -22,11 +22,7 @@ use super::source::{HeldOut, Source};
 /// # Errors
 /// If files cannot be read or written, if the output folder belongs to another run, and if a loss or
 /// gradient is not finite: the last checkpoint is then left as it was.
-pub fn pretrain(
-    settings: &PretrainSettings,
-    options: &RunOptions,
-    observer: &mut Observer,
-) -> Result<Outcome, Error> {
+pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
     check(settings)?;
     let run_settings = RunSettings::Pretrain(settings.clone());
     let found = look(options, &run_settings)?;

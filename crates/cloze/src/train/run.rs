@@ -174,6 +174,7 @@ impl Run {
         }
         checkpoint::write_tensors(&unfinished.join("optimizer.safetensors"), &tensors, &[])?;
         self.write_trainer_state(&unfinished, state.step, epoch, steps)?;
+        sync(&unfinished)?;
         remove(&path)?;
         fs::rename(&unfinished, &path).map_err(at("rename", &unfinished))?;
         sync(&self.output)?;
@@ -240,7 +241,8 @@ impl Run {
         let mut steps = Vec::new();
         for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
             let name = entry.map_err(at("read", &self.output))?.file_name();
-            let step = name.to_str().and_then(|name| name.strip_prefix("checkpoint-")).and_then(|n| n.parse::<u64>().ok());
+            let step =
+                name.to_str().and_then(|name| name.strip_prefix("checkpoint-")).and_then(|n| n.parse::<u64>().ok());
             steps.extend(step);
         }
         steps.sort_unstable();
@@ -284,8 +286,11 @@ impl Run {
         let (first_moments, second_moments) = (read("exp_avg")?, read("exp_avg_sq")?);
         let path = dir.join("trainer_state.json");
         let text = fs::read_to_string(&path).map_err(at("read", &path))?;
-        let state = run_state(&text, step)
-            .map_err(|message| Error::Data { path, line: None, message: format!("{message}; the file is damaged") })?;
+        let state = run_state(&text, step).map_err(|message| Error::Data {
+            path,
+            line: None,
+            message: format!("{message}; the file is damaged"),
+        })?;
         Ok((TrainerState { step, weights, first_moments, second_moments }, state))
     }
 
