@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use cloze::infer::{self, FilledMask};
 use serde::Serialize;
@@ -60,8 +60,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let mut output = Output::new(common.json);
     for text in arguments.input.texts()? {
         let text = text?;
-        let masks =
-            model.fill(text.borrow(), arguments.top_k.get()).with_context(|| arguments.input.place(&text))?;
+        let masks = model
+            .fill(text.borrow(), arguments.top_k.get())
+            .map_err(|error| anyhow!("{}: {error}", arguments.input.place(&text)))?;
         let line = Line { text: joined(&text), masks: masks.into_iter().map(Mask::from).collect() };
         output.answer(&line, || readable(&line))?;
     }

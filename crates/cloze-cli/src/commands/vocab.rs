@@ -62,15 +62,13 @@ fn options(arguments: &Arguments) -> TrainOptions {
 
 /// Trains on the files, writes the folder, and says how many tokens there are.
 pub fn make(files: &[PathBuf], folder: &Path, options: &TrainOptions) -> anyhow::Result<usize> {
+    let bytes = total_bytes(files)?;
+    if folder.join("config.json").exists() {
+        bail!("{} holds a model, which needs its own vocabulary; choose another --output", folder.display());
+    }
     // Before the long work, so that a wrong path is found out at once.
     create_folder(folder)?;
-    if folder.join("config.json").exists() {
-        bail!(
-            "{} holds a model, which needs the vocabulary it was trained with; choose another --output",
-            folder.display()
-        );
-    }
-    let counts = count(files, options)?;
+    let counts = count(files, bytes, options)?;
     let progress = Progress::new();
     let tokens =
         train(&counts, options, &mut |done, total| progress.at("training the vocabulary", done as u64, total as u64))?;
@@ -80,8 +78,8 @@ pub fn make(files: &[PathBuf], folder: &Path, options: &TrainOptions) -> anyhow:
     Ok(size)
 }
 
-fn count(files: &[PathBuf], options: &TrainOptions) -> anyhow::Result<WordCounts> {
-    let progress = Progress::new();
+/// The size of all files, which must all be there and not all be empty.
+fn total_bytes(files: &[PathBuf]) -> anyhow::Result<u64> {
     let mut total = 0;
     for file in files {
         total += std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
@@ -90,6 +88,11 @@ fn count(files: &[PathBuf], options: &TrainOptions) -> anyhow::Result<WordCounts
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         bail!("{}: no text in it; a vocabulary needs text", names.join(", "));
     }
+    Ok(total)
+}
+
+fn count(files: &[PathBuf], total: u64, options: &TrainOptions) -> anyhow::Result<WordCounts> {
+    let progress = Progress::new();
     let mut counts = WordCounts::new(options.casing);
     let mut done = 0;
     for file in files {

@@ -9,7 +9,7 @@ mod workspace;
 use std::path::Path;
 use std::sync::Mutex;
 
-use cloze_kernels::{Cpu, Purpose};
+use cloze_kernels::{Cpu, Kernels, Purpose};
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use rayon::prelude::*;
 
@@ -210,9 +210,9 @@ impl Model {
         }
     }
 
-    /// Token ids of texts, on all threads.
+    /// Token ids of texts, on the model's threads.
     fn encode(&self, texts: &[Text], max_length: usize) -> Vec<Encoding> {
-        encode_texts(&self.tokenizer, texts, max_length)
+        self.network.kernels.scope(|| encode_texts(&self.tokenizer, texts, max_length))
     }
 
     /// The packed parameters.

@@ -33,18 +33,16 @@ impl History {
         entry.insert("grad_norm".into(), json!(mean(|log| log.grad_norm)));
         entry.insert("learning_rate".into(), json!(last.learning_rate));
         entry.insert("loss".into(), json!(mean(|log| log.loss)));
-        let optional: [(&str, fn(&StepLog) -> Option<f64>); 4] = [
-            ("mlm_loss", |log| log.mlm_loss),
-            ("mlm_accuracy", |log| log.mlm_accuracy),
-            ("nsp_loss", |log| log.nsp_loss),
-            ("nsp_accuracy", |log| log.nsp_accuracy),
-        ];
-        for (name, of) in optional {
+        let mut optional = |name: &str, of: fn(&StepLog) -> Option<f64>| {
             let values: Vec<f64> = self.pending.iter().filter_map(of).collect();
             if !values.is_empty() {
                 entry.insert(name.into(), json!(values.iter().sum::<f64>() / values.len() as f64));
             }
-        }
+        };
+        optional("mlm_loss", |log| log.mlm_loss);
+        optional("mlm_accuracy", |log| log.mlm_accuracy);
+        optional("nsp_loss", |log| log.nsp_loss);
+        optional("nsp_accuracy", |log| log.nsp_accuracy);
         entry.insert("step".into(), json!(last.step));
         entry.insert("tokens_per_second".into(), json!(last.tokens_per_second.round()));
         self.entries.push(Value::Object(entry));
