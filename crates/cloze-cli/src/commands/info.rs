@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cloze::Model;
+use cloze::checkpoint::{Pooling, SentenceSettings};
 use cloze::config::HiddenAct;
 use cloze_tokenizer::Casing;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::output::{Output, grouped};
 
 /// Flags of `cloze info`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloze info model")]
+#[command(after_help = "Example:\n  cloze info model\n  cloze info model --json")]
 pub struct Arguments {
     /// A model directory
     #[arg(value_name = "DIR")]
@@ -38,6 +39,8 @@ struct Info<'a> {
     heads: Vec<String>,
     labels: &'a [String],
     max_length: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<EmbeddingInfo>,
     missing: &'a [String],
     unused: &'a [String],
 }
@@ -46,6 +49,25 @@ struct Info<'a> {
 struct TokenizerInfo {
     tokens: usize,
     cased: bool,
+}
+
+/// How the model's files say that its embeddings are made.
+#[derive(Serialize)]
+struct EmbeddingInfo {
+    pooling: &'static str,
+    normalize: bool,
+    max_length: Option<usize>,
+}
+
+impl From<&SentenceSettings> for EmbeddingInfo {
+    fn from(settings: &SentenceSettings) -> EmbeddingInfo {
+        let pooling = match settings.pooling {
+            Pooling::Cls => "cls",
+            Pooling::Mean => "mean",
+            Pooling::Max => "max",
+        };
+        EmbeddingInfo { pooling, normalize: settings.normalize, max_length: settings.max_length }
+    }
 }
 
 /// Runs `cloze info`.
@@ -72,6 +94,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         heads: heads(&model),
         labels: &config.labels,
         max_length: model.max_length(),
+        embedding: model.sentence_settings().map(EmbeddingInfo::from),
         missing: &model.load_report().missing,
         unused: &model.load_report().unused,
     };
@@ -153,6 +176,11 @@ fn readable(info: &Info, parts: &[(&str, usize)]) -> String {
     lines.push(format!("  heads: {}", if info.heads.is_empty() { "none".to_string() } else { info.heads.join(", ") }));
     if !info.labels.is_empty() {
         lines.push(format!("  labels: {}", info.labels.join(", ")));
+    }
+    if let Some(EmbeddingInfo { pooling, normalize, max_length }) = &info.embedding {
+        let normalized = if *normalize { ", scaled to length 1" } else { "" };
+        let length = max_length.map_or_else(String::new, |length| format!(", up to {length} tokens"));
+        lines.push(format!("  embeddings: {pooling} pooling{normalized}{length}"));
     }
     lines.join("\n")
 }

@@ -1,18 +1,20 @@
 //! Writes the sample corpus and the labelled sentences: generated English, the same for the same seed.
 //!
-//! A document is a short story. Its people, its walk of life (a farm, a harbour, …), a few things and
-//! its mood stay the same from the first sentence to the last. So a masked word can often be told from
-//! words far away (a name or a thing comes again, an adjective fits the mood), and whether one passage
-//! follows another can be told from what they speak of.
+//! A document is a short story. Its people, its world (a farm, the sea, …), a few things and its mood stay
+//! the same from the first sentence to the last. So a masked word can often be told from words far away (a
+//! name or a thing comes again, an adjective fits the mood), and whether one passage follows another can be
+//! told from what they speak of.
 //!
-//! A labelled sentence speaks of one walk of life, and that is its label. Training rows use a third of
-//! the words of each walk of life only. What the others mean is in the corpus alone.
+//! A labelled sentence is of one world, and that is its label. The words that tell the world are different
+//! ones in train.tsv and in dev.tsv: a third of them may stand in the one, the others in the other. Only who
+//! has read the stories can know what the words of dev.tsv have to do with those of train.tsv.
 
 use std::fmt::Write as _;
 
 use cloze::random::{Purpose, Random};
 
-use super::words::{HOURS, MOODS, Mood, PEOPLE, Person, TIMES, TOPICS, TOWNS, Topic};
+use super::words::{DAYS, HOURS, MOODS, Mood, PEOPLE, Person, TOWNS};
+use super::worlds::{Kind, WORLDS, World};
 
 /// How much is written.
 #[derive(Clone, Copy, Debug)]
@@ -36,74 +38,72 @@ pub struct Sample {
     pub dev: String,
 }
 
-/// What can happen in each part of a story, from its beginning to its end. Everything in braces is the
-/// story's own: {a} and {b} are its people, {thing} is one of its things, {adj} is of its mood.
-const PARTS: [&[&str]; 5] = [
-    // They meet.
-    &[
-        "On {day} {hour} {a}, a {worker} from {town}, met {b} at the {place}.",
-        "{a} was a {worker} from {town}, and {b} was {a_his} friend.",
-        "One {hour} {a} and {b} came to the {place} with {a_his} {animal}.",
-        "{a} and {b} arrived at the {place} near {town}.",
-    ],
-    // They work.
-    &[
-        "{a} {did} the {thing} while {b} {did2} the {thing2}.",
-        "Because {weather}, {a} {did} the {thing} {adverb}.",
-        "{b} {did} {b_his} {thing} with the {animal}.",
-        "Then {a} {did} the {thing} again and {did2} the {thing2}.",
-        "They {did} the {thing} with a {worker}.",
-    ],
-    // It turns out well or badly.
-    &[
-        "The {thing} was {adj}, so {a} {reacted}.",
-        "{a} {reacted} because the {thing} looked {adj}.",
-        "When {b} saw the {adj} {thing}, {b_he} felt {feeling}.",
-        "The {worker} found the {thing} {adj}, and the {thing2} was {adj2}.",
-        "It was a day of {fortune} at the {place}, and {b} {reacted}.",
-    ],
-    // They talk about it.
-    &[
-        "{a} told {b} that the {thing} was {adj} and {adj2}.",
-        "Everyone at the {place} said that {a_his} {thing} was {adj}.",
-        "A {worker} asked {a} about the {adj} {thing}.",
-        "{b} answered that {b_his} {thing} was {adj}.",
-        "They talked about the {thing} and the {thing2} until {hour}.",
-    ],
-    // They part.
-    &[
-        "At last {a} and {b} left the {place} {adverb}.",
-        "In the end {a} went home to {town} and felt {feeling}.",
-        "{b} thanked {a} for the {adj} {thing} and went to bed.",
-        "So {a} and the {animal} walked home {adverb}.",
-        "{a} slept and dreamt of the {adj} {thing}.",
-    ],
+/// The first sentence of a story. In all templates, {a} and {b} are the story's people, {worker}, {place} and
+/// {thing} its own; those with another {worker2} and {place2} are any of its world; {adj} is of its mood.
+const OPENINGS: [&str; 4] = [
+    "On {day} {hour} {a}, a {worker} from {town}, met {b} at the {place}.",
+    "{a} was a {worker} from {town}, and {b} was {a_his} friend.",
+    "One {hour} {a} and {b} came to the {place} near {town}.",
+    "{a} and {b} were on their way from the {place} to the {place2}.",
 ];
 
-/// Labelled sentences: the words of a topic decide.
-const LABELLED: &[&str] = &[
-    "{a} and {b} talked about the {thing} on {day}.",
-    "{a} asked {b} for a {adj} {thing}.",
-    "In {town} we saw a {adj} {animal}.",
-    "{a} wants to become a {worker} in {town}.",
-    "{b} remembers the {place} of {town}.",
-    "I {did} it with {a} on {day} {hour}.",
-    "The {worker} from {town} was {feeling}.",
-    "The {animal} of {b} was {adj}.",
-    "They stayed at the {place} until {hour}.",
-    "Everyone said that the {thing} was {adj}.",
+/// What happens then, in any order.
+const EVENTS: [&str; 18] = [
+    "{a} {did} the {thing} while {b} {did2} the {thing2}.",
+    "Because {weather}, {a} {did} the {thing} {adverb}.",
+    "{b} {did} {b_his} {thing} at the {place}.",
+    "Then {a} {did} the {thing} again and {did2} the {thing2}.",
+    "They {did} the {thing} with a {worker2}.",
+    "The {worker2} from the {place2} {did} the {thing} as well.",
+    "At the {place2} a {worker2} {did} the {thing}, too.",
+    "The {thing} was {adj}, so {a} {reacted}.",
+    "{a} {reacted} because the {thing} looked {adj}.",
+    "When {b} thought of the {adj} {thing}, {b_he} felt {feeling}.",
+    "The {worker2} found the {thing} {adj}, and the {thing2} was {adj2}.",
+    "It was a day of {fortune} at the {place}, and {b} {reacted}.",
+    "{a} told {b} that the {thing} was {adj} and {adj2}.",
+    "Everyone at the {place} said that {a_his} {thing} was {adj}.",
+    "A {worker2} asked {a} about the {adj} {thing}.",
+    "{b} answered that {b_his} {thing} was {adj}.",
+    "They talked about the {thing} and the {thing2} until {hour}.",
+    "A {worker} and a {worker2} from {town} spoke of the {adj} {thing}.",
 ];
+
+/// The last sentence of a story.
+const ENDINGS: [&str; 4] = [
+    "At last {a} and {b} left the {place} {adverb}.",
+    "In the end {a} went home to {town} and felt {feeling}.",
+    "{b} thanked {a} for the {adj} {thing} and went to bed.",
+    "{a} slept and dreamt of the {adj} {thing}.",
+];
+
+/// Labelled sentences: the words of a world decide, two to four of them.
+const LABELLED: [&str; 8] = [
+    "The {worker} {did} the {thing} at the {place}.",
+    "{a} {did} the {thing} and {did2} the {thing2}.",
+    "On {day} the {worker} talked to {a} about the {thing}.",
+    "{a} asked the {worker} from {town} for the {thing} and the {thing2}.",
+    "At the {place} we saw the {worker} with the {adj} {thing}.",
+    "Everyone at the {place} {did} the {thing}.",
+    "{b} left the {adj} {thing} with the {worker} at the {place}.",
+    "I {did} the {thing} with a {worker} from {town}.",
+];
+
+/// Events of a story, apart from its first and last sentence.
+const EVENTS_OF_A_STORY: usize = 10;
+/// Sentences in a paragraph.
+const PARAGRAPH: usize = 3;
 
 /// Everything that stays the same in a story.
 struct Story {
     people: [Person; 2],
-    topic: Topic,
+    world: World,
     mood: Mood,
-    things: [&'static str; 3],
+    /// A thing, and what can be done to it.
+    things: [(&'static str, Kind); 3],
     place: &'static str,
     town: &'static str,
     worker: &'static str,
-    animal: &'static str,
 }
 
 /// Writes everything.
@@ -115,69 +115,66 @@ pub fn generate(amounts: Amounts, seed: u64) -> Sample {
         }
         write_story(&mut corpus, &mut Random::new(seed, Purpose::Sample, 0, document as u64));
     }
-    let train =
-        labelled_rows(amounts.train_rows, &TOPICS.map(first_third), &mut Random::new(seed, Purpose::Sample, 1, 0));
-    let dev = labelled_rows(amounts.dev_rows, &TOPICS, &mut Random::new(seed, Purpose::Sample, 2, 0));
+    let train = WORLDS.map(|world| restrict(world, |words| &words[..words.len() / 3]));
+    let dev = WORLDS.map(|world| restrict(world, |words| &words[words.len() / 3..]));
+    let train = labelled_rows(amounts.train_rows, &train, &mut Random::new(seed, Purpose::Sample, 1, 0));
+    let dev = labelled_rows(amounts.dev_rows, &dev, &mut Random::new(seed, Purpose::Sample, 2, 0));
     Sample { corpus, train, dev }
 }
 
-/// One document: two or three sentences of each part, a part a paragraph.
+/// One document.
 fn write_story(corpus: &mut String, random: &mut Random) {
-    let story = Story::draw(&TOPICS, random);
-    for part in PARTS {
-        let mut templates = part.to_vec();
-        random.shuffle(&mut templates);
-        templates.truncate(2 + random.below(2) as usize);
-        let sentences: Vec<String> = templates.iter().map(|template| story.tell(template, random)).collect();
-        corpus.push_str(&sentences.join(" "));
+    let story = Story::draw(pick(&WORLDS, random), random);
+    let mut templates = EVENTS.to_vec();
+    random.shuffle(&mut templates);
+    templates.truncate(EVENTS_OF_A_STORY);
+    templates.insert(0, pick(&OPENINGS, random));
+    templates.push(pick(&ENDINGS, random));
+    let sentences: Vec<String> = templates.iter().map(|template| story.tell(template, random)).collect();
+    for paragraph in sentences.chunks(PARAGRAPH) {
+        corpus.push_str(&paragraph.join(" "));
         corpus.push('\n');
     }
 }
 
-/// The words of a topic that training rows may use.
-fn first_third(topic: Topic) -> Topic {
-    fn first_third(words: &'static [&'static str]) -> &'static [&'static str] {
-        &words[..words.len().div_ceil(3)]
-    }
-    Topic {
-        label: topic.label,
-        places: first_third(topic.places),
-        workers: first_third(topic.workers),
-        things: first_third(topic.things),
-        deeds: first_third(topic.deeds),
-        animals: first_third(topic.animals),
+/// The world with some of its words only.
+fn restrict(world: World, some: fn(&'static [&'static str]) -> &'static [&'static str]) -> World {
+    World {
+        places: some(world.places),
+        workers: some(world.workers),
+        kinds: world.kinds.map(|kind| Kind { things: some(kind.things), deeds: some(kind.deeds) }),
+        ..world
     }
 }
 
-/// A table of labelled sentences on any of the topics.
-fn labelled_rows(rows: usize, topics: &[Topic], random: &mut Random) -> String {
+/// A table of labelled sentences, of each world as many.
+fn labelled_rows(rows: usize, worlds: &[World], random: &mut Random) -> String {
     let mut table = String::from("text\tlabel\n");
-    for _ in 0..rows {
-        let story = Story::draw(topics, random);
-        let text = story.tell(pick(LABELLED, random), random);
+    for row in 0..rows {
+        let story = Story::draw(worlds[row % worlds.len()], random);
+        let text = story.tell(pick(&LABELLED, random), random);
         // Writing to a string cannot fail.
-        let _ = writeln!(table, "{text}\t{}", story.topic.label);
+        let _ = writeln!(table, "{text}\t{}", story.world.label);
     }
     table
 }
 
 impl Story {
-    fn draw(topics: &[Topic], random: &mut Random) -> Story {
-        let topic = pick(topics, random);
+    fn draw(world: World, random: &mut Random) -> Story {
         let first = random.below(PEOPLE.len() as u64) as usize;
         // Another person than the first.
         let second = (first + 1 + random.below(PEOPLE.len() as u64 - 1) as usize) % PEOPLE.len();
-        let mut things = topic.things.to_vec();
+        let mut things: Vec<(&str, Kind)> =
+            world.kinds.iter().flat_map(|&kind| kind.things.iter().map(move |&thing| (thing, kind))).collect();
         random.shuffle(&mut things);
         Story {
             people: [PEOPLE[first], PEOPLE[second]],
-            topic,
+            world,
             mood: pick(&MOODS, random),
             things: [things[0], things[1], things[2]],
-            place: pick(topic.places, random),
+            place: pick(world.places, random),
             town: pick(&TOWNS, random),
-            worker: pick(topic.workers, random),
-            animal: pick(topic.animals, random),
+            worker: pick(world.workers, random),
         }
     }
 
@@ -187,39 +184,42 @@ impl Story {
         if random.below(2) == 1 {
             people.reverse();
         }
+        let [a, b] = people;
         let mut things = self.things;
         random.shuffle(&mut things);
+        let [(thing, kind), (thing2, kind2), _] = things;
         let mut text = String::new();
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             let (slot, after) = after.split_once('}').expect("templates close their braces");
             text.push_str(before);
-            let word = match slot {
-                "a" => people[0].name,
-                "b" => people[1].name,
-                "a_he" => people[0].subject,
-                "b_he" => people[1].subject,
-                "a_his" => people[0].possessive,
-                "b_his" => people[1].possessive,
-                "thing" => things[0],
-                "thing2" => things[1],
+            text.push_str(match slot {
+                "a" => a.name,
+                "b" => b.name,
+                "a_his" => a.possessive,
+                "b_his" => b.possessive,
+                "b_he" => b.subject,
+                "thing" => thing,
+                "thing2" => thing2,
+                "did" => pick(kind.deeds, random),
+                "did2" => pick(kind2.deeds, random),
                 "place" => self.place,
+                "place2" => another(self.world.places, self.place, random),
                 "town" => self.town,
                 "worker" => self.worker,
-                "worker2" => pick(self.topic.workers, random),
-                "animal" => self.animal,
-                "did" | "did2" => pick(self.topic.deeds, random),
-                "adj" | "adj2" => pick(self.mood.adjectives, random),
+                "worker2" => another(self.world.workers, self.worker, random),
+                "adj" => pick(&self.mood.adjectives[..5], random),
+                // Never the same as the first.
+                "adj2" => pick(&self.mood.adjectives[5..], random),
                 "feeling" => pick(self.mood.feelings, random),
                 "reacted" => pick(self.mood.reactions, random),
                 "adverb" => pick(self.mood.adverbs, random),
                 "weather" => pick(self.mood.weathers, random),
                 "fortune" => pick(self.mood.fortunes, random),
-                "day" => pick(&TIMES, random),
+                "day" => pick(&DAYS, random),
                 "hour" => pick(&HOURS, random),
                 _ => unreachable!("no slot is called {slot}"),
-            };
-            text.push_str(word);
+            });
             rest = after;
         }
         text.push_str(rest);
@@ -233,8 +233,8 @@ fn articles(text: &str) -> String {
     let mut fixed = Vec::with_capacity(words.len());
     for (index, word) in words.iter().enumerate() {
         let vowel = words.get(index + 1).is_some_and(|next| next.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']));
-        // "useless" is the one word with a vowel letter u in the lists, and it takes "a"; "ugly" and "unpleasant" take "an".
-        let vowel = vowel || words.get(index + 1).is_some_and(|next| next.starts_with("ug") || next.starts_with("un"));
+        // "useless" is the one word with a vowel letter u in the lists, and it takes "a"; "ugly" takes "an".
+        let vowel = vowel || words.get(index + 1).is_some_and(|next| next.starts_with("ug"));
         fixed.push(match *word {
             "a" if vowel => "an",
             "A" if vowel => "An",
@@ -253,11 +253,32 @@ fn pick<T: Copy>(items: &[T], random: &mut Random) -> T {
     items[random.below(items.len() as u64) as usize]
 }
 
+/// Any word of the list but this one.
+fn another(words: &[&'static str], but: &str, random: &mut Random) -> &'static str {
+    loop {
+        let word = pick(words, random);
+        if word != but {
+            return word;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    const SMALL: Amounts = Amounts { documents: 30, train_rows: 50, dev_rows: 200 };
+    const SMALL: Amounts = Amounts { documents: 30, train_rows: 48, dev_rows: 200 };
+
+    fn words(text: &str) -> HashSet<&str> {
+        text.split(|c: char| !c.is_alphabetic()).collect()
+    }
+
+    fn words_of(world: &World) -> impl Iterator<Item = &'static str> {
+        let kinds = world.kinds.iter().flat_map(|kind| [kind.things, kind.deeds]);
+        [world.places, world.workers].into_iter().chain(kinds).flatten().copied()
+    }
 
     #[test]
     fn the_same_seed_writes_the_same_files() {
@@ -269,50 +290,49 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_separated_and_keep_their_people() {
+    fn a_document_keeps_its_people_its_world_and_its_mood() {
         let corpus = generate(SMALL, 1).corpus;
         let documents: Vec<&str> = corpus.split("\n\n").collect();
         assert_eq!(documents.len(), SMALL.documents);
         for document in documents {
-            let named = PEOPLE.iter().filter(|person| document.contains(person.name)).count();
-            assert_eq!(named, 2, "{document}");
-            assert!(document.matches('.').count() >= 8, "{document}");
+            let words = words(document);
+            assert_eq!(PEOPLE.iter().filter(|person| words.contains(person.name)).count(), 2, "{document}");
+            let worlds = WORLDS.iter().filter(|world| words_of(world).any(|word| words.contains(word))).count();
+            assert_eq!(worlds, 1, "{document}");
+            let moods = MOODS.iter().filter(|mood| mood.adjectives.iter().any(|word| words.contains(word))).count();
+            assert_eq!(moods, 1, "{document}");
+            assert_eq!(document.matches('.').count(), EVENTS_OF_A_STORY + 2, "{document}");
             assert!(!document.contains(['{', '}']), "{document}");
         }
     }
 
     #[test]
-    fn a_document_has_one_mood() {
-        for document in generate(SMALL, 1).corpus.split("\n\n") {
-            let words: Vec<&str> = document.split(|c: char| !c.is_alphabetic()).collect();
-            let moods = MOODS.iter().filter(|mood| mood.adjectives.iter().any(|word| words.contains(word))).count();
-            assert_eq!(moods, 1, "{document}");
+    fn no_word_of_a_world_is_in_both_tables() {
+        let sample = generate(Amounts { documents: 1, train_rows: 2_000, dev_rows: 4_000 }, 1);
+        let (train, dev) = (words(&sample.train), words(&sample.dev));
+        for world in &WORLDS {
+            let count = |table: &HashSet<&str>| words_of(world).filter(|word| table.contains(word)).count();
+            assert_eq!((count(&train), count(&dev)), (22, 44), "{}", world.label);
+            assert!(words_of(world).all(|word| !(train.contains(word) && dev.contains(word))), "{}", world.label);
         }
     }
 
     #[test]
-    fn training_rows_use_a_third_of_the_topics_words() {
-        let sample = generate(Amounts { documents: 1, train_rows: 2_000, dev_rows: 2_000 }, 1);
-        let used = |table: &str| -> usize {
-            let words: Vec<&str> = table.split(|c: char| !c.is_alphabetic()).collect();
-            TOPICS.iter().flat_map(|topic| topic.things).filter(|word| words.contains(word)).count()
-        };
-        assert_eq!(used(&sample.train), 8 * 4);
-        assert!(used(&sample.dev) > 8 * 8);
+    fn labels_are_balanced() {
+        let sample = generate(SMALL, 1);
+        for (table, rows) in [(sample.train, SMALL.train_rows), (sample.dev, SMALL.dev_rows)] {
+            assert_eq!(table.lines().count(), rows + 1);
+            for world in &WORLDS {
+                let count = table.lines().filter(|line| line.split_once('\t').is_some_and(|row| row.1 == world.label));
+                assert_eq!(count.count(), rows / WORLDS.len(), "{}", world.label);
+            }
+        }
     }
 
     #[test]
-    fn topics_share_no_word() {
-        let mut words: Vec<&str> = TOPICS
-            .iter()
-            .flat_map(|topic| [topic.places, topic.workers, topic.things, topic.deeds, topic.animals])
-            .flatten()
-            .copied()
-            .collect();
-        let all = words.len();
-        words.sort_unstable();
-        words.dedup();
-        assert_eq!(words.len(), all);
+    fn worlds_share_no_word() {
+        let all: Vec<&str> = WORLDS.iter().flat_map(words_of).collect();
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod generator;
 mod summary;
 mod words;
+mod worlds;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let options = TrainOptions { size: VOCABULARY_SIZE, ..TrainOptions::default() };
     let tokens = vocab::make(&[folder.path("corpus.txt")], &folder.path("vocab"), &options)?;
     eprintln!("{tokens} tokens");
+    config(tokens).write(&folder.path("config.json"))?;
 
     heading(3, "Pre-training a small BERT on the stories");
     let settings = pretrain_settings(&folder, arguments.steps, common.seed);
@@ -125,7 +127,7 @@ fn free_folder() -> anyhow::Result<PathBuf> {
     names.map(PathBuf::from).find(|path| !path.exists()).context("no free name for the folder")
 }
 
-/// Writes corpus.txt, train.tsv, dev.tsv, and the sizes of the model. The same seed writes the same
+/// Writes corpus.txt, train.tsv and dev.tsv. The same seed writes the same
 /// bytes, so that an interrupted quickstart can go on.
 fn write_sample(folder: &Folder, seed: u64) -> anyhow::Result<()> {
     let sample = generator::generate(AMOUNTS, seed);
@@ -133,15 +135,14 @@ fn write_sample(folder: &Folder, seed: u64) -> anyhow::Result<()> {
         write_file(&folder.path(name), text.as_bytes())?;
     }
     eprintln!("corpus.txt: {} stories; train.tsv, dev.tsv: labelled sentences", AMOUNTS.documents);
-    config().write(&folder.path("config.json"))?;
     Ok(())
 }
 
 /// BERT-tiny with more heads and fewer positions. Short runs on little text learn best without dropout
 /// and with larger first weights than a long run would start from.
-fn config() -> Config {
+fn config(vocab_size: usize) -> Config {
     Config {
-        vocab_size: VOCABULARY_SIZE,
+        vocab_size,
         num_attention_heads: 4,
         max_position_embeddings: 64,
         hidden_dropout_prob: 0.0,

@@ -14,7 +14,7 @@ use crate::arguments::{Common, open_model};
 use crate::output::{duration, grouped};
 use crate::report::{Chart, Fill, Highlight, Report, ResultRow, Series, Unit};
 
-use super::words::TOPICS;
+use super::worlds::WORLDS;
 use super::{AMOUNTS, DEV_FRACTION, Folder};
 
 /// What `--json` answers.
@@ -170,7 +170,7 @@ impl Summary {
             chance,
             meaning: meaning.to_string(),
         };
-        let topic_chance = percent(1.0 / TOPICS.len() as f64);
+        let topic_chance = percent(1.0 / WORLDS.len() as f64);
         vec![
             row(
                 "Masked words, loss",
@@ -290,7 +290,7 @@ impl Summary {
                 curve("pre-trained", points(&self.finetuned, "epoch", "eval_accuracy")),
                 curve("random start", points(&self.from_scratch, "epoch", "eval_accuracy")),
             ],
-            reference: Some(("chance".to_string(), 1.0 / TOPICS.len() as f64)),
+            reference: Some(("chance".to_string(), 1.0 / WORLDS.len() as f64)),
         });
         charts
     }
@@ -347,7 +347,7 @@ impl Summary {
                         "{} to learn from, {} to measure with, {} topics",
                         AMOUNTS.train_rows,
                         grouped(AMOUNTS.dev_rows as u64),
-                        TOPICS.len()
+                        WORLDS.len()
                     ),
                 ),
                 fact("Vocabulary", format!("{} tokens", grouped(self.vocabulary as u64))),

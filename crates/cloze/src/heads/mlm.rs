@@ -1,7 +1,7 @@
 //! The masked language model head: `LayerNorm(act(W · h + b))` times the word embeddings, and
 //! cross-entropy over the vocabulary. Only masked tokens get this far.
 
-use cloze_kernels::{Kernels, MatrixShape, Real, Size, Span, Store};
+use cloze_kernels::{Kernels, MatrixShape, Size, Span, Store};
 
 use crate::Error;
 use crate::model::{ActivationGradients, Network, grow, grow_vector};
@@ -144,13 +144,8 @@ pub fn mlm_losses<K: Kernels>(
         &tape.labels,
         Size { rows: count, columns: network.config.vocab_size },
     );
-    let mut losses = vec![K::Real::from_f64(0.0); count];
-    kernels.read_vector(&mut losses, &tape.losses, 0)?;
-    tally.add(losses.iter().map(|loss| loss.to_f64()));
-    let mut predictions = vec![0; count];
-    kernels.read_indices(&mut predictions, &tape.predictions)?;
-    tally.correct += predictions.iter().zip(labels).filter(|(prediction, label)| prediction == label).count() as u64;
-    Ok(())
+    tally.add_losses(kernels, &tape.losses, count)?;
+    tally.add_correct(kernels, &tape.predictions, labels)
 }
 
 /// Backward of the last [`mlm_losses`] for a loss of `scale · Σ losses`: adds to `buffers.dhidden` at

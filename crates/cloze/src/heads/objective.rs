@@ -1,6 +1,6 @@
 //! What a batch is trained for: its targets, their losses, and the gradient of the whole batch.
 
-use cloze_kernels::{Kernels, RowCoordinates};
+use cloze_kernels::{Kernels, RowCoordinates, Size};
 
 use crate::model::{
     ActivationGradients, Batch, Draws, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape, encoder_backward,
@@ -10,7 +10,10 @@ use crate::params::Declaration;
 use crate::{Config, Error};
 
 use super::mlm::ROWS_AT_A_TIME;
-use super::pooled::{PooledTape, classes_backward, classes_forward, pooled_logits, values_backward, values_forward};
+use super::pooled::{
+    PooledTape, classes_backward, classes_forward, pooled_logits, pooled_logits_backward, values_backward,
+    values_forward,
+};
 use super::{MlmTape, Tally, mlm_backward, mlm_logits, mlm_losses};
 use crate::model::{Site, dropout};
 
@@ -196,44 +199,36 @@ pub fn losses<K: Kernels>(
         pooler_forward(network, pooler, hidden, first, sequences)?;
         let scale = 1.0 / totals.sequences as f64;
         let parameters = &network.parameters;
+        // Next sentence prediction reads the pooled output as it is, a classifier after dropout.
+        let is_nsp = matches!(part.targets, Targets::Pretraining { .. });
+        let (head, labels) = if is_nsp { (&parameters.nsp, 2) } else { (&parameters.classifier, config.labels.len()) };
+        let head = head.as_ref().expect("the network has the head of these targets");
+        let numbers: Vec<u32> = (0..sequences as u32).map(|index| first_sequence as u32 + index).collect();
+        kernels.write_indices(&mut first_coordinates.sequences, &numbers)?;
+        kernels.write_indices(&mut first_coordinates.positions, &vec![0; sequences])?;
+        let probability = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        let dropout = dropout(draws.filter(|_| !is_nsp), probability, Site::Classifier, first_coordinates);
+        pooled_logits(network, pooled, pooler, head, labels, dropout, sequences)?;
         match &part.targets {
             Targets::Pretraining { next_sentence, .. } => {
-                let labels = next_sentence.as_ref().expect("the pooled output is read for it");
-                let head = parameters.nsp.as_ref().expect("the network has an NSP head");
-                pooled_logits(network, pooled, pooler, head, 2, None, sequences)?;
-                classes_forward(network, pooled, &mut losses.nsp, labels, 2)?;
-                if let Some((gradients, declaration)) = &mut gradients {
-                    let layout = declaration.layout.nsp.as_ref().expect("the declaration has an NSP head");
-                    classes_backward(network, pooler, gradients, layout, pooled, head, None, scale, sequences);
-                }
+                let classes = next_sentence.as_ref().expect("the pooled output is read for it");
+                classes_forward(network, pooled, &mut losses.nsp, classes, labels)?;
             }
-            Targets::Classes(_) | Targets::Values(_) => {
-                let numbers: Vec<u32> = (0..sequences as u32).map(|index| first_sequence as u32 + index).collect();
-                kernels.write_indices(&mut first_coordinates.sequences, &numbers)?;
-                kernels.write_indices(&mut first_coordinates.positions, &vec![0; sequences])?;
-                let probability = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
-                let dropout = dropout(draws, probability, Site::Classifier, first_coordinates);
-                let head = parameters.classifier.as_ref().expect("the network has a classifier");
-                let classes = config.labels.len();
-                pooled_logits(network, pooled, pooler, head, classes, dropout, sequences)?;
-                match &part.targets {
-                    Targets::Classes(labels) => {
-                        classes_forward(network, pooled, &mut losses.task, labels, classes)?;
-                    }
-                    Targets::Values(values) => values_forward(network, pooled, &mut losses.task, values)?,
-                    Targets::Pretraining { .. } => unreachable!("matched above"),
-                }
-                if let Some((gradients, declaration)) = &mut gradients {
-                    let layout = declaration.layout.classifier.as_ref().expect("the declaration has a classifier");
-                    let backward =
-                        if matches!(part.targets, Targets::Classes(_)) { classes_backward } else { values_backward };
-                    backward(network, pooler, gradients, layout, pooled, head, dropout, scale, sequences);
-                }
-            }
+            Targets::Classes(classes) => classes_forward(network, pooled, &mut losses.task, classes, labels)?,
+            Targets::Values(values) => values_forward(network, pooled, &mut losses.task, values)?,
         }
         if let Some((gradients, declaration)) = &mut gradients {
-            let layout = declaration.layout.pooler.as_ref().expect("the declaration has a pooler");
-            pooler_backward(network, buffers, gradients, layout, pooler, first, sequences);
+            let size = Size { rows: sequences, columns: labels };
+            match &part.targets {
+                Targets::Values(_) => values_backward(network, pooled, scale, size),
+                _ => classes_backward(network, pooled, scale, size),
+            }
+            let layout = &declaration.layout;
+            let head_at = if is_nsp { &layout.nsp } else { &layout.classifier };
+            let head_at = head_at.as_ref().expect("the declaration has the head of these targets");
+            pooled_logits_backward(network, pooler, gradients, head_at, pooled, head, dropout, sequences);
+            let pooler_at = layout.pooler.as_ref().expect("the declaration has a pooler");
+            pooler_backward(network, buffers, gradients, pooler_at, pooler, first, sequences);
         }
     }
     if let Some((gradients, declaration)) = gradients {

@@ -90,30 +90,13 @@ pub fn classes_forward<K: Kernels>(
         &tape.labels,
         size,
     );
-    add_losses(kernels, tape, tally, labels.len())?;
-    let mut predictions = vec![0; labels.len()];
-    kernels.read_indices(&mut predictions, &tape.predictions)?;
-    tally.correct += predictions.iter().zip(labels).filter(|(prediction, label)| prediction == label).count() as u64;
-    Ok(())
+    tally.add_losses(kernels, &tape.losses, labels.len())?;
+    tally.add_correct(kernels, &tape.predictions, labels)
 }
 
-/// Backward of [`classes_forward`] for a loss of `scale · Σ losses`: overwrites `pooler.dpooled` and adds to
-/// `gradients`.
-#[allow(clippy::too_many_arguments)]
-pub fn classes_backward<K: Kernels>(
-    network: &Network<K>,
-    pooler: &mut PoolerTape<K>,
-    gradients: &mut K::Vector,
-    layout: &Linear<MatrixSpan, Span>,
-    tape: &mut PooledTape<K>,
-    head: &Linear<K::Matrix, K::Vector>,
-    dropout: Option<Dropout<K::Indices>>,
-    scale: f64,
-    sequences: usize,
-) {
-    let size = Size { rows: sequences, columns: layout.weight.shape.outputs };
+/// Backward of [`classes_forward`] for a loss of `scale · Σ losses`: the logits become their gradient.
+pub fn classes_backward<K: Kernels>(network: &Network<K>, tape: &mut PooledTape<K>, scale: f64, size: Size) {
     network.kernels.cross_entropy_backward(&mut tape.logits, &tape.log_sum_exp, &tape.labels, scale, size);
-    logits_backward(network, pooler, gradients, layout, tape, head, dropout, sequences);
 }
 
 /// Squared error of the logits of a head with one label, added to `tally`.
@@ -128,37 +111,18 @@ pub fn values_forward<K: Kernels>(
     kernels.write_vector(&mut tape.targets, 0, &targets)?;
     let size = Size { rows: values.len(), columns: 1 };
     kernels.squared_error_forward(&mut tape.losses, &tape.logits, &tape.targets, size);
-    add_losses(kernels, tape, tally, values.len())
+    tally.add_losses(kernels, &tape.losses, values.len())
 }
 
-/// Backward of [`values_forward`] for a loss of `scale · Σ losses`: overwrites `pooler.dpooled` and adds to
-/// `gradients`.
-#[allow(clippy::too_many_arguments)]
-pub fn values_backward<K: Kernels>(
-    network: &Network<K>,
-    pooler: &mut PoolerTape<K>,
-    gradients: &mut K::Vector,
-    layout: &Linear<MatrixSpan, Span>,
-    tape: &mut PooledTape<K>,
-    head: &Linear<K::Matrix, K::Vector>,
-    dropout: Option<Dropout<K::Indices>>,
-    scale: f64,
-    sequences: usize,
-) {
-    let size = Size { rows: sequences, columns: 1 };
+/// Backward of [`values_forward`] for a loss of `scale · Σ losses`: the logits become their gradient.
+pub fn values_backward<K: Kernels>(network: &Network<K>, tape: &mut PooledTape<K>, scale: f64, size: Size) {
     network.kernels.squared_error_backward(&mut tape.logits, &tape.targets, scale, size);
-    logits_backward(network, pooler, gradients, layout, tape, head, dropout, sequences);
 }
 
-fn add_losses<K: Kernels>(kernels: &K, tape: &PooledTape<K>, tally: &mut Tally, sequences: usize) -> Result<(), Error> {
-    let mut losses = vec![K::Real::from_f64(0.0); sequences];
-    kernels.read_vector(&mut losses, &tape.losses, 0)?;
-    tally.add(losses.iter().map(|loss| loss.to_f64()));
-    Ok(())
-}
-
+/// Backward of [`pooled_logits`], from the gradient of the logits in `tape`: overwrites
+/// `pooler.dpooled` and adds to `gradients`.
 #[allow(clippy::too_many_arguments)]
-fn logits_backward<K: Kernels>(
+pub fn pooled_logits_backward<K: Kernels>(
     network: &Network<K>,
     pooler: &mut PoolerTape<K>,
     gradients: &mut K::Vector,
@@ -177,7 +141,6 @@ fn logits_backward<K: Kernels>(
     kernels.linear_backward_weight(gradients, weight_at, bias_at, dlogits, input, shape, sequences);
     let dpooled = &mut pooler.dpooled;
     match dropout {
-        // A head with dropout is the only one on the pooled output.
         Some(dropout) => {
             let ddropped = &mut tape.ddropped;
             kernels.linear_backward_input(ddropped, dlogits, &head.weight, Store::Overwrite, sequences, outputs);

@@ -14,9 +14,9 @@ use crate::heads::{Targets, TrainingBatch};
 use crate::infer::{InferenceWorkspace, pooled_rows, threads};
 use crate::model::Batch;
 use crate::optim::Schedule;
-use crate::params::{Declaration, HeadSet};
+use crate::params::HeadSet;
 use crate::random::{Purpose, Random};
-use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings, StoredRun};
+use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings};
 use crate::{Config, Error};
 
 use super::Trainer;
@@ -50,34 +50,20 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let train_data = Data::new(settings, &config, &tokenizer, &settings.train, &train_examples, observer)?;
     let dev_data = Data::new(settings, &config, &tokenizer, &settings.dev, &dev_examples, observer)?;
 
-    let heads = HeadSet { pooler: true, classifier: Some(config.labels.len()), ..HeadSet::default() };
-    let declaration = Declaration::new(&config, heads);
-    let stored = StoredRun {
-        settings: run_settings,
-        data: data_hash(&[&train_examples, &dev_examples]),
-        machine: setup::machine(&kernels),
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        finished: false,
-    };
-    let length = settings.max_seq_length;
-    let (mut run, restored) =
-        Run::begin(options, found, stored, length, config.clone(), declaration.clone(), tokenizer, observer)?;
-    let weights = match &restored {
-        Some(state) => state.weights.clone(),
-        None => setup::first_weights(&config, &declaration, checkpoint.as_ref(), settings.update.seed, observer)?,
-    };
-    let optimizer = settings.update.optimizer;
-    let mut trainer = Trainer::new(kernels, &config, &declaration, &weights, optimizer, settings.update.seed)?;
-    if let Some(state) = &restored {
-        trainer.restore(state)?;
-    }
-    drop((weights, restored));
     let steps_per_epoch = (train_data.encodings.len() as u64).div_ceil(settings.update.batch_size as u64);
-    let _ = observer(&Event::Started {
+    let prepared = setup::Prepared {
+        kernels,
+        tokenizer,
+        heads: HeadSet { pooler: true, classifier: Some(config.labels.len()), ..HeadSet::default() },
+        config,
+        checkpoint,
+        settings: run_settings,
+        update: settings.update.clone(),
+        max_seq_length: settings.max_seq_length,
+        data: data_hash(&[&train_examples, &dev_examples]),
         steps: steps_per_epoch * settings.epochs,
-        steps_done: trainer.step_count(),
-        parameters: declaration.len,
-    });
+    };
+    let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
     train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)
 }
 

@@ -7,8 +7,7 @@ use crate::Error;
 use crate::data::{Corpus, Objective};
 use crate::infer::threads;
 use crate::optim::Schedule;
-use crate::params::Declaration;
-use crate::settings::{PretrainSettings, RunSettings, StoredRun};
+use crate::settings::{PretrainSettings, RunSettings};
 
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
@@ -37,35 +36,21 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     config.problem_type = None;
 
     let (corpus, held_out) = read_corpora(settings, &tokenizer, observer)?;
-    let heads = setup::pretraining_heads(settings.objective == Objective::MlmNsp);
-    let declaration = Declaration::new(&config, heads);
-    let stored = StoredRun {
+    let prepared = setup::Prepared {
+        kernels,
+        tokenizer: tokenizer.clone(),
+        config,
+        heads: setup::pretraining_heads(settings.objective == Objective::MlmNsp),
+        checkpoint,
         settings: run_settings,
+        update: settings.update.clone(),
+        max_seq_length: settings.max_seq_length,
         data: data_hash(&corpus, held_out.as_ref()),
-        machine: setup::machine(&kernels),
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        finished: false,
+        steps: settings.steps,
     };
-    let length = settings.max_seq_length;
-    let (mut run, restored) =
-        Run::begin(options, found, stored, length, config.clone(), declaration.clone(), tokenizer.clone(), observer)?;
-    let weights = match &restored {
-        Some(state) => state.weights.clone(),
-        None => setup::first_weights(&config, &declaration, checkpoint.as_ref(), settings.update.seed, observer)?,
-    };
-    let optimizer = settings.update.optimizer;
-    let mut trainer = Trainer::new(kernels, &config, &declaration, &weights, optimizer, settings.update.seed)?;
-    if let Some(state) = &restored {
-        trainer.restore(state)?;
-    }
-    drop((weights, restored));
+    let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
     let source = Source::new(&corpus, settings, &tokenizer);
     let held_out = held_out.as_ref().map(|corpus| HeldOut::new(corpus, settings, &tokenizer));
-    let _ = observer(&Event::Started {
-        steps: settings.steps,
-        steps_done: trainer.step_count(),
-        parameters: declaration.len,
-    });
     train(settings, &mut trainer, &mut run, source, held_out.as_ref(), observer)
 }
 

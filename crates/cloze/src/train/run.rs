@@ -99,20 +99,15 @@ pub(super) fn look(options: &RunOptions, settings: &RunSettings) -> Result<Found
 }
 
 impl Run {
-    /// Takes over the output folder. An unfinished run's newest good checkpoint gives the state to go on
-    /// from; without one the run begins anew.
-    #[allow(clippy::too_many_arguments)]
-    pub fn begin(
+    /// A run in the output folder, which is not touched yet.
+    pub fn new(
         options: &RunOptions,
-        found: Found,
-        run: StoredRun,
         max_seq_length: usize,
         config: Config,
         declaration: Declaration,
         tokenizer: Tokenizer,
-        observer: &mut Observer,
-    ) -> Result<(Run, Option<TrainerState>), Error> {
-        let mut begun = Run {
+    ) -> Run {
+        Run {
             output: options.output.clone(),
             stored: StoredSettings { max_seq_length: Some(max_seq_length), run: None },
             save_steps: options.save_steps,
@@ -121,7 +116,17 @@ impl Run {
             declaration,
             tokenizer,
             state: RunState::default(),
-        };
+        }
+    }
+
+    /// Takes over the output folder. An unfinished run's newest good checkpoint gives the state to go on
+    /// from; without one the run begins anew.
+    pub fn begin(
+        &mut self,
+        found: Found,
+        run: StoredRun,
+        observer: &mut Observer,
+    ) -> Result<Option<TrainerState>, Error> {
         let mut restored = None;
         match found {
             Found::Unfinished(before) => {
@@ -129,10 +134,10 @@ impl Run {
                     return Err(Error::Settings(format!(
                         "the data of the run in {} has changed since it was started; \
                          restore it to go on, or give --overwrite to begin anew",
-                        begun.output.display()
+                        self.output.display()
                     )));
                 }
-                restored = begun.newest_checkpoint(observer)?;
+                restored = self.newest_checkpoint(observer)?;
                 if restored.is_some() && before.machine != run.machine {
                     let _ = observer(&Event::Note(format!(
                         "the run was started on {}, this is {}: the last bits of the result may differ",
@@ -140,11 +145,11 @@ impl Run {
                     )));
                 }
             }
-            _ => begun.clear()?,
+            _ => self.clear()?,
         }
-        begun.stored.run = Some(run);
-        begun.stored.write(&begun.output)?;
-        Ok((begun, restored))
+        self.stored.run = Some(run);
+        self.stored.write(&self.output)?;
+        Ok(restored)
     }
 
     /// Whether a checkpoint is due after `step`.

@@ -8,10 +8,12 @@ use cloze_tokenizer::{Casing, Tokenizer};
 use crate::checkpoint::Checkpoint;
 use crate::infer::check_vocabulary;
 use crate::params::{Declaration, HeadSet};
-use crate::settings::{Start, UpdateSettings};
+use crate::settings::{RunSettings, Start, StoredRun, UpdateSettings};
 use crate::{Config, Error};
 
-use super::events::{Event, Observer};
+use super::Trainer;
+use super::events::{Event, Observer, RunOptions};
+use super::run::{Found, Run};
 
 /// The tokenizer of a run: as asked for, else that of the model to start from.
 pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &Start) -> Result<Tokenizer, Error> {
@@ -88,8 +90,55 @@ pub(super) fn apply_update_settings(
     Ok(())
 }
 
+/// A run whose data and model are known, ready to begin.
+pub(super) struct Prepared {
+    pub kernels: Cpu,
+    pub tokenizer: Tokenizer,
+    pub config: Config,
+    pub heads: HeadSet,
+    /// What the run starts from, if it is a model.
+    pub checkpoint: Option<Checkpoint>,
+    pub settings: RunSettings,
+    pub update: UpdateSettings,
+    pub max_seq_length: usize,
+    /// SHA-256 of the data.
+    pub data: String,
+    /// Steps of the whole run.
+    pub steps: u64,
+}
+
+impl Prepared {
+    /// Takes over the output folder, and goes on where an unfinished run has stopped.
+    pub fn begin(self, options: &RunOptions, found: Found, observer: &mut Observer) -> Result<(Run, Trainer), Error> {
+        let Prepared { kernels, tokenizer, config, update, .. } = self;
+        let declaration = Declaration::new(&config, self.heads);
+        let stored = StoredRun {
+            settings: self.settings,
+            data: self.data,
+            machine: machine(&kernels),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            finished: false,
+        };
+        let mut run = Run::new(options, self.max_seq_length, config, declaration, tokenizer);
+        let restored = run.begin(found, stored, observer)?;
+        let (config, declaration) = (&run.config, &run.declaration);
+        let weights = match &restored {
+            Some(state) => state.weights.clone(),
+            None => first_weights(config, declaration, self.checkpoint.as_ref(), update.seed, observer)?,
+        };
+        let mut trainer = Trainer::new(kernels, config, declaration, &weights, update.optimizer, update.seed)?;
+        drop(weights);
+        if let Some(state) = &restored {
+            trainer.restore(state)?;
+        }
+        let (steps, steps_done) = (self.steps, trainer.step_count());
+        let _ = observer(&Event::Started { steps, steps_done, parameters: declaration.len });
+        Ok((run, trainer))
+    }
+}
+
 /// First weights: from the checkpoint where it has them, else drawn; what was drawn or left out is said.
-pub(super) fn first_weights(
+fn first_weights(
     config: &Config,
     declaration: &Declaration,
     checkpoint: Option<&Checkpoint>,
@@ -112,7 +161,7 @@ pub(super) fn first_weights(
 }
 
 /// What the run computes with, for its record.
-pub(super) fn machine(kernels: &Cpu) -> String {
+fn machine(kernels: &Cpu) -> String {
     format!("{} ({}, f32)", std::env::consts::ARCH, kernels.instructions())
 }
 
