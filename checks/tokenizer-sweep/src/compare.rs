@@ -97,8 +97,8 @@ pub fn windows(model: &Model, a: &str, b: &str, random: &mut Random, tally: &mut
     tally.compare(ours, theirs, input);
 
     let their_a = their_tokens(model, a);
-    let ours = model.ours.windows_pair(a, b, their_a.len() + room + 3, overlap);
-    let ours = ours.unwrap_or_else(|e| panic!("{a:?}, {b:?}: {e}"));
+    // An error would mean that ours counts the first text's tokens otherwise: a difference.
+    let ours = model.ours.windows_pair(a, b, their_a.len() + room + 3, overlap).unwrap_or_default();
     let theirs: Vec<_> = their_windows(model, b, room, overlap)
         .into_iter()
         .map(|window| their_facts(&their_assembled(model, their_a.clone(), Some(window)), 0))

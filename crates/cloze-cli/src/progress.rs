@@ -24,16 +24,21 @@ impl Progress {
 
     /// `done` of `total` of the work called `what`.
     pub fn at(&self, what: &str, done: u64, total: u64) {
-        self.with_message(what, done, total, "");
+        self.show(what, done, total, None);
     }
 
-    /// The same, with figures behind the bar.
-    pub fn with_message(&self, what: &str, done: u64, total: u64, message: &str) {
+    /// The same with more about it: how far it is, beside the bar, and figures, on a line below it.
+    pub fn with_figures(&self, what: &str, done: u64, total: u64, place: &str, figures: &str) {
+        self.show(what, done, total, Some((place, figures)));
+    }
+
+    fn show(&self, what: &str, done: u64, total: u64, more: Option<(&str, &str)>) {
         if !self.terminal {
             if self.last_line.get().elapsed() >= LINE_INTERVAL {
                 self.last_line.set(Instant::now());
                 let percent = 100 * done / total.max(1);
-                eprintln!("{what}: {percent} %{}{message}", if message.is_empty() { "" } else { ", " });
+                let more = more.map_or_else(String::new, |(place, figures)| format!(", {place}, {figures}"));
+                eprintln!("{what}: {percent} %{more}");
             }
             return;
         }
@@ -42,13 +47,14 @@ impl Progress {
             if let Some((_, old)) = bar.take() {
                 old.finish_and_clear();
             }
-            *bar = Some((what.to_string(), new_bar(what, total)));
+            *bar = Some((what.to_string(), new_bar(what, total, more.is_some())));
         }
         if let Some((_, bar)) = bar.as_ref() {
             bar.set_length(total);
             bar.set_position(done);
-            if !message.is_empty() {
-                bar.set_message(message.to_string());
+            if let Some((place, figures)) = more {
+                bar.set_prefix(format!("{what}, {place}"));
+                bar.set_message(figures.to_string());
             }
         }
     }
@@ -69,11 +75,15 @@ impl Progress {
     }
 }
 
-fn new_bar(what: &str, total: u64) -> ProgressBar {
+fn new_bar(what: &str, total: u64, figures: bool) -> ProgressBar {
     let bar = ProgressBar::new(total);
-    let style = ProgressStyle::with_template("{prefix} {bar:30.cyan/blue} {percent:>3} % {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─");
+    // Figures that do not fit on the line are cut, for a line that wraps makes a mess of narrow terminals.
+    let template = match figures {
+        false => "{bar:30.cyan/blue} {percent:>3} % {prefix}",
+        true => "{bar:30.cyan/blue} {percent:>3} % {prefix}\n{wide_msg}",
+    };
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
     bar.set_style(style);
     bar.set_prefix(what.to_string());
     bar

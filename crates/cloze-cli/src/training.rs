@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -172,7 +172,11 @@ impl Reporter {
                 "{} parameters, {steps} steps, {steps_done} of them done before",
                 grouped(*parameters as u64)
             )),
-            Event::Step(step) => self.progress.with_message("training", step.step, step.steps, &step_text(step)),
+            Event::Step(step) => {
+                let left = duration(step.seconds_left);
+                let place = format!("step {} of {}, {left} left", grouped(step.step), grouped(step.steps));
+                self.progress.with_figures("training", step.step, step.steps, &place, &figures(step));
+            }
             Event::Evaluated { step, metrics, .. } => {
                 let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
                 self.progress.line(&format!("step {step}: {}", figures.join(", ")));
@@ -228,25 +232,19 @@ fn json_line(event: &Event) -> Option<Value> {
 }
 
 /// The figures of a step on one line.
-fn step_text(step: &StepLog) -> String {
-    let mut text = format!("step {}, loss {:.3}", step.step, step.loss);
-    let figures = [
-        ("MLM loss", step.mlm_loss),
-        ("perplexity", step.mlm_perplexity),
-        ("MLM accuracy", step.mlm_accuracy),
-        ("NSP accuracy", step.nsp_accuracy),
-    ];
-    for (name, value) in figures {
-        if let Some(value) = value {
-            text.push_str(&format!(", {name} {value:.3}"));
-        }
+fn figures(step: &StepLog) -> String {
+    let mut text = format!("loss {:.3}", step.loss);
+    if let (Some(loss), Some(perplexity), Some(accuracy)) = (step.mlm_loss, step.mlm_perplexity, step.mlm_accuracy) {
+        text.push_str(&format!(", MLM loss {loss:.3} (perplexity {perplexity:.1}) accuracy {accuracy:.3}"));
+    }
+    if let (Some(loss), Some(accuracy)) = (step.nsp_loss, step.nsp_accuracy) {
+        text.push_str(&format!(", NSP loss {loss:.3} accuracy {accuracy:.3}"));
     }
     text.push_str(&format!(
-        ", lr {:.1e}, |g| {:.2}, {} tokens/s, {} left",
+        ", lr {:.1e}, |g| {:.2}, {} tokens/s",
         step.learning_rate,
         step.grad_norm,
-        grouped(step.tokens_per_second as u64),
-        duration(step.seconds_left)
+        grouped(step.tokens_per_second as u64)
     ));
     text
 }
@@ -289,9 +287,12 @@ where
 
 /// The exit code of a training that is a command of its own: 0 when it is finished, 1 when a signal
 /// stopped it.
-pub fn exit_code(ending: Ending) -> ExitCode {
+pub fn exit_code(ending: Ending, output: &Path) -> ExitCode {
     match ending {
-        Ending::Finished => ExitCode::SUCCESS,
+        Ending::Finished => {
+            eprintln!("finished; the model is in {}", output.display());
+            ExitCode::SUCCESS
+        }
         Ending::AlreadyFinished => {
             eprintln!("this training is finished already; nothing was changed (--overwrite starts it anew)");
             ExitCode::SUCCESS

@@ -103,7 +103,8 @@ fn tables_are_read_by_their_ending_and_columns() {
 #[test]
 fn models_answer_in_the_promised_keys() {
     let world = world_with_models();
-    let answer = |arguments: &str, text: &str| world.run_with(&format!("{arguments} --json"), &["--text", text]).ok().answer();
+    let answer =
+        |arguments: &str, text: &str| world.run_with(&format!("{arguments} --json"), &["--text", text]).ok().answer();
 
     let line = answer("embed --model pretrained", "the cat");
     assert_eq!(keys(&line), ["embedding", "tokens", "truncated"]);
@@ -197,7 +198,9 @@ fn info_tells_parts_sizes_tokenizer_and_heads() {
     assert_eq!(line["tokenizer"], json!({ "tokens": 14, "cased": false }));
     assert_eq!(line["heads"], json!(["pooler", "masked language model", "next sentence prediction"]));
     let readable = world.run("info classifier").ok().stdout;
-    for part in ["2 layers", "16 wide", "encoder", "14 tokens", "classifier of 2 labels", "blue, red", "up to 16 tokens"] {
+    for part in
+        ["2 layers", "16 wide", "encoder", "14 tokens", "classifier of 2 labels", "blue, red", "up to 16 tokens"]
+    {
         assert!(readable.contains(part), "{part}: {readable}");
     }
 }

@@ -49,7 +49,7 @@ fn wrong_usage_ends_with_exit_code_2() {
         ("tokenize --tokenizer vocab.txt --text-b b", "--text"),
         ("tokenize --tokenizer vocab.txt --input a.tsv --columns title=1", "none of text, text_b, label"),
         ("embed --model m --text a --pooling sum", "possible values: none, cls, mean, max, pooler"),
-        ("embed --model m --text a --layer -1", "--layer"),
+        ("embed --model m --text a --layer last", "--layer"),
         ("embed --model m --text a --threads 0", "--threads"),
         ("embed --model m --text a --precision f64", "possible values: f32, bf16, int8"),
         ("fill --model m --text a --top-k 0", "--top-k"),
@@ -98,8 +98,7 @@ fn a_reader_that_has_heard_enough_is_no_error() {
     let world = World::new();
     world.write("many.txt", "the cat runs .\n".repeat(20_000));
     let mut command = world.command("tokenize --tokenizer vocab.txt --input many.txt --json");
-    let mut child =
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     common::Ran::from(child.wait_with_output().unwrap()).ok();
 }

@@ -34,6 +34,15 @@ pub enum Error {
         bytes_max: u64,
     },
 
+    /// A vocabulary has more lines than any.
+    #[error("{}: more than {tokens_max} lines, which no BERT vocabulary has", path.display())]
+    TooManyTokens {
+        /// The file.
+        path: PathBuf,
+        /// The largest accepted number.
+        tokens_max: usize,
+    },
+
     /// A text file holds bytes that are not UTF-8.
     #[error("{}: line {line} is not UTF-8; convert the file to UTF-8", path.display())]
     NotUtf8 {

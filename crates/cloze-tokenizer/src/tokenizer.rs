@@ -96,6 +96,8 @@ impl Tokenizer {
         let pieces = Trie::new(tokens[..model_tokens].iter().map(String::as_str).zip(0..));
         let special = SpecialIds::find(&pieces, origin)?;
         let SpecialIds { pad, unk, cls, sep, mask } = special;
+        // A tokenizer.json need not list them, and a vocab.txt cannot; Hugging Face's BERT tokenizer
+        // recognises them all the same.
         for (content, id) in SPECIAL_TOKENS.into_iter().zip([pad, unk, cls, sep, mask]) {
             if added.iter().all(|token| token.content != content) {
                 added.push(AddedToken::special(id, content));

@@ -38,6 +38,9 @@ impl SpecialIds {
     }
 }
 
+/// More lines than any vocabulary has. Empty lines would take far more memory than file.
+const TOKENS_MAX: usize = 1 << 22;
+
 /// Reads a vocabulary of one token a line, the line number being the id. Lines are stripped at
 /// their end only: a token may begin with a space.
 pub(crate) fn parse_vocab_txt(path: &Path, bytes: &[u8]) -> Result<Vec<String>, Error> {
@@ -46,6 +49,9 @@ pub(crate) fn parse_vocab_txt(path: &Path, bytes: &[u8]) -> Result<Vec<String>, 
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         Error::NotUtf8 { path: path.to_path_buf(), line }
     })?;
+    if text.lines().nth(TOKENS_MAX).is_some() {
+        return Err(Error::TooManyTokens { path: path.to_path_buf(), tokens_max: TOKENS_MAX });
+    }
     Ok(text.lines().map(|line| line.trim_end().to_string()).collect())
 }
 
@@ -77,6 +83,12 @@ mod tests {
     fn round_trip() {
         let tokens = parse("[PAD]\n##é\n\nx\n");
         assert_eq!(parse(&format_vocab_txt(&tokens)), tokens);
+    }
+
+    #[test]
+    fn lines_without_end_are_refused() {
+        let error = parse_vocab_txt(Path::new("v.txt"), &vec![b'\n'; TOKENS_MAX + 1]).unwrap_err();
+        assert!(matches!(error, Error::TooManyTokens { .. }));
     }
 
     #[test]

@@ -89,10 +89,14 @@ impl WordCounts {
         let counts = &mut self.counts;
         let mut splitter = WordSplitter::new(|word: &Word| {
             if word.chars > MAX_INPUT_CHARS_PER_WORD {
-            } else if let Some(count) = counts.get_mut(&word.text) {
-                *count += 1;
-            } else {
-                counts.insert(word.text.clone(), 1);
+                return;
+            }
+            // Not by `entry`, which would copy every word and not only the new ones.
+            match counts.get_mut(&word.text) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(word.text.clone(), 1);
+                }
             }
         });
         self.normalizer.normalize(text, 0, |c, source| splitter.push(c, source));

@@ -308,6 +308,18 @@ fn a_config_that_contradicts_or_is_none() {
 }
 
 #[test]
+fn a_broken_vocab_txt_beside_a_whole_tokenizer_json_is_not_asked() {
+    let dir = saved(Casing::Uncased);
+    fs::write(dir.path().join("vocab.txt"), b"\xFF").unwrap();
+    assert!(open(dir.path()).is_ok());
+    edit(dir.path(), "tokenizer.json", |json| json["model"]["vocab"]["the"] = json!(12));
+    assert!(refused(dir.path()).contains("vocab.txt: line 1 is not UTF-8"));
+    // Of other tokens than those of tokenizer.json, it fills no holes.
+    fs::write(dir.path().join("vocab.txt"), TOKENS.join("\n") + "\nother").unwrap();
+    assert!(refused(dir.path()).contains("12 for \"the\""));
+}
+
+#[test]
 fn a_vocabulary_of_another_class() {
     let dir = saved(Casing::Uncased);
     fs::remove_file(dir.path().join("tokenizer.json")).unwrap();

@@ -104,5 +104,5 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
     let options = arguments.run.options(common);
     let ending = training::train(common.json, |observer| pretrain(&settings, &options, observer))?;
-    Ok(training::exit_code(ending))
+    Ok(training::exit_code(ending, &options.output))
 }

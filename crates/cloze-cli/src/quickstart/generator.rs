@@ -38,8 +38,8 @@ pub struct Sample {
     pub dev: String,
 }
 
-/// The first sentence of a story. In all templates, {a} and {b} are the story's people, {worker}, {place} and
-/// {thing} its own; those with another {worker2} and {place2} are any of its world; {adj} is of its mood.
+/// The first sentence of a story. In all templates, {a} and {b} are the story's people, {town} is its town, {adj}
+/// and what else tells a mood is of its mood, and {worker}, {place}, {thing} and {did} are any of its world.
 const OPENINGS: [&str; 4] = [
     "On {day} {hour} {a}, a {worker} from {town}, met {b} at the {place}.",
     "{a} was a {worker} from {town}, and {b} was {a_his} friend.",
@@ -52,21 +52,21 @@ const EVENTS: [&str; 18] = [
     "{a} {did} the {thing} while {b} {did2} the {thing2}.",
     "Because {weather}, {a} {did} the {thing} {adverb}.",
     "{b} {did} {b_his} {thing} at the {place}.",
-    "Then {a} {did} the {thing} again and {did2} the {thing2}.",
-    "They {did} the {thing} with a {worker2}.",
-    "The {worker2} from the {place2} {did} the {thing} as well.",
-    "At the {place2} a {worker2} {did} the {thing}, too.",
+    "Then {a} {did} the {thing} and {did2} the {thing2}.",
+    "They {did} the {thing} with a {worker}.",
+    "The {worker} from the {place} {did} the {thing}, too.",
+    "At the {place} a {worker} {did} the {thing}.",
     "The {thing} was {adj}, so {a} {reacted}.",
     "{a} {reacted} because the {thing} looked {adj}.",
     "When {b} thought of the {adj} {thing}, {b_he} felt {feeling}.",
-    "The {worker2} found the {thing} {adj}, and the {thing2} was {adj2}.",
+    "The {worker} found the {thing} {adj}, and the {thing2} was {adj2}.",
     "It was a day of {fortune} at the {place}, and {b} {reacted}.",
     "{a} told {b} that the {thing} was {adj} and {adj2}.",
     "Everyone at the {place} said that {a_his} {thing} was {adj}.",
-    "A {worker2} asked {a} about the {adj} {thing}.",
+    "A {worker} asked {a} about the {adj} {thing}.",
     "{b} answered that {b_his} {thing} was {adj}.",
     "They talked about the {thing} and the {thing2} until {hour}.",
-    "A {worker} and a {worker2} from {town} spoke of the {adj} {thing}.",
+    "A {worker} and a {worker2} from {town} spoke of the {thing}.",
 ];
 
 /// The last sentence of a story.
@@ -99,11 +99,7 @@ struct Story {
     people: [Person; 2],
     world: World,
     mood: Mood,
-    /// A thing, and what can be done to it.
-    things: [(&'static str, Kind); 3],
-    place: &'static str,
     town: &'static str,
-    worker: &'static str,
 }
 
 /// Writes everything.
@@ -164,18 +160,7 @@ impl Story {
         let first = random.below(PEOPLE.len() as u64) as usize;
         // Another person than the first.
         let second = (first + 1 + random.below(PEOPLE.len() as u64 - 1) as usize) % PEOPLE.len();
-        let mut things: Vec<(&str, Kind)> =
-            world.kinds.iter().flat_map(|&kind| kind.things.iter().map(move |&thing| (thing, kind))).collect();
-        random.shuffle(&mut things);
-        Story {
-            people: [PEOPLE[first], PEOPLE[second]],
-            world,
-            mood: pick(&MOODS, random),
-            things: [things[0], things[1], things[2]],
-            place: pick(world.places, random),
-            town: pick(&TOWNS, random),
-            worker: pick(world.workers, random),
-        }
+        Story { people: [PEOPLE[first], PEOPLE[second]], world, mood: pick(&MOODS, random), town: pick(&TOWNS, random) }
     }
 
     /// Fills a template and makes a sentence of it: "a" before a vowel becomes "an", the first letter a capital.
@@ -185,9 +170,13 @@ impl Story {
             people.reverse();
         }
         let [a, b] = people;
-        let mut things = self.things;
-        random.shuffle(&mut things);
-        let [(thing, kind), (thing2, kind2), _] = things;
+        // What comes twice in a template is two different words.
+        let [kind, kind2] = [pick(&self.world.kinds, random), pick(&self.world.kinds, random)];
+        let thing = pick(kind.things, random);
+        let thing2 = another(kind2.things, thing, random);
+        let deed = pick(kind.deeds, random);
+        let place = pick(self.world.places, random);
+        let worker = pick(self.world.workers, random);
         let mut text = String::new();
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
@@ -201,13 +190,13 @@ impl Story {
                 "b_he" => b.subject,
                 "thing" => thing,
                 "thing2" => thing2,
-                "did" => pick(kind.deeds, random),
-                "did2" => pick(kind2.deeds, random),
-                "place" => self.place,
-                "place2" => another(self.world.places, self.place, random),
+                "did" => deed,
+                "did2" => another(kind2.deeds, deed, random),
+                "place" => place,
+                "place2" => another(self.world.places, place, random),
                 "town" => self.town,
-                "worker" => self.worker,
-                "worker2" => another(self.world.workers, self.worker, random),
+                "worker" => worker,
+                "worker2" => another(self.world.workers, worker, random),
                 "adj" => pick(&self.mood.adjectives[..5], random),
                 // Never the same as the first.
                 "adj2" => pick(&self.mood.adjectives[5..], random),

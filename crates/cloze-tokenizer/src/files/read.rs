@@ -1,5 +1,6 @@
 //! Finding and reading the files of a tokenizer.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -12,9 +13,9 @@ use crate::normalize::Casing;
 use crate::tokenizer::Settings;
 use crate::vocab::parse_vocab_txt;
 
-/// The largest vocabularies, of half a million tokens, take some 15 MB. What a file can make this
-/// crate allocate is a small multiple of its size.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+/// The largest vocabularies, of half a million tokens, take some 15 MB. This bounds what a hostile
+/// file can make the JSON parser allocate, which is tens of bytes for each of the file's.
+const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// Reads the settings of the tokenizer at `path`, and the name of the file with its vocabulary.
 pub(crate) fn open(path: &Path, casing: Casing) -> Result<(Settings, String), Error> {
@@ -22,7 +23,7 @@ pub(crate) fn open(path: &Path, casing: Casing) -> Result<(Settings, String), Er
     if path.is_dir() {
         open_dir(path, casing)
     } else if is_json {
-        let settings = tokenizer_json::parse(path, &read(path)?, None)?;
+        let settings = tokenizer_json::parse(path, &read(path)?, || Ok(None))?;
         Ok((settings, path.display().to_string()))
     } else {
         let tokens = parse_vocab_txt(path, &read(path)?)?;
@@ -38,9 +39,9 @@ fn open_dir(dir: &Path, casing: Casing) -> Result<(Settings, String), Error> {
         None => Config::default(),
     };
     let vocab_path = dir.join(VOCAB_TXT);
-    let vocab_txt = match read_if_there(&vocab_path)? {
-        Some(bytes) => Some(parse_vocab_txt(&vocab_path, &bytes)?),
-        None => None,
+    let vocab_txt = || match read_if_there(&vocab_path)? {
+        Some(bytes) => parse_vocab_txt(&vocab_path, &bytes).map(Some),
+        None => Ok(None),
     };
 
     let json_path = dir.join(TOKENIZER_JSON);
@@ -51,7 +52,7 @@ fn open_dir(dir: &Path, casing: Casing) -> Result<(Settings, String), Error> {
         return Ok((settings, json_path.display().to_string()));
     }
 
-    let tokens = vocab_txt.ok_or_else(|| Error::NoTokenizer { path: dir.to_path_buf() })?;
+    let tokens = vocab_txt()?.ok_or_else(|| Error::NoTokenizer { path: dir.to_path_buf() })?;
     let mut settings = Settings::new(tokens, casing);
     if let Some(bytes) = &config_bytes {
         config::expect_bert_class(&config_path, bytes)?;
@@ -67,6 +68,7 @@ fn expect_no_other_tokens(path: &Path, tokens: &[String]) -> Result<(), Error> {
     let Some(bytes) = read_if_there(path)? else { return Ok(()) };
     let value = json::parse(path, &bytes)?;
     let root = Field::root(path, &value);
+    let tokens: HashSet<&String> = tokens.iter().collect();
     match root.object()?.keys().find(|token| !tokens.contains(token)) {
         Some(token) => Err(root.get(token).error("no tokens beyond vocab.txt, or a tokenizer.json")),
         None => Ok(()),

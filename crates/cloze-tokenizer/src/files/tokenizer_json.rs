@@ -12,9 +12,13 @@ use crate::normalize::Normalizer;
 use crate::tokenizer::Settings;
 use crate::vocab::{CLS, SEP, SPECIAL_TOKENS, UNK};
 
-/// Reads the settings of a BERT tokenizer. `vocab_txt` is the `vocab.txt` beside the file, if there
-/// is one.
-pub(super) fn parse(path: &Path, bytes: &[u8], vocab_txt: Option<Vec<String>>) -> Result<Settings, Error> {
+/// Reads the settings of a BERT tokenizer. `vocab_txt` reads the `vocab.txt` beside the file, if
+/// there is one; it is asked only if this file alone does not tell all ids.
+pub(super) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    vocab_txt: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
+) -> Result<Settings, Error> {
     let value = json::parse(path, bytes)?;
     let root = Field::root(path, &value);
     root.object()?;
@@ -59,8 +63,15 @@ pub(super) fn parse(path: &Path, bytes: &[u8], vocab_txt: Option<Vec<String>>) -
 
 /// Turns token → id into a list. Every id must be there once, so that the list is no longer than
 /// the file has tokens.
-fn tokens_by_id(vocab: &Field, ids: &Map<String, Value>, vocab_txt: Option<Vec<String>>) -> Result<Vec<String>, Error> {
-    if let Some(lines) = vocab_txt.filter(|lines| has_repeated_tokens_only(lines, ids)) {
+fn tokens_by_id(
+    vocab: &Field,
+    ids: &Map<String, Value>,
+    vocab_txt: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
+) -> Result<Vec<String>, Error> {
+    let is_beyond = |id: &Value| id.as_u64().is_some_and(|id| id >= ids.len() as u64);
+    if ids.values().any(is_beyond)
+        && let Some(lines) = vocab_txt()?.filter(|lines| has_repeated_tokens_only(lines, ids))
+    {
         return Ok(lines);
     }
     let expected = format!("ids from 0 to {}, each once", ids.len().saturating_sub(1));

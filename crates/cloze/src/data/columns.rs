@@ -135,14 +135,14 @@ fn one_of(names: &[&str], wanted: &[&str]) -> Result<Option<usize>, String> {
         [place] => Ok(Some(place)),
         _ => {
             let found: Vec<&str> = places.iter().map(|&place| names[place]).collect();
-            Err(format!("{} could each be meant; choose with text=NAME,text_b=NAME,label=NAME", listed(&found)))
+            Err(format!("{} could each be meant; choose with --columns text=NAME,text_b=NAME,label=NAME", listed(&found)))
         }
     }
 }
 
 fn unrecognised(role: &str, known: &[&str], names: &[&str]) -> String {
     format!(
-        "no column or field for the {role} (known names: {}); there are {}. Choose with text=NAME,text_b=NAME,label=NAME, or by \
+        "no column or field for the {role} (known names: {}); there are {}. Choose with --columns text=NAME,text_b=NAME,label=NAME, or by \
          numbers from 0 if the first line is no header",
         known.join(", "),
         listed(names)

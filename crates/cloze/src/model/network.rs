@@ -41,12 +41,14 @@ impl<K: Kernels> Network<K> {
 
     /// Packs the parameters again, after the arena has changed.
     pub fn refresh(&mut self, declaration: &Declaration, weights: &K::Vector) {
-        let kernels = &self.kernels;
-        self.parameters.zip_mut(
-            &declaration.layout,
-            |matrix, at| kernels.pack(matrix, weights, at.span),
-            |vector, &at| kernels.copy_vector(vector, weights, at),
-        );
+        let Network { kernels, parameters, .. } = self;
+        kernels.scope(|| {
+            parameters.zip_mut(
+                &declaration.layout,
+                |matrix, at| kernels.pack(matrix, weights, at.span),
+                |vector, &at| kernels.copy_vector(vector, weights, at),
+            );
+        });
     }
 }
 

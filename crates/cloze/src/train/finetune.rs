@@ -40,7 +40,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     }
     let kernels = Cpu::new(threads(options.threads)?)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
-    let (mut config, mut checkpoint) = setup::open_start(&settings.start, &tokenizer)?;
+    let (mut config, mut checkpoint) = setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref())?;
     setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
 
     let columns: Option<ColumnSpec> = settings.columns.as_deref().map(str::parse).transpose()?;

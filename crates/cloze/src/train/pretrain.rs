@@ -30,7 +30,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     }
     let kernels = Cpu::new(threads(options.threads)?)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
-    let (mut config, checkpoint) = setup::open_start(&settings.start, &tokenizer)?;
+    let (mut config, checkpoint) = setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref())?;
     setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
     config.labels.clear();
     config.problem_type = None;

@@ -321,10 +321,9 @@ fn run_state(text: &str, step: u64) -> Result<RunState, String> {
     if number("global_step", &state["global_step"])? != step {
         return Err(format!("`global_step` is not {step}"));
     }
-    let best = match (state["best_global_step"].as_u64(), state["best_metric"].as_f64()) {
-        (Some(step), Some(metric)) => Some(Best { step, metric }),
-        _ => None,
-    };
+    // JSON has no infinity: a metric that is not defined, which counts as worse than any, is stored as null.
+    let best_metric = state["best_metric"].as_f64().unwrap_or(f64::NEG_INFINITY);
+    let best = state["best_global_step"].as_u64().map(|step| Best { step, metric: best_metric });
     let entries = state["log_history"].as_array().ok_or("no list `log_history`")?.clone();
     Ok(RunState {
         epoch: number("position.epoch", &state["position"]["epoch"])?,

@@ -31,8 +31,14 @@ pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &S
 
 /// The configuration to start from, and the checkpoint if there is one. A preset takes the tokenizer's
 /// vocabulary size.
-pub(super) fn open_start(start: &Start, tokenizer: &Tokenizer) -> Result<(Config, Option<Checkpoint>), Error> {
-    let (config, checkpoint, path) = match start {
+///
+/// `tokenizer_path` is what [`open_tokenizer`] was given.
+pub(super) fn open_start(
+    start: &Start,
+    tokenizer: &Tokenizer,
+    tokenizer_path: Option<&PathBuf>,
+) -> Result<(Config, Option<Checkpoint>), Error> {
+    let (config, checkpoint, start_path) = match start {
         Start::Preset(name) => {
             let config = Config::preset(name).ok_or_else(|| {
                 Error::Settings(format!("no preset `{name}`; there are tiny, mini, small, medium, base and large"))
@@ -46,7 +52,7 @@ pub(super) fn open_start(start: &Start, tokenizer: &Tokenizer) -> Result<(Config
             (checkpoint.config().clone(), Some(checkpoint), path.clone())
         }
     };
-    check_vocabulary(tokenizer, &config, &path)?;
+    check_vocabulary(tokenizer, &config, tokenizer_path.unwrap_or(&start_path))?;
     Ok((Config { pad_token_id: tokenizer.special().pad, ..config }, checkpoint))
 }
 

@@ -109,8 +109,8 @@ impl<K: Kernels> Trainer<K> {
             return Err(Error::NotFinite { step: self.step + 1, what: "the loss".to_string(), value: total });
         }
         let kernels = &self.network.kernels;
-        let norm = optim::gradient_norm(kernels, &self.gradients, &self.declaration, self.step + 1)?;
-        kernels.scope(|| {
+        let norm = kernels.scope(|| {
+            let norm = optim::gradient_norm(kernels, &self.gradients, &self.declaration, self.step + 1)?;
             optim::step(
                 kernels,
                 &mut self.weights,
@@ -123,7 +123,8 @@ impl<K: Kernels> Trainer<K> {
                 optim::clip_scale(&self.optimizer, norm),
                 self.step,
             );
-        });
+            Ok::<_, Error>(norm)
+        })?;
         self.network.refresh(&self.declaration, &self.weights);
         self.step += 1;
         Ok(StepReport { step: self.step, losses, gradient_norm: norm })

@@ -1,0 +1,151 @@
+//! What trainings write, and what the same command, or another one, does when it is given again.
+
+mod common;
+
+use common::{World, keys};
+use serde_json::{Value, json};
+
+#[test]
+fn pretrain_writes_a_model_checkpoints_and_its_state() {
+    let world = World::new();
+    let ran = world.pretrain("model", "--save-steps 5 --json").ok();
+    for file in ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "cloze.json", "trainer_state.json"]
+    {
+        assert!(world.path(&format!("model/{file}")).is_file(), "{file}");
+    }
+    for file in ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "config.json", "vocab.txt"] {
+        assert!(world.path(&format!("model/checkpoint-10/{file}")).is_file(), "{file}");
+    }
+    // The model is that of the last step.
+    assert!(world.weights("model") == world.weights("model/checkpoint-12"));
+    let state = world.json("model/trainer_state.json");
+    assert_eq!((&state["global_step"], &state["max_steps"]), (&json!(12), &json!(12)));
+    let last = state["log_history"].as_array().unwrap().last().unwrap();
+    assert!(last["eval_mlm_loss"].is_f64() && last["eval_nsp_accuracy"].is_f64(), "{last}");
+
+    // With --json, standard output has a line a step.
+    let lines = ran.json();
+    let steps: Vec<&Value> = lines.iter().filter(|line| line.get("loss").is_some()).collect();
+    assert_eq!(steps.len(), 12);
+    for key in ["step", "loss", "mlm_loss", "mlm_perplexity", "mlm_accuracy", "nsp_accuracy", "learning_rate"] {
+        assert!(!steps[0][key].is_null(), "{key}: {}", steps[0]);
+    }
+    assert!(steps[0]["grad_norm"].is_f64() && steps[0]["tokens_per_second"].is_f64());
+    assert_eq!(world.pretrain("silent", "").ok().stdout, "", "without it, nothing");
+    // Without a terminal there is no bar.
+    assert!(!ran.stderr.contains('\u{1b}') && !ran.stderr.contains('\r'), "{}", ran.stderr);
+    assert!(ran.stderr.contains("12 steps") && ran.stderr.contains("documents"), "{}", ran.stderr);
+}
+
+#[test]
+fn masked_language_modelling_alone_has_no_pooler() {
+    let world = World::new();
+    world.pretrain("model", "--objective mlm").ok();
+    let heads = world.run("info model --json").ok().answer()["heads"].clone();
+    assert_eq!(heads, json!(["masked language model"]));
+    let line = world.run("evaluate --model model --input corpus.txt --json").ok().answer();
+    assert!(line.get("nsp_accuracy").is_none() && line["mlm_loss"].is_f64(), "{line}");
+}
+
+#[test]
+fn finetune_keeps_the_best_epoch() {
+    let world = World::new();
+    world.finetune("model", "").ok();
+    let state = world.json("model/trainer_state.json");
+    let best = state["best_model_checkpoint"].as_str().unwrap();
+    assert!(world.weights("model") == world.weights(&format!("model/{best}")));
+    let config = world.json("model/config.json");
+    assert_eq!(config["id2label"], json!({ "0": "blue", "1": "red" }));
+    let evaluations: Vec<&Value> =
+        state["log_history"].as_array().unwrap().iter().filter(|entry| entry.get("eval_accuracy").is_some()).collect();
+    assert_eq!(evaluations.len(), 8, "one an epoch");
+}
+
+#[test]
+fn a_head_is_continued_and_replaced_only_on_request() {
+    let world = World::new();
+    world.finetune("first", "").ok();
+    let again = common::FINETUNE.replace("--config config.json --tokenizer vocab.txt", "--model first");
+    world.run(&format!("{again} --output second")).ok();
+    let green = String::from_utf8(world.read("train.tsv")).unwrap().replace("\tred", "\tgreen");
+    world.write("train.tsv", &green);
+    world.write("dev.tsv", &green);
+    world.run(&format!("{again} --output third")).fails(1, &["blue, red", "blue, green", "--new-head"]);
+    let ran = world.run(&format!("{again} --output third --new-head")).ok();
+    assert!(ran.stderr.contains("replaced"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_finished_training_is_left_as_it_is() {
+    let world = World::new();
+    world.pretrain("model", "").ok();
+    let before = world.snapshot("model");
+    // Threads, checkpoints and the form of the answers are no settings.
+    let ran = world.pretrain("model", "--threads 3 --save-steps 2 --json").ok();
+    assert!(ran.stderr.contains("finished already"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+    assert!(before == world.snapshot("model"));
+}
+
+#[test]
+fn other_settings_are_refused_by_name_unless_overwritten() {
+    let world = World::new();
+    world.pretrain("model", "").ok();
+    let before = world.snapshot("model");
+    for (flags, name) in [
+        ("--seed 2", "seed = 1, now it is 2"),
+        ("--objective mlm", "objective"),
+        ("--dropout 0", "dropout"),
+        ("--accumulate 2", "accumulate = 1, now it is 2"),
+        ("--weight-decay 0", "weight_decay"),
+        ("--optimizer adamw", "kind"),
+        ("--shuffle off", "shuffle"),
+    ] {
+        world.pretrain("model", flags).fails(1, &[name, "model", "--overwrite"]);
+    }
+    world.finetune("model", "").fails(1, &["--overwrite"]);
+    assert!(before == world.snapshot("model"));
+    world.pretrain("model", "--seed 2 --overwrite").ok();
+    assert!(before != world.snapshot("model"));
+}
+
+#[test]
+fn a_model_of_another_origin_is_not_overwritten() {
+    let world = World::new();
+    world.finetune("model", "").ok();
+    std::fs::remove_file(world.path("model/cloze.json")).unwrap();
+    let before = world.snapshot("model");
+    world.pretrain("model", "").fails(1, &["model", "already holds a model", "--overwrite"]);
+    world.run("vocab --input corpus.txt --output model --size 40").fails(1, &["model holds a model", "--output"]);
+    assert!(before == world.snapshot("model"));
+}
+
+#[test]
+fn accumulated_parts_give_the_bits_of_the_whole_batch() {
+    let world = World::new();
+    world.pretrain("whole", "--threads 1").ok();
+    world.pretrain("parts", "--accumulate 4 --threads 3").ok();
+    assert!(world.weights("whole") == world.weights("parts"));
+    let batches = |more: &str, output: &str| {
+        world.run(&format!("{} {more} --output {output}", common::FINETUNE.replace("size 8", "size 20"))).ok();
+        world.weights(output)
+    };
+    assert!(batches("", "fine-whole") == batches("--accumulate 3", "fine-parts"));
+}
+
+#[test]
+fn the_settings_of_a_run_are_stored_with_it() {
+    let world = World::new();
+    world.pretrain("model", "--clip 2 --warmup 0.5 --seed 7").ok();
+    let stored = world.json("model/cloze.json");
+    let settings = &stored["run"]["settings"]["pretrain"];
+    assert_eq!(stored["max_seq_length"], json!(24));
+    assert_eq!(settings["start"], json!({ "config": "config.json" }));
+    let update = &settings["update"];
+    assert_eq!((&update["seed"], &update["warmup"]), (&json!(7), &json!(0.5)));
+    assert_eq!((&update["optimizer"]["kind"], &update["optimizer"]["clip"]), (&json!("bert-adam"), &json!(2.0)));
+    assert!(keys(&stored["run"]).contains(&"machine"));
+    // Longer texts are cut to what the model was trained on.
+    let long = world.run_with("embed --model model --json", &["--text", &"cat ".repeat(40)]).ok().answer();
+    assert_eq!((&long["tokens"], &long["truncated"]), (&json!(24), &json!(18)));
+}
