@@ -60,6 +60,14 @@ impl Common {
         self.threads.map(NonZeroUsize::get)
     }
 
+    /// Lets reading and tokenising, which run outside of a model's own threads, use as many.
+    pub fn limit_threads(&self) -> anyhow::Result<()> {
+        if let Some(threads) = self.threads() {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        }
+        Ok(())
+    }
+
     /// Refuses what this build cannot compute.
     pub fn check(&self) -> anyhow::Result<()> {
         let name = match self.precision {
@@ -103,6 +111,14 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
         if !names.is_empty() {
             eprintln!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
         }
+    }
+    let (tokens, rows) = (model.tokenizer().vocab_size(), model.config().vocab_size);
+    if tokens < rows {
+        eprintln!(
+            "note: {}: the vocabulary has {tokens} tokens, the word embeddings have {rows}; that is as it should be if \
+             they were padded, otherwise the vocabulary is another model's",
+            dir.display()
+        );
     }
     Ok(model)
 }

@@ -84,7 +84,9 @@ impl Cut {
     pub fn report(&self) {
         let Cut { texts, tokens } = self;
         if *texts > 0 {
-            eprintln!("note: too long and cut at the end: {texts} texts, by {tokens} tokens in all (see --max-length)");
+            eprintln!(
+                "note: texts that were too long and cut at the end: {texts}; tokens lost: {tokens} (see --max-length)"
+            );
         }
     }
 }
@@ -94,7 +96,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

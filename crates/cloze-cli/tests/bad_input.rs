@@ -126,6 +126,10 @@ fn a_vocabulary_of_another_model_is_refused() {
     for command in ["predict --model classifier --text a", "info classifier"] {
         world.run(command).fails(1, &["classifier", "16 tokens", "14", "tokenizer that belongs to the model"]);
     }
+    let smaller = String::from_utf8(world.read("vocab.txt")).unwrap().replace("sleeps\n", "");
+    world.write("classifier/vocab.txt", smaller);
+    let ran = world.run("predict --model classifier --text a").ok();
+    assert!(ran.stderr.contains("classifier: the vocabulary has 13 tokens"), "{}", ran.stderr);
     world.write("no-mask.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\ncat\n");
     world.run("tokenize --tokenizer no-mask.txt --text a").fails(1, &["no-mask.txt", "no token [MASK]"]);
 }

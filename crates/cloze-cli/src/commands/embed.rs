@@ -40,7 +40,7 @@ pub struct Arguments {
 enum PoolingName {
     /// Not at all: a vector a token
     None,
-    /// That of [CLS]
+    /// That of the first token
     Cls,
     /// Their mean
     Mean,

@@ -1,4 +1,4 @@
-//! `cloze fill`: the words behind [MASK].
+//! `cloze fill`: the words behind `[MASK]`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub struct Arguments {
     model: PathBuf,
     #[command(flatten)]
     input: InputArgs,
-    /// Candidates for each [MASK]
+    /// Candidates for each mask
     #[arg(long, value_name = "K", default_value = "5")]
     top_k: NonZeroUsize,
 }

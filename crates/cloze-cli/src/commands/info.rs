@@ -6,6 +6,7 @@ use clap::Args;
 use cloze::Model;
 use cloze::checkpoint::{Pooling, SentenceSettings};
 use cloze::config::HiddenAct;
+use cloze::infer::Task;
 use cloze_tokenizer::Casing;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -148,9 +149,9 @@ fn heads(model: &Model) -> Vec<String> {
             names.push(name.to_string());
         }
     }
-    names.extend(heads.classifier.map(|outputs| match outputs {
-        1 => "one output".to_string(),
-        labels => format!("classifier of {labels} labels"),
+    names.extend(heads.classifier.map(|outputs| match model.task() {
+        Some(Task::Regression) => "regression".to_string(),
+        _ => format!("classifier of {outputs} labels"),
     }));
     names
 }

@@ -35,7 +35,7 @@ pub enum Command {
     Evaluate(evaluate::Arguments),
     /// Answer for new texts: labels, scores, whether a sentence follows another
     Predict(predict::Arguments),
-    /// Fill in [MASK]
+    /// Fill in masked words
     Fill(fill::Arguments),
     /// Turn texts into vectors
     Embed(embed::Arguments),
@@ -49,6 +49,7 @@ pub enum Command {
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let common = &cli.common;
     common.check()?;
+    common.limit_threads()?;
     match &cli.command {
         Command::Quickstart(arguments) => return quickstart::run(arguments, common),
         Command::Pretrain(arguments) => return pretrain::run(arguments, common),

@@ -16,7 +16,7 @@ pub struct Arguments {
     tokenizer: TokenizerArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Cut longer texts to this number of tokens, [CLS] and [SEP] included [default: nothing is cut]
+    /// Cut longer texts to this number of tokens, special tokens included [default: nothing is cut]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..))]
     max_length: Option<u32>,
 }

@@ -1,9 +1,11 @@
 //! Writes the sample corpus and the labelled sentences: generated English, the same for the same seed.
 //!
-//! A document is a short story. Its people, its world (a farm, the sea, …), a few things and its mood stay
-//! the same from the first sentence to the last. So a masked word can often be told from words far away (a
-//! name or a thing comes again, an adjective fits the mood), and whether one passage follows another can be
-//! told from what they speak of.
+//! A document is a short story. Its people, its world (a farm, the sea, …) and its mood stay the same from the
+//! first sentence to the last. So what may stand behind a mask can often be told from words far away, and whether
+//! one passage follows another can be told from what they speak of.
+//!
+//! Within a world, words of a kind stand for each other; some are frequent and most are rare, as in every language.
+//! (Where all were equally frequent, it took a model far longer to notice which words keep company.)
 //!
 //! A labelled sentence is of one world, and that is its label. The words that tell the world are different
 //! ones in train.tsv and in dev.tsv: a third of them may stand in the one, the others in the other. Only who
@@ -13,7 +15,7 @@ use std::fmt::Write as _;
 
 use cloze::random::{Purpose, Random};
 
-use super::words::{DAYS, HOURS, MOODS, Mood, PEOPLE, Person, TOWNS};
+use super::words::{DAYS, HOURS, MOODS, Mood, PEOPLE, Person};
 use super::worlds::{Kind, WORLDS, World};
 
 /// How much is written.
@@ -38,55 +40,41 @@ pub struct Sample {
     pub dev: String,
 }
 
-/// The first sentence of a story. In all templates, {a} and {b} are the story's people, {town} is its town, {adj}
-/// and what else tells a mood is of its mood, and {worker}, {place}, {thing} and {did} are any of its world.
-const OPENINGS: [&str; 4] = [
-    "On {day} {hour} {a}, a {worker} from {town}, met {b} at the {place}.",
-    "{a} was a {worker} from {town}, and {b} was {a_his} friend.",
-    "One {hour} {a} and {b} came to the {place} near {town}.",
-    "{a} and {b} were on their way from the {place} to the {place2}.",
-];
+/// The first sentence of a story. In all templates, {a} and {b} are the story's people, {adj}, {feeling} and {reacted}
+/// are of its mood, and {worker}, {place}, {thing} and {did} are of its world.
+const OPENINGS: [&str; 2] =
+    ["On {day} {hour} {a} and {b} came to the {place}.", "{a} was a {worker}, and {b} was a {worker2}."];
 
-/// What happens then, in any order.
-const EVENTS: [&str; 18] = [
-    "{a} {did} the {thing} while {b} {did2} the {thing2}.",
-    "Because {weather}, {a} {did} the {thing} {adverb}.",
-    "{b} {did} {b_his} {thing} at the {place}.",
-    "Then {a} {did} the {thing} and {did2} the {thing2}.",
-    "They {did} the {thing} with a {worker}.",
-    "The {worker} from the {place} {did} the {thing}, too.",
-    "At the {place} a {worker} {did} the {thing}.",
+/// What happens then, in any order. Short sentences with many words of a world: in a few minutes, a model has
+/// no time to learn much grammar first.
+const EVENTS: [&str; 14] = [
+    "The {worker} {did} the {thing} at the {place}.",
+    "{a} {did} the {thing} and {did2} the {thing2}.",
+    "At the {place} {a} {did} the {thing}.",
+    "{a} and the {worker} {did} the {thing}.",
+    "The {worker} and the {worker2} {did} the {thing}.",
+    "The {thing} of the {worker} was {adj}.",
+    "{a} thought that the {thing} was {adj}.",
     "The {thing} was {adj}, so {a} {reacted}.",
-    "{a} {reacted} because the {thing} looked {adj}.",
-    "When {b} thought of the {adj} {thing}, {b_he} felt {feeling}.",
-    "The {worker} found the {thing} {adj}, and the {thing2} was {adj2}.",
-    "It was a day of {fortune} at the {place}, and {b} {reacted}.",
-    "{a} told {b} that the {thing} was {adj} and {adj2}.",
-    "Everyone at the {place} said that {a_his} {thing} was {adj}.",
-    "A {worker} asked {a} about the {adj} {thing}.",
-    "{b} answered that {b_his} {thing} was {adj}.",
-    "They talked about the {thing} and the {thing2} until {hour}.",
-    "A {worker} and a {worker2} from {town} spoke of the {thing}.",
+    "The {worker} left the {place} and went to the {place2}.",
+    "{a} asked the {worker} for the {thing}.",
+    "The {thing} and the {thing2} were at the {place}.",
+    "{a} met the {worker} at the {place}.",
+    "When {a} met the {worker}, {a_he} felt {feeling}.",
+    "{a} told {b} about the {adj} {thing}.",
 ];
 
 /// The last sentence of a story.
-const ENDINGS: [&str; 4] = [
-    "At last {a} and {b} left the {place} {adverb}.",
-    "In the end {a} went home to {town} and felt {feeling}.",
-    "{b} thanked {a} for the {adj} {thing} and went to bed.",
-    "{a} slept and dreamt of the {adj} {thing}.",
-];
+const ENDINGS: [&str; 2] = ["{a} and {b} left the {place} and felt {feeling}.", "At last {a} {reacted} and went home."];
 
 /// Labelled sentences: the words of a world decide, two to four of them.
-const LABELLED: [&str; 8] = [
+const LABELLED: [&str; 6] = [
     "The {worker} {did} the {thing} at the {place}.",
     "{a} {did} the {thing} and {did2} the {thing2}.",
-    "On {day} the {worker} talked to {a} about the {thing}.",
-    "{a} asked the {worker} from {town} for the {thing} and the {thing2}.",
-    "At the {place} we saw the {worker} with the {adj} {thing}.",
-    "Everyone at the {place} {did} the {thing}.",
-    "{b} left the {adj} {thing} with the {worker} at the {place}.",
-    "I {did} the {thing} with a {worker} from {town}.",
+    "{a} asked the {worker} about the {thing}.",
+    "{a} met the {worker} and {did} the {thing}.",
+    "The {worker} left the {adj} {thing} at the {place}.",
+    "At the {place} {a} thought about the {thing} and the {thing2}.",
 ];
 
 /// Events of a story, apart from its first and last sentence.
@@ -99,7 +87,6 @@ struct Story {
     people: [Person; 2],
     world: World,
     mood: Mood,
-    town: &'static str,
 }
 
 /// Writes everything.
@@ -160,7 +147,7 @@ impl Story {
         let first = random.below(PEOPLE.len() as u64) as usize;
         // Another person than the first.
         let second = (first + 1 + random.below(PEOPLE.len() as u64 - 1) as usize) % PEOPLE.len();
-        Story { people: [PEOPLE[first], PEOPLE[second]], world, mood: pick(&MOODS, random), town: pick(&TOWNS, random) }
+        Story { people: [PEOPLE[first], PEOPLE[second]], world, mood: pick(&MOODS, random) }
     }
 
     /// Fills a template and makes a sentence of it: "a" before a vowel becomes "an", the first letter a capital.
@@ -171,12 +158,13 @@ impl Story {
         }
         let [a, b] = people;
         // What comes twice in a template is two different words.
-        let [kind, kind2] = [pick(&self.world.kinds, random), pick(&self.world.kinds, random)];
-        let thing = pick(kind.things, random);
+        let world = &self.world;
+        let [kind, kind2] = [pick(&world.kinds, random), pick(&world.kinds, random)];
+        let thing = pick_common(kind.things, random);
         let thing2 = another(kind2.things, thing, random);
-        let deed = pick(kind.deeds, random);
-        let place = pick(self.world.places, random);
-        let worker = pick(self.world.workers, random);
+        let deed = pick_common(kind.deeds, random);
+        let place = pick_common(world.places, random);
+        let worker = pick_common(world.workers, random);
         let mut text = String::new();
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
@@ -185,26 +173,18 @@ impl Story {
             text.push_str(match slot {
                 "a" => a.name,
                 "b" => b.name,
-                "a_his" => a.possessive,
-                "b_his" => b.possessive,
-                "b_he" => b.subject,
+                "a_he" => a.subject,
                 "thing" => thing,
                 "thing2" => thing2,
                 "did" => deed,
                 "did2" => another(kind2.deeds, deed, random),
                 "place" => place,
-                "place2" => another(self.world.places, place, random),
-                "town" => self.town,
+                "place2" => another(world.places, place, random),
                 "worker" => worker,
-                "worker2" => another(self.world.workers, worker, random),
-                "adj" => pick(&self.mood.adjectives[..5], random),
-                // Never the same as the first.
-                "adj2" => pick(&self.mood.adjectives[5..], random),
+                "worker2" => another(world.workers, worker, random),
+                "adj" => pick(self.mood.adjectives, random),
                 "feeling" => pick(self.mood.feelings, random),
                 "reacted" => pick(self.mood.reactions, random),
-                "adverb" => pick(self.mood.adverbs, random),
-                "weather" => pick(self.mood.weathers, random),
-                "fortune" => pick(self.mood.fortunes, random),
                 "day" => pick(&DAYS, random),
                 "hour" => pick(&HOURS, random),
                 _ => unreachable!("no slot is called {slot}"),
@@ -216,20 +196,17 @@ impl Story {
     }
 }
 
-/// "a" before a vowel becomes "an".
+/// "a" before a vowel becomes "an". No word that follows an article begins with u.
 fn articles(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').collect();
-    let mut fixed = Vec::with_capacity(words.len());
-    for (index, word) in words.iter().enumerate() {
-        let vowel = words.get(index + 1).is_some_and(|next| next.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']));
-        // "useless" is the one word with a vowel letter u in the lists, and it takes "a"; "ugly" takes "an".
-        let vowel = vowel || words.get(index + 1).is_some_and(|next| next.starts_with("ug"));
-        fixed.push(match *word {
-            "a" if vowel => "an",
-            "A" if vowel => "An",
-            other => other,
-        });
-    }
+    let before_vowel = |index: usize| {
+        words.get(index + 1).is_some_and(|next| next.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']))
+    };
+    let fixed: Vec<&str> = words
+        .iter()
+        .enumerate()
+        .map(|(index, word)| if *word == "a" && before_vowel(index) { "an" } else { *word })
+        .collect();
     fixed.join(" ")
 }
 
@@ -242,10 +219,25 @@ fn pick<T: Copy>(items: &[T], random: &mut Random) -> T {
     items[random.below(items.len() as u64) as usize]
 }
 
-/// Any word of the list but this one.
+/// A word of the list, the first ones more often than the last: word n with a weight of 1/(n + 1) (Mandelbrot's
+/// form of Zipf's law).
+fn pick_common(words: &[&'static str], random: &mut Random) -> &'static str {
+    // Whole numbers, so that every machine draws the same.
+    let weight = |index: usize| 1_000_000 / (index as u64 + 2);
+    let mut rest = random.below((0..words.len()).map(weight).sum());
+    for (index, word) in words.iter().enumerate() {
+        if rest < weight(index) {
+            return word;
+        }
+        rest -= weight(index);
+    }
+    unreachable!("the draw is below the sum of the weights")
+}
+
+/// As [`pick_common`], any word but this one.
 fn another(words: &[&'static str], but: &str, random: &mut Random) -> &'static str {
     loop {
-        let word = pick(words, random);
+        let word = pick_common(words, random);
         if word != but {
             return word;
         }
@@ -289,7 +281,7 @@ mod tests {
             let worlds = WORLDS.iter().filter(|world| words_of(world).any(|word| words.contains(word))).count();
             assert_eq!(worlds, 1, "{document}");
             let moods = MOODS.iter().filter(|mood| mood.adjectives.iter().any(|word| words.contains(word))).count();
-            assert_eq!(moods, 1, "{document}");
+            assert!(moods <= 1, "{document}");
             assert_eq!(document.matches('.').count(), EVENTS_OF_A_STORY + 2, "{document}");
             assert!(!document.contains(['{', '}']), "{document}");
         }
@@ -326,6 +318,6 @@ mod tests {
 
     #[test]
     fn articles_fit_the_next_word() {
-        assert_eq!(articles("a apple and a useless hat, A ugly hat"), "an apple and a useless hat, An ugly hat");
+        assert_eq!(articles("a orderly and a nurse met a Ada"), "an orderly and a nurse met an Ada");
     }
 }

@@ -53,11 +53,11 @@ pub struct Summary {
     fills: Vec<Fill>,
 }
 
-/// Sentences with a word to guess; the first words of a story decide it.
+/// Sentences with a word to guess; the other words of the sentence, or of the one before, decide it.
 const TO_FILL: [&str; 3] = [
-    "Clara was a sailor from Carlow. Clara hauled the anchor at the [MASK].",
-    "Peter and Rosa met at the bakery. The bread was awful, so Peter [MASK].",
-    "Albert gave Nora a violin. When Nora saw the violin, [MASK] felt happy.",
+    "Clara and the sailor hoisted the [MASK].",
+    "The nurse prepared the syrup. Peter met the [MASK] at the clinic.",
+    "Albert thought that the violin was awful. The song was [MASK], so Nora wept.",
 ];
 
 /// Reads back what the steps have written.
@@ -170,7 +170,7 @@ impl Summary {
             chance,
             meaning: meaning.to_string(),
         };
-        let topic_chance = percent(1.0 / WORLDS.len() as f64);
+        let world_chance = percent(1.0 / WORLDS.len() as f64);
         vec![
             row(
                 "Masked words, loss",
@@ -191,16 +191,16 @@ impl Summary {
                 "Whether a passage goes on with another, or was put beside it.",
             ),
             row(
-                "Topic of a sentence, pre-trained",
+                "World of a sentence, pre-trained",
                 percent(figures.accuracy_pretrained),
-                topic_chance.clone(),
-                "Two thirds of the words that decide the topic are not in train.tsv: what they mean was learnt from the stories.",
+                world_chance.clone(),
+                "Farm, sea, music or medicine? The words of a world that stand in dev.tsv never stand in train.tsv: what they have to do with each other was learnt from the stories.",
             ),
             row(
-                "Topic of a sentence, random start",
+                "World of a sentence, random start",
                 percent(figures.accuracy_random),
-                topic_chance,
-                "The same sentences, the same number of steps, without the stories.",
+                world_chance,
+                "The same sentences, steps and settings, without the stories: for this model, the words of dev.tsv are new.",
             ),
         ]
     }
@@ -225,7 +225,7 @@ impl Summary {
                 "Ask the models that were just made:",
                 format!(
                     "cloze fill --model {folder}/pretrained --text \"The farmer fed the [MASK].\"\n\
-                     cloze predict --model {folder}/finetuned --text \"Ada saw a whale near Carlow.\""
+                     cloze predict --model {folder}/finetuned --text \"The ferryman moored the yacht at the quay.\""
                 ),
             ),
             command(
@@ -283,7 +283,7 @@ impl Summary {
             ),
         ];
         charts.push(Chart {
-            title: "Topic of a sentence: told right".to_string(),
+            title: "World of a sentence: told right".to_string(),
             x_label: "epoch of fine-tuning".to_string(),
             unit: Unit::Percent,
             series: vec![
@@ -308,8 +308,8 @@ impl Summary {
             title: "Cloze quickstart".to_string(),
             introduction: format!(
                 "A small BERT, made from nothing in {}: vocabulary, pre-training, fine-tuning. The text is generated: \
-                 short stories whose people, places and moods stay the same from beginning to end. They show that \
-                 everything works and what pre-training is good for; they do not show how good a model of real text is.",
+                 short stories of four worlds (farm, sea, music, medicine). They show that everything works and what \
+                 pre-training is good for; they do not show how good a model of real text is.",
                 duration(self.elapsed.as_secs_f64())
             ),
             highlights: vec![
@@ -324,7 +324,7 @@ impl Summary {
                     format!("{} by chance", percent(self.nsp_majority)),
                 ),
                 highlight(
-                    "Topics told",
+                    "Worlds told",
                     figures.accuracy_pretrained,
                     format!("{} without pre-training", percent(figures.accuracy_random)),
                 ),
@@ -344,7 +344,7 @@ impl Summary {
                 fact(
                     "Labelled sentences",
                     format!(
-                        "{} to learn from, {} to measure with, {} topics",
+                        "{} to learn from, {} to measure with, {} worlds",
                         AMOUNTS.train_rows,
                         grouped(AMOUNTS.dev_rows as u64),
                         WORLDS.len()

@@ -1,20 +1,14 @@
-//! The words that the stories of every world share: people, towns, times, moods.
+//! The words that the stories of every world share: people, times, moods.
 
-/// Adjectives, feelings and happenings of one mood. The two moods share no word.
+/// Adjectives, feelings and reactions of one mood. The two moods share no word.
 #[derive(Clone, Copy)]
 pub struct Mood {
-    /// "the bread was …"
+    /// "the rope was …"
     pub adjectives: &'static [&'static str],
     /// "Ada felt …"
     pub feelings: &'static [&'static str],
     /// "Ada …"
     pub reactions: &'static [&'static str],
-    /// "worked …", "walked home …"
-    pub adverbs: &'static [&'static str],
-    /// A whole clause about the day.
-    pub weathers: &'static [&'static str],
-    /// "it was a day of …"
-    pub fortunes: &'static [&'static str],
 }
 
 /// What a person is called.
@@ -24,8 +18,6 @@ pub struct Person {
     pub name: &'static str,
     /// "she", "he"
     pub subject: &'static str,
-    /// "her", "his"
-    pub possessive: &'static str,
 }
 
 /// Good and bad days.
@@ -45,26 +37,31 @@ pub const MOODS: [Mood; 2] = [
         ],
         feelings: &["glad", "happy", "proud", "cheerful", "grateful", "hopeful", "merry", "content", "joyful", "calm"],
         reactions: &["smiled", "laughed", "cheered", "nodded", "danced", "grinned", "clapped", "whistled"],
-        adverbs: &["gladly", "happily", "proudly", "cheerfully", "merrily", "eagerly"],
-        weathers: &["the sun was shining", "the sky was clear", "the air was warm", "the wind was gentle"],
-        fortunes: &["luck", "success", "comfort", "praise", "joy"],
     },
     Mood {
-        adjectives: &["dreadful", "awful", "terrible", "nasty", "worthless", "ugly", "poor", "bad", "useless", "ruined"],
+        adjectives: &[
+            "dreadful",
+            "awful",
+            "terrible",
+            "nasty",
+            "worthless",
+            "ugly",
+            "poor",
+            "bad",
+            "useless",
+            "ruined",
+        ],
         feelings: &["sad", "angry", "ashamed", "bitter", "worried", "lonely", "upset", "weary", "sorry", "afraid"],
         reactions: &["wept", "sighed", "frowned", "groaned", "cried", "trembled", "shouted", "sobbed"],
-        adverbs: &["sadly", "angrily", "bitterly", "wearily", "gloomily", "nervously"],
-        weathers: &["the rain was pouring", "the sky was dark", "the air was cold", "the wind was harsh"],
-        fortunes: &["trouble", "failure", "misery", "blame", "grief"],
     },
 ];
 
 const fn she(name: &'static str) -> Person {
-    Person { name, subject: "she", possessive: "her" }
+    Person { name, subject: "she" }
 }
 
 const fn he(name: &'static str) -> Person {
-    Person { name, subject: "he", possessive: "his" }
+    Person { name, subject: "he" }
 }
 
 /// The people of the stories.
@@ -94,10 +91,6 @@ pub const PEOPLE: [Person; 24] = [
     he("Peter"),
     he("Walter"),
 ];
-
-/// Where people come from.
-pub const TOWNS: [&str; 8] =
-    ["Ashford", "Brookfield", "Carlow", "Dunmore", "Fairhaven", "Greenhill", "Kingswood", "Northgate"];
 
 /// Days of the week.
 pub const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];

@@ -10,7 +10,7 @@ pub struct World {
     pub label: &'static str,
     /// "at the …"
     pub places: &'static [&'static str],
-    /// "a … from Ashford"
+    /// "the …", "a …"
     pub workers: &'static [&'static str],
     /// Two kinds of things.
     pub kinds: [Kind; 2],

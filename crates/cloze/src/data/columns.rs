@@ -135,7 +135,10 @@ fn one_of(names: &[&str], wanted: &[&str]) -> Result<Option<usize>, String> {
         [place] => Ok(Some(place)),
         _ => {
             let found: Vec<&str> = places.iter().map(|&place| names[place]).collect();
-            Err(format!("{} could each be meant; choose with --columns text=NAME,text_b=NAME,label=NAME", listed(&found)))
+            Err(format!(
+                "{} could each be meant; choose with --columns text=NAME,text_b=NAME,label=NAME",
+                listed(&found)
+            ))
         }
     }
 }

@@ -40,7 +40,8 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     }
     let kernels = Cpu::new(threads(options.threads)?)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
-    let (mut config, mut checkpoint) = setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref())?;
+    let (mut config, mut checkpoint) =
+        setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
 
     let columns: Option<ColumnSpec> = settings.columns.as_deref().map(str::parse).transpose()?;
@@ -60,7 +61,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         settings: run_settings,
         update: settings.update.clone(),
         max_seq_length: settings.max_seq_length,
-        data: data_hash(&[&train_examples, &dev_examples]),
+        data: data_hash(&[&train_data, &dev_data]),
         steps: steps_per_epoch * settings.epochs,
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
@@ -294,17 +295,20 @@ fn epoch_order(examples: usize, shuffle: bool, seed: u64, epoch: u64) -> Vec<usi
     order
 }
 
-/// SHA-256 of the examples.
-fn data_hash(files: &[&[Example]]) -> String {
+/// SHA-256 of the examples as the model reads them: token ids and what they should give.
+fn data_hash(files: &[&Data]) -> String {
     let mut hasher = Sha256::new();
-    for examples in files {
-        hasher.update((examples.len() as u64).to_le_bytes());
-        for example in *examples {
-            for field in [Some(&example.text), example.text_b.as_ref(), example.label.as_ref()] {
-                let field = field.map_or("", String::as_str);
-                hasher.update((field.len() as u64).to_le_bytes());
-                hasher.update(field);
+    for data in files {
+        hasher.update((data.encodings.len() as u64).to_le_bytes());
+        for encoding in &data.encodings {
+            hasher.update((encoding.len() as u64).to_le_bytes());
+            for id in encoding.ids.iter().chain(&encoding.token_type_ids) {
+                hasher.update(id.to_le_bytes());
             }
+        }
+        match &data.gold {
+            Gold::Classes(gold) => gold.iter().for_each(|&class| hasher.update((class as u64).to_le_bytes())),
+            Gold::Values(gold) => gold.iter().for_each(|value| hasher.update(value.to_le_bytes())),
         }
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

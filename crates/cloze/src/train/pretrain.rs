@@ -30,7 +30,8 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     }
     let kernels = Cpu::new(threads(options.threads)?)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
-    let (mut config, checkpoint) = setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref())?;
+    let (mut config, checkpoint) =
+        setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
     config.labels.clear();
     config.problem_type = None;
@@ -71,6 +72,9 @@ fn train(
     };
     let eval_steps = settings.eval_steps.unwrap_or(settings.steps.div_ceil(10)).max(1);
     source.seek(run.state.epoch, run.state.position);
+    if source.is_empty() {
+        return Err(Error::Settings("the corpus is too small to make a single instance of it".to_string()));
+    }
     let mut pace = Pace::new();
     let mut metrics = run.state.history.metrics_of(trainer.step_count());
     while trainer.step_count() < settings.steps {

@@ -37,6 +37,7 @@ pub(super) fn open_start(
     start: &Start,
     tokenizer: &Tokenizer,
     tokenizer_path: Option<&PathBuf>,
+    observer: &mut Observer,
 ) -> Result<(Config, Option<Checkpoint>), Error> {
     let (config, checkpoint, start_path) = match start {
         Start::Preset(name) => {
@@ -52,7 +53,17 @@ pub(super) fn open_start(
             (checkpoint.config().clone(), Some(checkpoint), path.clone())
         }
     };
-    check_vocabulary(tokenizer, &config, tokenizer_path.unwrap_or(&start_path))?;
+    let tokenizer_path = tokenizer_path.unwrap_or(&start_path);
+    check_vocabulary(tokenizer, &config, tokenizer_path)?;
+    if tokenizer.vocab_size() < config.vocab_size {
+        let _ = observer(&Event::Note(format!(
+            "the vocabulary of {} has {} tokens, the model's word embeddings have {}: the rest stays unused; \
+             check that it is the model's own",
+            tokenizer_path.display(),
+            tokenizer.vocab_size(),
+            config.vocab_size
+        )));
+    }
     Ok((Config { pad_token_id: tokenizer.special().pad, ..config }, checkpoint))
 }
 

@@ -42,6 +42,11 @@ impl<'a> Source<'a> {
         self.used = instance as usize;
     }
 
+    /// Whether the epoch has no instances.
+    pub fn is_empty(&self) -> bool {
+        self.plan.is_empty()
+    }
+
     /// Where the next batch begins.
     pub fn position(&self) -> (u64, u64) {
         (self.epoch, self.used as u64)
@@ -99,7 +104,7 @@ impl HeldOut {
             batch.extend(settings, corpus, tokenizer, chunk, draws);
             batches.push(batch.finish(settings.objective));
         }
-        let random = plan.iter().filter(|instance| instance.is_random_next()).count() as f64 / plan.len() as f64;
+        let random = plan.iter().filter(|instance| instance.is_random_next()).count() as f64 / plan.len().max(1) as f64;
         HeldOut {
             batches,
             unigram_entropy: corpus.unigram_entropy(tokenizer.vocab_size()),
