@@ -30,7 +30,7 @@ pub const WORLDS: [World; 4] = [
     World {
         label: "farm",
         places: &[
-            "barn", "meadow", "orchard", "pasture", "stable", "mill", "farm", "granary", "paddock", "hayloft", "dairy",
+            "barn", "meadow", "orchard", "pasture", "stable", "mill", "farmyard", "granary", "paddock", "hayloft", "dairy",
             "cottage",
         ],
         workers: &[
