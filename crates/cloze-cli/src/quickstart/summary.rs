@@ -15,7 +15,7 @@ use crate::output::{duration, grouped};
 use crate::report::{Chart, Fill, Highlight, Report, ResultRow, Series, Unit};
 
 use super::worlds::WORLDS;
-use super::{AMOUNTS, DEV_FRACTION, Folder};
+use super::{AMOUNTS, BATCH_SIZE, DEV_FRACTION, EPOCHS, Folder};
 
 /// What `--json` answers.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -47,6 +47,7 @@ pub struct Summary {
     vocabulary: usize,
     words: usize,
     elapsed: Duration,
+    pretraining_steps: u64,
     pretraining: Vec<Value>,
     finetuned: Vec<Value>,
     from_scratch: Vec<Value>,
@@ -57,7 +58,7 @@ pub struct Summary {
 const TO_FILL: [&str; 3] = [
     "Clara and the sailor hoisted the [MASK].",
     "The nurse prepared the syrup. Peter met the [MASK] at the clinic.",
-    "Albert thought that the violin was awful. The song was [MASK], so Nora wept.",
+    "The farmer left the barn and went to the [MASK].",
 ];
 
 /// Reads back what the steps have written.
@@ -91,6 +92,7 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
         vocabulary,
         words: corpus.split_whitespace().count(),
         elapsed,
+        pretraining_steps: pretraining.iter().filter_map(|entry| entry["step"].as_u64()).max().unwrap_or(0),
         pretraining,
         finetuned,
         from_scratch,
@@ -194,13 +196,13 @@ impl Summary {
                 "World of a sentence, pre-trained",
                 percent(figures.accuracy_pretrained),
                 world_chance.clone(),
-                "Farm, sea, music or medicine? The words of a world that stand in dev.tsv never stand in train.tsv: what they have to do with each other was learnt from the stories.",
+                "Farm, sea, music or medicine? No word of a world stands both in train.tsv and in dev.tsv. That they belong together was learnt from the stories; then the task is easy.",
             ),
             row(
                 "World of a sentence, random start",
                 percent(figures.accuracy_random),
                 world_chance,
-                "The same sentences, steps and settings, without the stories: for this model, the words of dev.tsv are new.",
+                "The same sentences, steps and settings, without the stories: the words of dev.tsv are new to this model. Of both models, the best epoch counts.",
             ),
         ]
     }
@@ -350,6 +352,11 @@ impl Summary {
                         WORLDS.len()
                     ),
                 ),
+                fact(
+                    "Pre-training",
+                    format!("{} steps of {BATCH_SIZE} pairs of passages", grouped(self.pretraining_steps)),
+                ),
+                fact("Fine-tuning", format!("{EPOCHS} epochs, for both models alike; the best one is kept")),
                 fact("Vocabulary", format!("{} tokens", grouped(self.vocabulary as u64))),
                 fact("Model", format!("BERT, 2 layers, 128 wide, {} parameters", grouped(self.parameters as u64))),
                 fact("Folder", self.folder.clone()),

@@ -30,8 +30,8 @@ pub const WORLDS: [World; 4] = [
     World {
         label: "farm",
         places: &[
-            "barn", "meadow", "orchard", "pasture", "stable", "mill", "farmyard", "granary", "paddock", "hayloft", "dairy",
-            "cottage",
+            "barn", "meadow", "orchard", "pasture", "stable", "mill", "farmyard", "granary", "paddock", "hayloft",
+            "dairy", "cottage",
         ],
         workers: &[
             "farmer",

@@ -63,7 +63,7 @@ impl Chart {
         let (x, y) = self.ranges();
         let mut chart = ChartBuilder::on(&area)
             .margin(8)
-            .margin_right(16)
+            .margin_right(28)
             .x_label_area_size(46)
             .y_label_area_size(52)
             .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
