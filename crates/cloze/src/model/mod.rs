@@ -1,6 +1,6 @@
 //! The network: embeddings, encoder, pooler, forward and backward side by side.
 //!
-//! Everything here is generic over the [`Kernels`] it runs on, and reads like the paper: a layer's
+//! Everything here is generic over the [`Kernels`](cloze_kernels::Kernels) it runs on, and reads like the paper: a layer's
 //! forward is a list of calls, its backward the same list reversed.
 
 mod attention;
