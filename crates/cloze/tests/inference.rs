@@ -96,3 +96,22 @@ fn what_a_model_cannot_do_is_an_error() {
     assert!(model.embed(&["a".into()], far).unwrap_err().to_string().contains("layer 9"));
     assert!(model.classify(&["a".into()], Some(1000)).unwrap_err().to_string().contains("1000"));
 }
+
+#[test]
+fn a_length_in_the_files_that_no_input_fits_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    cloze::example_model(dir.path()).unwrap();
+    for length in [0, 1, 2] {
+        std::fs::write(dir.path().join("cloze.json"), format!(r#"{{"max_seq_length": {length}}}"#)).unwrap();
+        let model = Model::open(dir.path()).unwrap();
+        let wanted = format!("{length} tokens, as its files say");
+        let errors = [
+            model.classify(&["a".into()], None).unwrap_err(),
+            model.is_next(&[("a", "cat").into()], None).unwrap_err(),
+            model.fill("[MASK]".into(), 1).unwrap_err(),
+            model.embed(&["a".into()], EmbedOptions::default()).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| error.to_string().contains(&wanted)), "{errors:?}");
+        assert!(model.classify(&["a".into()], Some(8)).is_ok());
+    }
+}

@@ -5,9 +5,15 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use cloze::Error;
+use cloze::data::{DocumentBreak, SentenceUnit};
+use cloze::eval::{PretrainingData, evaluate_pretraining};
+use cloze::heads::{Targets, TrainingBatch};
+use cloze::model::Batch;
+use cloze::optim::{OptimizerKind, OptimizerSettings};
+use cloze::params::{Declaration, HeadSet};
 use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
-use cloze::train::{Event, Outcome, RunOptions, finetune, pretrain};
+use cloze::train::{Event, Outcome, RunOptions, Trainer, finetune, pretrain};
+use cloze::{Config, Cpu, Error};
 use cloze_tokenizer::{Casing, Tokenizer};
 use tempfile::TempDir;
 
@@ -279,4 +285,67 @@ fn unknown_labels_in_the_development_set_are_named_with_file_and_line() {
     fs::write(world.path("dev.tsv"), "text\tlabel\nthe red cat\tred\nthe cat\tpink\n").unwrap();
     let error = finetune(&world.finetuning(), &world.options("run", 2), &mut ignore).unwrap_err().to_string();
     assert!(error.contains("dev.tsv:3") && error.contains("pink") && error.contains("blue, red"), "{error}");
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_before_anything_is_written() {
+    let world = World::new();
+    let settings = FinetuneSettings { epochs: u64::MAX, ..world.finetuning() };
+    let error = finetune(&settings, &world.options("run", 1), &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("more than can be counted"), "{error}");
+    for max_seq_length in [0, 4, 33, 1 << 16] {
+        let settings = PretrainSettings { max_seq_length, ..world.pretraining() };
+        let error = pretrain(&settings, &world.options("run", 1), &mut ignore).unwrap_err().to_string();
+        assert!(error.contains(&max_seq_length.to_string()), "{error}");
+    }
+    assert!(!world.path("run/cloze.json").exists());
+}
+
+#[test]
+fn a_batch_that_does_not_fit_the_model_is_an_error() {
+    let config = Config { vocab_size: 9, labels: vec!["a".into(), "b".into()], ..Config::tiny() };
+    let heads = HeadSet { pooler: true, mlm: true, nsp: false, classifier: Some(2) };
+    let declaration = Declaration::new(&config, heads);
+    let weights = declaration.initial_weights(config.initializer_range, 1);
+    let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
+    let mut trainer = Trainer::new(Cpu::new(1).unwrap(), &config, &declaration, &weights, optimizer, 1).unwrap();
+    let masked = |rows: &[u32], labels: &[u32], next_sentence| Targets::Pretraining {
+        masked_rows: rows.to_vec(),
+        masked_labels: labels.to_vec(),
+        next_sentence,
+    };
+    for (targets, message) in [
+        (Targets::Classes(vec![0, 2]), "class 2 is not below 2"),
+        (Targets::Classes(vec![0]), "1 targets for 2 sequences"),
+        (Targets::Values(vec![0.0, 1.0]), "no regression head"),
+        (masked(&[5], &[1], None), "masked row 5 is not below 5"),
+        (masked(&[1], &[9], None), "masked token 9 is not below 9"),
+        (masked(&[2, 1], &[1, 1], None), "must ascend"),
+        (masked(&[1], &[1], Some(vec![0, 1])), "no next sentence head"),
+    ] {
+        let mut batch = Batch::default();
+        batch.push(&[2, 7, 3], &[0; 3]);
+        batch.push(&[2, 3], &[0; 2]);
+        let error = trainer.step(&TrainingBatch { batch, targets }, 1, 1e-3).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}, not {message}");
+    }
+    assert_eq!(trainer.step_count(), 0);
+}
+
+#[test]
+fn evaluation_on_text_refuses_lengths_without_room_for_a_pair() {
+    let world = World::new();
+    cloze::example_model(&world.path("model")).unwrap();
+    let model = cloze::Model::open(world.path("model")).unwrap();
+    let data = PretrainingData {
+        document: DocumentBreak::BlankLine,
+        sentences: SentenceUnit::Split,
+        max_seq_length: Some(4),
+        seed: 1,
+    };
+    let files = [world.path("corpus.txt")];
+    let error = evaluate_pretraining(&model, &files, data, &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("4 tokens") && error.contains("5 to"), "{error}");
+    let data = PretrainingData { max_seq_length: Some(24), ..data };
+    assert!(evaluate_pretraining(&model, &files, data, &mut ignore).is_ok());
 }

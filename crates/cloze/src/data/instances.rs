@@ -5,7 +5,7 @@
 //! stand in the corpus. What it holds of a document depends on (seed, epoch, document) alone, its order on (seed,
 //! epoch), so any place of any epoch can be reached at once.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use cloze_tokenizer::SpecialIds;
 use rayon::prelude::*;
@@ -24,6 +24,18 @@ pub enum Objective {
     /// Masked language model alone, on full windows: the tokens of a document are cut into sequences `[CLS] … [SEP]` of
     /// the maximum length, regardless of sentences; the rest of a document is a shorter one.
     Mlm,
+}
+
+impl Objective {
+    /// The maximum lengths that instances can be made for: room for a token of each segment, and counts
+    /// of 16 bits.
+    pub fn sequence_lengths(self) -> RangeInclusive<usize> {
+        let shortest = match self {
+            Objective::MlmNsp => 5,
+            Objective::Mlm => 3,
+        };
+        shortest..=usize::from(u16::MAX)
+    }
 }
 
 /// How instances are made.
@@ -83,12 +95,10 @@ impl PlannedInstance {
 /// it there. With a single document ([`Corpus::is_single_document`]) "random next" sentences come from that same
 /// document.
 pub fn plan_epoch(corpus: &Corpus, options: &PlanOptions, seed: u64, epoch: u64) -> Vec<PlannedInstance> {
-    let shortest = if options.objective == Objective::MlmNsp { 5 } else { 3 };
-    assert!(
-        (shortest..=usize::from(u16::MAX)).contains(&options.max_seq_length),
-        "max_seq_length is {}, not between {shortest} and 65535",
-        options.max_seq_length
-    );
+    let lengths = options.objective.sequence_lengths();
+    let length = options.max_seq_length;
+    let (shortest, longest) = (lengths.start(), lengths.end());
+    assert!(lengths.contains(&length), "max_seq_length is {length}, not between {shortest} and {longest}");
     let plan_document = |document: usize| match options.objective {
         Objective::MlmNsp => {
             let random = Random::new(seed, Purpose::Plan, epoch, document as u64);

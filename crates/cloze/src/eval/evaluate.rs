@@ -97,6 +97,15 @@ pub fn evaluate_pretraining(
     let mut settings = PretrainSettings::new(files.to_vec(), "", Start::Model("".into()), 1);
     settings.max_seq_length = model.checked_length(data.max_seq_length, default_length)?;
     settings.objective = if heads.nsp && heads.pooler { Objective::MlmNsp } else { Objective::Mlm };
+    let lengths = settings.objective.sequence_lengths();
+    if !lengths.contains(&settings.max_seq_length) {
+        return Err(Error::Settings(format!(
+            "a maximum length of {} tokens: instances of this model need {} to {}",
+            settings.max_seq_length,
+            lengths.start(),
+            lengths.end()
+        )));
+    }
     settings.update.seed = data.seed;
     let mut progress = |done, total| {
         let _ = observer(&Event::Progress { what: "reading", done, total });

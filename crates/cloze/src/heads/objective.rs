@@ -6,7 +6,7 @@ use crate::model::{
     ActivationGradients, Batch, Draws, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape, encoder_backward,
     encoder_forward, pooler_backward, pooler_forward,
 };
-use crate::params::Declaration;
+use crate::params::{Declaration, Parameters};
 use crate::{Config, Error};
 
 use super::mlm::ROWS_AT_A_TIME;
@@ -80,6 +80,48 @@ impl TrainingBatch {
             Targets::Classes(_) | Targets::Values(_) => 0,
         };
         Totals { sequences: self.batch.sequences(), masked }
+    }
+
+    /// Whether a model of this configuration with these heads can be trained on the batch: its sequences
+    /// (see [`Batch::check`]), a head for its targets, one target for each sequence, and labels, masked
+    /// rows and masked tokens that exist.
+    pub fn check<M, V>(&self, config: &Config, parameters: &Parameters<M, V>) -> Result<(), Error> {
+        self.batch.check(config)?;
+        let sequences = self.batch.sequences();
+        let wrong = |message: String| Err(Error::Settings(message));
+        let one_each = |targets: usize| match targets == sequences {
+            true => Ok(()),
+            false => wrong(format!("{targets} targets for {sequences} sequences")),
+        };
+        let below = |what: &str, values: &[u32], bound: usize| match values.iter().find(|&&v| v as usize >= bound) {
+            None => Ok(()),
+            Some(value) => wrong(format!("{what} {value} is not below {bound}")),
+        };
+        let has = |head: bool, what: &str| if head { Ok(()) } else { wrong(format!("the model has no {what}")) };
+        let pooled = parameters.pooler.is_some();
+        match &self.targets {
+            Targets::Pretraining { masked_rows, masked_labels, next_sentence } => {
+                has(parameters.mlm.is_some(), "masked language model head")?;
+                below("masked row", masked_rows, self.batch.tokens())?;
+                below("masked token", masked_labels, config.vocab_size)?;
+                if !masked_rows.is_sorted_by(|a, b| a < b) || masked_rows.len() != masked_labels.len() {
+                    return wrong("masked rows must ascend, with a label for each".to_string());
+                }
+                let Some(next_sentence) = next_sentence else { return Ok(()) };
+                has(parameters.nsp.is_some() && pooled, "next sentence head")?;
+                one_each(next_sentence.len())?;
+                below("next sentence label", next_sentence, 2)
+            }
+            Targets::Classes(classes) => {
+                has(parameters.classifier.is_some() && pooled, "classifier")?;
+                one_each(classes.len())?;
+                below("class", classes, config.labels.len())
+            }
+            Targets::Values(values) => {
+                has(parameters.classifier.is_some() && pooled && config.labels.len() == 1, "regression head")?;
+                one_each(values.len())
+            }
+        }
     }
 
     /// The sequences in `range` with their targets.

@@ -34,13 +34,13 @@ impl Model {
     /// If the text has no mask, or one is lost because the text is too long.
     pub fn fill(&self, text: Text, top_k: usize) -> Result<Vec<FilledMask>, Error> {
         self.needs(self.heads.mlm, "masked language model head")?;
-        let encodings = self.encode(&[text], self.max_length());
+        let max_length = self.checked_length(None, self.max_length())?;
+        let encodings = self.encode(&[text], max_length);
         let encoding = &encodings[0];
         if encoding.truncated > 0 {
             return Err(Error::Settings(format!(
-                "the text has {} tokens more than the {} that the model reads; shorten it around the masks",
-                encoding.truncated,
-                self.max_length()
+                "the text has {} tokens more than the {max_length} that the model reads; shorten it around the masks",
+                encoding.truncated
             )));
         }
         let mask = self.tokenizer.special().mask;

@@ -31,6 +31,9 @@ pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 /// Tokens of one packed batch. Results do not depend on it; memory and the fill of the cores do.
 pub(crate) const TOKENS_PER_BATCH: usize = 4096;
 
+/// The shortest limit of an input: a pair has three special tokens.
+const SHORTEST_INPUT: usize = 3;
+
 /// The numbers that a model computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
@@ -168,11 +171,12 @@ impl Model {
         self.sentence.as_ref()
     }
 
-    /// What the model's heads are for; none for an encoder alone, or a masked language model.
+    /// What the model's heads are for; none for an encoder alone, a masked language model, or a head of a
+    /// kind that is not supported.
     pub fn task(&self) -> Option<Task> {
         match self.heads.classifier {
             Some(_) if self.is_multi_label() => None,
-            Some(_) if self.is_regression() => Some(Task::Regression),
+            Some(labels) if self.is_regression() => (labels == 1).then_some(Task::Regression),
             Some(_) => Some(Task::Classification),
             None if self.heads.nsp && self.heads.pooler => Some(Task::NextSentence),
             None => None,
@@ -198,16 +202,19 @@ impl Model {
         wanted.unwrap_or(usize::MAX).min(self.config.max_position_embeddings)
     }
 
-    /// `wanted` if the model can read that many tokens, `default` if nothing is wanted.
+    /// `wanted`, or `default` if nothing is wanted, if the model can read that many tokens. The default
+    /// comes from files, which may say anything.
     pub(crate) fn checked_length(&self, wanted: Option<usize>, default: usize) -> Result<usize, Error> {
-        match wanted {
-            None => Ok(default),
-            Some(length) if (3..=self.config.max_position_embeddings).contains(&length) => Ok(length),
-            Some(length) => Err(Error::Settings(format!(
-                "a maximum length of {length} tokens: the model reads 3 to {} (max_position_embeddings)",
-                self.config.max_position_embeddings
-            ))),
+        let length = wanted.unwrap_or(default);
+        if (SHORTEST_INPUT..=self.config.max_position_embeddings).contains(&length) {
+            return Ok(length);
         }
+        let source = if wanted.is_none() { ", as its files say" } else { "" };
+        Err(Error::Settings(format!(
+            "a maximum length of {length} tokens{source}: the model reads {SHORTEST_INPUT} to {} \
+             (max_position_embeddings)",
+            self.config.max_position_embeddings
+        )))
     }
 
     /// Token ids of texts, on the model's threads.

@@ -52,6 +52,9 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let dev_data = Data::new(settings, &config, &tokenizer, &settings.dev, &dev_examples, observer)?;
 
     let steps_per_epoch = (train_data.encodings.len() as u64).div_ceil(settings.update.batch_size as u64);
+    let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
+        Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
+    })?;
     let prepared = setup::Prepared {
         kernels,
         tokenizer,
@@ -62,7 +65,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         update: settings.update.clone(),
         max_seq_length: settings.max_seq_length,
         data: data_hash(&[&train_data, &dev_data]),
-        steps: steps_per_epoch * settings.epochs,
+        steps,
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
     train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)
@@ -192,7 +195,7 @@ fn choose_labels(
     }
     let head = checkpoint.as_ref().and_then(|checkpoint| checkpoint.heads().classifier);
     let same_kind = match settings.task {
-        FinetuneTask::Regression => config.problem_type.map_or(head == Some(1), |p| p == ProblemType::Regression),
+        FinetuneTask::Regression => head == Some(1) && config.problem_type.is_none_or(|p| p == problem),
         FinetuneTask::Classification => config.problem_type.is_none_or(|p| p == problem),
     };
     let continued = head.is_some() && same_kind && {

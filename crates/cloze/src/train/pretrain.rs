@@ -127,6 +127,15 @@ fn check(settings: &PretrainSettings) -> Result<(), Error> {
     if settings.steps == 0 {
         return wrong("0 steps train nothing; give --steps");
     }
+    let lengths = settings.objective.sequence_lengths();
+    if !lengths.contains(&settings.max_seq_length) {
+        return Err(Error::Settings(format!(
+            "a maximum sequence length of {}; this objective needs {} to {}",
+            settings.max_seq_length,
+            lengths.start(),
+            lengths.end()
+        )));
+    }
     if !(0.0..1.0).contains(&settings.dev_fraction) {
         return wrong("the share of held-out documents must be at least 0 and below 1");
     }

@@ -101,7 +101,8 @@ impl<K: Kernels> Trainer<K> {
     /// result has the same bits for any number of parts.
     ///
     /// # Errors
-    /// If a loss or a gradient is not finite; the weights are then as before.
+    /// If the batch does not fit the model ([`TrainingBatch::check`]), or a loss or a gradient is not
+    /// finite; the weights are then as before.
     pub fn step(&mut self, batch: &TrainingBatch, parts: usize, learning_rate: f64) -> Result<StepReport, Error> {
         let losses = self.compute_gradients(batch, parts)?;
         let total = losses.total();
@@ -132,7 +133,7 @@ impl<K: Kernels> Trainer<K> {
 
     /// The losses of a whole batch and, left in the arena, its gradients.
     pub fn compute_gradients(&mut self, batch: &TrainingBatch, parts: usize) -> Result<Losses, Error> {
-        batch.batch.check(&self.network.config)?;
+        batch.check(&self.network.config, &self.network.parameters)?;
         let sequences = batch.batch.sequences();
         let totals = batch.totals();
         let draws = Some(Draws { seed: self.seed, step: self.step as u32 });
@@ -160,7 +161,7 @@ impl<K: Kernels> Trainer<K> {
 
     /// The losses of a batch without dropout and without gradients, added to `sums`.
     pub fn evaluate(&mut self, sums: &mut Losses, batch: &TrainingBatch) -> Result<(), Error> {
-        batch.batch.check(&self.network.config)?;
+        batch.check(&self.network.config, &self.network.parameters)?;
         let Trainer { network, workspace, .. } = self;
         network.kernels.scope(|| losses(network, workspace, sums, None, batch, 0, batch.totals(), None))
     }
