@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use cloze_kernels::{AttentionStarts, Cpu, Heads, Kernels, MatrixShape, Purpose, Span, Store};
+use cloze_kernels::{AttentionStarts, Cpu, Heads, Kernels, MatrixShape, Purpose, Role, Span, Store};
 
 /// Rows, inputs and outputs of a linear layer.
 const SHAPES: [[usize; 3]; 9] = [
@@ -46,7 +46,7 @@ fn linear(cpu: &Cpu, peak: f64, rows: usize, shape: MatrixShape) {
     let MatrixShape { outputs, inputs } = shape;
     let flops = (2 * rows * inputs * outputs) as f64;
     let (mut x, mut y) = (numbers(rows * inputs), numbers(rows * outputs));
-    let mut weight = cpu.matrix(shape, Purpose::Training).expect("memory");
+    let mut weight = cpu.matrix(shape, Purpose::Training, Role::Encoder).expect("memory");
     let mut arena = numbers(inputs * outputs + outputs);
     let (weight_at, bias_at) =
         (Span { start: 0, len: inputs * outputs }, Span { start: inputs * outputs, len: outputs });

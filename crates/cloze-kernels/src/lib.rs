@@ -38,7 +38,7 @@ mod reference;
 
 use std::ops::Range;
 
-pub use cpu::Cpu;
+pub use cpu::{Cpu, quantize_rows};
 pub use error::Error;
 pub use reference::Reference;
 
@@ -116,6 +116,28 @@ pub enum Purpose {
     Inference,
     /// Also [`Kernels::linear_backward_input`].
     Training,
+}
+
+/// What a matrix belongs to. An implementation that computes with short numbers may keep more digits
+/// where they cost little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The layers that all tokens go through, where the time is spent.
+    Encoder,
+    /// What follows them for few rows.
+    Head,
+}
+
+/// The numbers that products of matrices are computed with. Sums, and everything else, are f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+    /// Operands of 16 bits, eight of them for the mantissa.
+    Bf16,
+    /// Operands of 8 bits, weights scaled by output, activations by row. For inference only.
+    Int8,
 }
 
 /// Whether a product replaces what its output holds or adds to it.
@@ -279,8 +301,10 @@ pub trait Kernels: Send + Sync + Sized {
     /// Copies the first `values.len()` elements out.
     fn read_activations(&self, values: &mut [Self::Real], x: &Self::Activations) -> Result<(), Error>;
     /// A new matrix of zeros.
-    fn matrix(&self, shape: MatrixShape, purpose: Purpose) -> Result<Self::Matrix, Error>;
+    fn matrix(&self, shape: MatrixShape, purpose: Purpose, role: Role) -> Result<Self::Matrix, Error>;
 
+    /// Refreshes rows of a matrix, from `first` on: `rows [any number, inputs]`, as stored in checkpoints.
+    fn pack_rows(&self, matrix: &mut Self::Matrix, first: usize, rows: &[Self::Real]);
     /// Refreshes a matrix from `source[at]`, `[outputs, inputs]` row-major.
     fn pack(&self, matrix: &mut Self::Matrix, source: &Self::Vector, at: Span);
     /// `y[0 .. at.len] = x[at]`.

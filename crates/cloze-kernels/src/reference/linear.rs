@@ -26,6 +26,10 @@ impl Matrix {
         self.values.copy_from_slice(source);
     }
 
+    pub(super) fn pack_rows(&mut self, first: usize, rows: &[f64]) {
+        self.values[first * self.shape.inputs..][..rows.len()].copy_from_slice(rows);
+    }
+
     /// The weights of output `o`: `[inputs]`.
     fn row(&self, o: usize) -> &[f64] {
         row(&self.values, o, self.shape.inputs)

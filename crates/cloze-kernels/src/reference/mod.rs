@@ -23,7 +23,8 @@ mod rows;
 use std::ops::Range;
 
 use crate::{
-    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Purpose, Size, Span, Store,
+    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Purpose, Role, Size, Span,
+    Store,
 };
 
 pub use linear::Matrix;
@@ -94,8 +95,12 @@ impl Kernels for Reference {
         Ok(())
     }
 
-    fn matrix(&self, shape: MatrixShape, _purpose: Purpose) -> Result<Matrix, Error> {
+    fn matrix(&self, shape: MatrixShape, _purpose: Purpose, _role: Role) -> Result<Matrix, Error> {
         Matrix::zeros(shape)
+    }
+
+    fn pack_rows(&self, matrix: &mut Matrix, first: usize, rows: &[f64]) {
+        matrix.pack_rows(first, rows);
     }
 
     fn pack(&self, matrix: &mut Matrix, source: &Vec<f64>, at: Span) {

@@ -3,7 +3,7 @@
 //! Every buffer is some elements longer than the call needs, and these are NaN: a call that reads them
 //! spoils its result, and reading back asserts that none was written.
 
-use cloze_kernels::{Dropout, Kernels, MatrixShape, Purpose, Real, RowCoordinates, Span};
+use cloze_kernels::{Dropout, Kernels, MatrixShape, Purpose, Real, Role, RowCoordinates, Span};
 
 /// How much longer a buffer is than a call needs.
 const TAIL: usize = 5;
@@ -56,7 +56,7 @@ pub fn indices<K: Kernels>(k: &K, values: &[u32]) -> K::Indices {
 /// A matrix for training, packed from the middle of a vector.
 pub fn matrix<K: Kernels>(k: &K, shape: MatrixShape, values: &[f64]) -> K::Matrix {
     let source = vector(k, &[&[f64::NAN; 3], values].concat());
-    let mut matrix = k.matrix(shape, Purpose::Training).unwrap();
+    let mut matrix = k.matrix(shape, Purpose::Training, Role::Encoder).unwrap();
     k.pack(&mut matrix, &source, Span { start: 3, len: values.len() });
     matrix
 }

@@ -26,7 +26,7 @@ impl<K: Kernels> Network<K> {
     ) -> Result<Self, Error> {
         let parameters = declaration.layout.try_map(
             |at| {
-                let mut matrix = kernels.matrix(at.shape, purpose)?;
+                let mut matrix = kernels.matrix(at.shape, purpose, at.role)?;
                 kernels.pack(&mut matrix, weights, at.span);
                 Ok::<_, Error>(matrix)
             },
