@@ -6,17 +6,17 @@ mod operations;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cloze_kernels::{Cpu, Kernels, Purpose};
+use cloze_kernels::{Cpu, Kernels};
 use safetensors::Dtype;
 
 use crate::checkpoint::{TensorHead, write_tensor_file};
 use crate::heads::{Targets, TrainingBatch};
-use crate::infer::{InferenceWorkspace, OpenOptions};
+use crate::infer::{InferenceWorkspace, OpenOptions, load};
 use crate::model::{Batch, Network};
 use crate::optim::{OptimizerKind, OptimizerSettings};
-use crate::params::{Declaration, HeadSet};
+use crate::params::{Declaration, HeadSet, Parameter};
 use crate::random::{Purpose as Draws, Random};
-use crate::train::{Trainer, vector_of};
+use crate::train::Trainer;
 use crate::{Config, Error, precision};
 
 use operations::{forward_operations, train_operations};
@@ -135,9 +135,13 @@ pub fn random_network(
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
     let substitution = precision::substitution(&kernels, options.precision());
-    let weights = vector_of(&kernels, &declaration.initial_weights(config.initializer_range, seed))?;
-    let network = Network::new(kernels, config, &declaration, &weights, Purpose::Inference)?;
-    Ok((network, substitution))
+    let draw = |parameter: &Parameter, work: &mut dyn FnMut(usize, &[f32])| {
+        let mut values = vec![0.0; parameter.span.len];
+        Declaration::initialize(parameter, config.initializer_range, seed, &mut values);
+        work(0, &values);
+        Ok(())
+    };
+    Ok((load(kernels, config, &declaration, draw)?, substitution))
 }
 
 /// All hidden states of the last layer, and the pooler, in the buffers that every use of a model has.

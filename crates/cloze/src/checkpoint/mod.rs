@@ -6,6 +6,7 @@
 
 mod index;
 mod names;
+mod pieces;
 mod save;
 mod sentence;
 mod tensors;
@@ -94,27 +95,32 @@ impl Checkpoint {
     /// memory.
     pub fn read(&self, declaration: &Declaration, weights: &mut [f32]) -> Result<Report, Error> {
         assert_eq!(weights.len(), declaration.len);
+        for parameter in &declaration.parameters {
+            let columns = parameter.shape[1..].iter().product::<usize>();
+            let values = &mut weights[parameter.span.range()];
+            self.for_each_piece(parameter, &mut |row, piece| {
+                values[row * columns..][..piece.len()].copy_from_slice(piece);
+            })?;
+        }
+        self.report(declaration)
+    }
+
+    /// What the directory lacks, and what it has too much, of these parameters.
+    ///
+    /// # Errors
+    /// If the directory has a decoder of its own, not tied to the word embeddings.
+    pub(crate) fn report(&self, declaration: &Declaration) -> Result<Report, Error> {
         let mut missing = Vec::new();
         let mut used = BTreeSet::new();
         for parameter in &declaration.parameters {
-            let Some((file, stored)) = self.find(parameter) else {
-                missing.push(parameter.name.clone());
-                continue;
-            };
-            let values = &mut weights[parameter.span.range()];
-            file.read(stored, &parameter.shape, values)?;
-            if let Some(element) = values.iter().position(|value| !value.is_finite()) {
-                let message = format!(
-                    "element {element} is {}: the file is damaged, or the run that wrote it had failed",
-                    values[element]
-                );
-                return Err(file.error(stored, message));
+            match self.find(parameter) {
+                Some((file, stored)) => {
+                    used.insert((file.path(), stored));
+                }
+                None => missing.push(parameter.name.clone()),
             }
-            used.insert((file.path(), stored));
         }
-        if declaration.layout.mlm.is_some() {
-            self.check_tied(declaration, weights)?;
-        }
+        self.check_tied(declaration)?;
         let unused = self.index.places.iter().filter(|(declared, place)| {
             let path = self.index.files[place.file].path();
             !is_redundant(declared) && !used.contains(&(path, place.stored.as_str()))
@@ -131,31 +137,6 @@ impl Checkpoint {
             let (tied, _) = TIED.iter().find(|(_, source)| *source == parameter.name)?;
             self.index.find(tied)
         })
-    }
-
-    /// The decoder of the masked language model is the word embeddings again. A directory that stores
-    /// another one is not this model.
-    fn check_tied(&self, declaration: &Declaration, weights: &[f32]) -> Result<(), Error> {
-        for (tied, source) in TIED {
-            let parameter = declaration.parameters.iter().find(|parameter| parameter.name == source);
-            let (Some((file, stored)), Some(parameter)) = (self.index.find(tied), parameter) else { continue };
-            file.check_shape(stored, &parameter.shape)?;
-            let values = &weights[parameter.span.range()];
-            file.for_each_chunk(stored, |first, chunk| {
-                let differing = chunk.iter().zip(&values[first..]).position(|(a, b)| a.to_bits() != b.to_bits());
-                match differing {
-                    None => Ok(()),
-                    Some(element) => Err(file.error(
-                        stored,
-                        format!(
-                            "differs from `{source}` at element {}; models whose decoder is not tied to the embeddings cannot be read",
-                            first + element
-                        ),
-                    )),
-                }
-            })?;
-        }
-        Ok(())
     }
 
     fn incomplete(&self, dir: &Path, parameter: &Parameter) -> Error {

@@ -21,8 +21,8 @@ use crate::error::{Error, at};
 const PREFIX_BYTES: u64 = 8;
 /// More than the names and shapes of the largest model that a configuration may describe.
 const HEADER_BYTES_MAX: u64 = 4 << 20;
-/// Elements that are read and converted at a time.
-const CHUNK: usize = 1 << 14;
+/// Elements that are read and converted at a time: their bytes stay in a core's cache.
+const CHUNK: usize = 1 << 16;
 
 /// An open safetensors file, its header read and checked.
 #[derive(Debug)]
@@ -92,10 +92,7 @@ impl TensorFile {
     pub fn read(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<(), Error> {
         assert_eq!(shape.iter().product::<usize>(), values.len());
         self.check_shape(name, shape)?;
-        self.for_each_chunk(name, |first, chunk| {
-            values[first..first + chunk.len()].copy_from_slice(chunk);
-            Ok(())
-        })
+        self.numbers(name)?.read(0, values)
     }
 
     /// An error unless the file has a tensor of this name and shape, in a type that can be read.
@@ -110,13 +107,8 @@ impl TensorFile {
         }
     }
 
-    /// Hands over a tensor's values, converted to f32, piece by piece, each with the index of its
-    /// first element. Only one piece is in memory at a time.
-    pub(super) fn for_each_chunk(
-        &self,
-        name: &str,
-        mut work: impl FnMut(usize, &[f32]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// The numbers of a tensor, to be read in any pieces.
+    pub(super) fn numbers(&self, name: &str) -> Result<NumberReader<'_>, Error> {
         let info = self.info(name)?;
         let (size, convert): (usize, Convert) = match info.dtype {
             Dtype::F32 => (4, |values, bytes| convert(values, bytes, f32::from_le_bytes)),
@@ -124,18 +116,8 @@ impl TensorFile {
             Dtype::BF16 => (2, |values, bytes| convert(values, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
             other => return Err(self.wrong_type(name, other)),
         };
-        let len = (info.data_offsets.1 - info.data_offsets.0) / size;
-        let mut bytes = vec![0; len.min(CHUNK) * size];
-        let mut values = vec![0.0; len.min(CHUNK)];
-        for first in (0..len).step_by(CHUNK) {
-            let count = CHUNK.min(len - first);
-            let (bytes, values) = (&mut bytes[..count * size], &mut values[..count]);
-            let offset = self.data_start + (info.data_offsets.0 + first * size) as u64;
-            self.file.read_exact_at(bytes, offset).map_err(at("read", &self.path))?;
-            convert(values, bytes);
-            work(first, values)?;
-        }
-        Ok(())
+        let (start, end) = info.data_offsets;
+        Ok(NumberReader { file: self, start: self.data_start + start as u64, len: (end - start) / size, size, convert })
     }
 
     fn wrong_type(&self, name: &str, found: Dtype) -> Error {
@@ -148,6 +130,50 @@ impl TensorFile {
 
     fn info(&self, name: &str) -> Result<&TensorInfo, Error> {
         self.tensors.get(name).ok_or_else(|| self.error(name, "missing".into()))
+    }
+}
+
+/// The numbers of a tensor in f32, f16 or bf16.
+pub(super) struct NumberReader<'a> {
+    file: &'a TensorFile,
+    /// Where they begin in the file.
+    start: u64,
+    /// How many there are.
+    len: usize,
+    /// Bytes of each.
+    size: usize,
+    convert: Convert,
+}
+
+impl NumberReader<'_> {
+    /// Reads the numbers from the element `first` on that `values` has room for.
+    pub(super) fn read(&self, first: usize, values: &mut [f32]) -> Result<(), Error> {
+        assert!(first + values.len() <= self.len, "{first} + {} of {} numbers", values.len(), self.len);
+        let mut bytes = vec![0; values.len().min(CHUNK) * self.size];
+        let mut offset = self.start + (first * self.size) as u64;
+        for values in values.chunks_mut(CHUNK) {
+            let bytes = &mut bytes[..values.len() * self.size];
+            self.file.file.read_exact_at(bytes, offset).map_err(at("read", &self.file.path))?;
+            (self.convert)(values, bytes);
+            offset += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Hands over all numbers, at most `chunk` at a time, each time with the index of the first. Only one
+    /// chunk is in memory at a time.
+    pub(super) fn for_each_chunk(
+        &self,
+        chunk: usize,
+        mut work: impl FnMut(usize, &[f32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut values = vec![0.0; self.len.min(chunk)];
+        for first in (0..self.len).step_by(chunk) {
+            let values = &mut values[..chunk.min(self.len - first)];
+            self.read(first, values)?;
+            work(first, values)?;
+        }
+        Ok(())
     }
 }
 

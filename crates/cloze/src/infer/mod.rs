@@ -3,29 +3,30 @@
 mod classify;
 mod embed;
 mod fill;
+mod load;
 mod outputs;
 mod workspace;
 
 use std::path::Path;
 use std::sync::Mutex;
 
-use cloze_kernels::{Cpu, Kernels, Purpose};
+use cloze_kernels::{Cpu, Kernels};
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, Report, SentenceSettings};
 use crate::config::ProblemType;
 use crate::model::Network;
-use crate::params::{Declaration, HeadSet};
+use crate::params::{Declaration, HeadSet, Parameter};
 use crate::precision::{self, Precision};
 use crate::settings::StoredSettings;
-use crate::train::vector_of;
 use crate::{Config, Error};
 
 pub use classify::{Classification, NextSentence, Regression};
 pub(crate) use classify::{argmax, softmax};
 pub use embed::{EmbedOptions, Embedding, Pooling};
 pub use fill::{Candidate, FilledMask};
+pub(crate) use load::load;
 pub use outputs::Outputs;
 pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 
@@ -124,11 +125,11 @@ impl Model {
         check_vocabulary(&tokenizer, &config, dir)?;
         let heads = checkpoint.heads();
         let declaration = Declaration::new(&config, heads);
-        let mut weights = vec![0.0; declaration.len];
-        let report = checkpoint.read(&declaration, &mut weights)?;
         let kernels = options.kernels()?;
-        let weights = vector_of(&kernels, &weights)?;
-        let network = Network::new(kernels, &config, &declaration, &weights, Purpose::Inference)?;
+        let read =
+            |parameter: &Parameter, work: &mut dyn FnMut(usize, &[f32])| checkpoint.for_each_piece(parameter, work);
+        let network = load(kernels, &config, &declaration, read)?;
+        let report = checkpoint.report(&declaration)?;
         Ok(Model {
             tokenizer,
             declaration,
