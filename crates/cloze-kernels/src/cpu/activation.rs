@@ -14,8 +14,7 @@ pub(crate) fn forward(level: Level, y: &mut [f32], x: &[f32], activation: Activa
     const BLOCK: usize = 1024;
     y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| {
         for (y, x) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
-            y.copy_from_slice(x);
-            apply_in_place(level, y, activation);
+            apply(level, y, x, activation);
         }
     });
 }
@@ -25,6 +24,12 @@ pub(crate) fn backward(level: Level, dx: &mut [f32], pre: &[f32], activation: Ac
     assert_eq!(dx.len(), pre.len());
     let chunks = dx.par_chunks_mut(GRAIN).zip(pre.par_chunks(GRAIN));
     chunks.for_each(|(dx, pre)| backward_chunk(level, dx, pre, activation));
+}
+
+/// `y = activation(x)`, on this thread.
+pub(crate) fn apply(level: Level, y: &mut [f32], x: &[f32], activation: Activation) {
+    y.copy_from_slice(x);
+    apply_in_place(level, y, activation);
 }
 
 multiversion! {
