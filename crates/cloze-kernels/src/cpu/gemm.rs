@@ -54,6 +54,20 @@ pub(crate) struct Block<'a> {
     pub(crate) stride: usize,
 }
 
+impl<'a> Block<'a> {
+    /// The first `columns` elements of a row.
+    ///
+    /// # Safety
+    ///
+    /// While the result lives, nothing else reads or writes these elements.
+    #[inline(always)]
+    pub(crate) unsafe fn row(self, row: usize, columns: usize) -> &'a mut [f32] {
+        let first = self.first + row * self.stride;
+        // SAFETY: passed on.
+        unsafe { self.data.slice(first..first + columns) }
+    }
+}
+
 /// Computes one block on this thread: A's rows `rows`, B's columns `columns`, all steps of B's panels.
 /// The block's element `(0, 0)` is that of the first row and first column. `scales` are those of B's
 /// panels, in int8 only.

@@ -25,7 +25,7 @@ pub(crate) fn forward(
     rows: usize,
     outputs: Range<usize>,
 ) {
-    forward_then(level, y, x, weight, bias, rows, outputs, |_, _| {});
+    forward_then(level, y, x, weight, bias, rows, outputs, |_, _, _| {});
 }
 
 /// `pre = forward(x)`, `y = activation(pre)`, for all outputs. A block gets its activation from the
@@ -41,21 +41,23 @@ pub(crate) fn activation_forward(
     activation: Activation,
     rows: usize,
 ) {
-    let outputs = 0..weight.shape.outputs;
+    let (outputs, short) = (0..weight.shape.outputs, weight.kind != Kind::F32);
     let Some(pre) = pre else {
-        let activate = |_, y: &mut [f32]| activation::apply_in_place(level, y, activation);
-        return forward_then(level, y, x, weight, Some(bias), rows, outputs, activate);
+        return forward_then(level, y, x, weight, Some(bias), rows, outputs, |y, rows, columns| {
+            // SAFETY: the block is this call's alone.
+            unsafe { activation::apply_to_block(level, y, None, rows, columns, activation, short) };
+        });
     };
     let y = SharedMut::new(y);
-    forward_then(level, pre, x, weight, Some(bias), rows, outputs, |at, pre| {
-        // SAFETY: `forward_then` calls this once for each place in `pre`, and y has the same places.
-        let y = unsafe { y.slice(at) };
-        activation::apply(level, y, pre, activation);
+    forward_then(level, pre, x, weight, Some(bias), rows, outputs, |pre, rows, columns| {
+        let y = Block { data: y, ..pre };
+        // SAFETY: the block is this call's alone, and y has the same places.
+        unsafe { activation::apply_to_block(level, y, Some(pre), rows, columns, activation, short) };
     });
 }
 
-/// [`forward`], then `finish(at, y[at])` for stretches of rows that together cover y once, soon after
-/// they were computed.
+/// [`forward`], then `finish(block, rows, columns)` for blocks that together cover y once, each right after
+/// it was computed.
 #[allow(clippy::too_many_arguments)]
 fn forward_then(
     level: Level,
@@ -65,7 +67,7 @@ fn forward_then(
     bias: Option<&[f32]>,
     rows: usize,
     outputs: Range<usize>,
-    finish: impl Fn(Range<usize>, &mut [f32]) + Sync,
+    finish: impl Fn(Block, usize, usize) + Sync,
 ) {
     let MatrixShape { outputs: all_outputs, inputs } = weight.shape;
     assert!(outputs.start <= outputs.end && outputs.end <= all_outputs, "{outputs:?} of {all_outputs} outputs");
@@ -82,11 +84,7 @@ fn forward_then(
                 let (panels, scales) = (weight.forward_panels(), weight.scales());
                 // SAFETY: the blocks do not overlap, and nothing else uses y.
                 unsafe { multiply(arithmetic, block, start, x, panels, scales, rows.clone(), columns.clone()) };
-                for row in 0..rows.len() {
-                    let at = first + row * stride..first + row * stride + columns.len();
-                    // SAFETY: this is a row of the block, which the product is done with.
-                    finish(at.clone(), unsafe { y.slice(at) });
-                }
+                finish(block, rows.len(), columns.len());
             }
         });
     });

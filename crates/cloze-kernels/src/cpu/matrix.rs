@@ -9,7 +9,7 @@ use super::operand::{ColumnScales, Kind, int8_weight_words, quantize_rows, to_wo
 use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_square};
 use super::scratch;
 use super::simd::Level;
-use crate::{Error, MatrixShape};
+use crate::{Error, MatrixShape, Size};
 
 /// A weight `[outputs, inputs]`, in panels of 16 outputs: `[outputs / 16][steps][16]` words.
 ///
@@ -120,8 +120,11 @@ impl Matrix {
         let (lines, _) = panel.as_chunks_mut::<COLUMNS>();
         let lines_of_square = COLUMNS / self.kind.numbers();
         for (first, lines) in outputs.clone().step_by(COLUMNS).zip(lines.chunks_mut(lines_of_square)) {
-            let mut square = self.square(first..outputs.end.min(first + COLUMNS), index * COLUMNS);
-            transpose_square(self.level, &mut square);
+            let untransposed = self.square(first..outputs.end.min(first + COLUMNS), index * COLUMNS);
+            let mut square = [[0.0; COLUMNS]; COLUMNS];
+            let size = Size { rows: COLUMNS, columns: COLUMNS };
+            let (to, from) = (square.as_flattened_mut(), untransposed.as_flattened());
+            transpose_square(self.level, to, COLUMNS, COLUMNS, from, COLUMNS, size);
             match self.kind {
                 Kind::F32 => lines.copy_from_slice(&square[..lines.len()]),
                 _ => {

@@ -8,6 +8,7 @@ use super::lines::LINE;
 use super::operand::{Kind, to_words, to_words_across};
 use super::scratch;
 use super::simd::Level;
+use crate::Size;
 
 /// Columns of a panel of B, and of a strip of a tile.
 pub(crate) const COLUMNS: usize = 16;
@@ -58,16 +59,32 @@ pub(crate) fn pack_columns(
 ) {
     let steps = kind.steps(inner);
     assert_eq!(panels.len(), packed_len(columns, steps));
-    for (panel, first) in panels.chunks_exact_mut((steps * COLUMNS).max(1)).zip((0..).step_by(COLUMNS)) {
-        let width = COLUMNS.min(columns - first);
-        let (lines, _) = panel.as_chunks_mut::<COLUMNS>();
-        for (step, line) in lines.iter_mut().enumerate() {
+    let mut lines = |row_words: &[f32], step: usize| {
+        for (panel, words) in row_words.chunks(COLUMNS).enumerate() {
+            let line = &mut panels[(panel * steps + step) * COLUMNS..][..COLUMNS];
+            match words.first_chunk::<COLUMNS>() {
+                Some(full) => *line.first_chunk_mut().expect("a whole line") = *full,
+                None => {
+                    line[..words.len()].copy_from_slice(words);
+                    line[words.len()..].fill(0.0);
+                }
+            }
+        }
+    };
+    if kind == Kind::F32 {
+        for step in 0..steps {
+            lines(&rows[step * stride..][..columns], step);
+        }
+        return;
+    }
+    scratch::with(columns, |words| {
+        for step in 0..steps {
             let row = step * kind.numbers();
             let count = kind.numbers().min(inner - row);
-            to_words_across(level, kind, &mut line[..width], &rows[row * stride + first..], stride, count);
-            line[width..].fill(0.0);
+            to_words_across(level, kind, words, &rows[row * stride..], stride, count);
+            lines(words, step);
         }
-    }
+    });
 }
 
 /// The columns of `x [rows][columns]`, `x_stride` apart, as rows of words over its rows: `[columns][steps]`,
@@ -110,82 +127,126 @@ pub(crate) fn transpose(
     rows: usize,
     columns: usize,
 ) {
-    const SIDE: usize = 16;
     for first_row in (0..rows.max(1)).step_by(SIDE) {
         let height = SIDE.min(rows - first_row);
         let filled = SIDE.min(to_stride - first_row);
         for first_column in (0..columns).step_by(SIDE) {
             let width = SIDE.min(columns - first_column);
-            let mut square = [[0.0; SIDE]; SIDE];
-            for (row, square) in square.iter_mut().enumerate().take(height) {
-                let source = &from[(first_row + row) * from_stride + first_column..][..width];
-                match source.first_chunk::<SIDE>() {
-                    Some(full) => *square = *full,
-                    None => square[..width].copy_from_slice(source),
-                }
-            }
-            transpose_square(level, &mut square);
-            for (column, square) in square.iter().enumerate().take(width) {
-                let target = &mut to[(first_column + column) * to_stride + first_row..][..filled];
-                match target.first_chunk_mut::<SIDE>() {
-                    Some(full) => *full = *square,
-                    None => target.copy_from_slice(&square[..filled]),
-                }
-            }
+            let from = from.get(first_row * from_stride + first_column..).unwrap_or_default();
+            let to = &mut to[first_column * to_stride + first_row..];
+            transpose_square(level, to, to_stride, filled, from, from_stride, Size { rows: height, columns: width });
         }
     }
 }
 
-/// Exchanges rows and columns.
-pub(crate) fn transpose_square(level: Level, square: &mut [[f32; 16]; 16]) {
+/// Side of the squares that [`transpose`] works on.
+const SIDE: usize = 16;
+
+/// One square, or a corner of it: `rows` rows and `columns` columns of `from` become as many columns and
+/// rows of `to`; `filled` numbers of each row of `to` are written, zeros behind the last row of `from`.
+pub(crate) fn transpose_square(
+    level: Level,
+    to: &mut [f32],
+    to_stride: usize,
+    filled: usize,
+    from: &[f32],
+    from_stride: usize,
+    Size { rows, columns }: Size,
+) {
+    assert!(rows <= SIDE && columns <= SIDE && filled <= SIDE);
+    assert!(rows == 0 || from.len() >= (rows - 1) * from_stride + columns, "{rows} rows of {columns}");
+    assert!(columns == 0 || to.len() >= (columns - 1) * to_stride + filled, "{columns} columns of {filled}");
     #[cfg(target_arch = "x86_64")]
     if level == Level::Avx512 {
-        // SAFETY: `Level::Avx512` is made only where the processor has AVX-512 F.
-        return unsafe { transpose_square_avx512(square) };
+        // SAFETY: `Level::Avx512` is made only where the processor has AVX-512 F; the lengths were checked.
+        unsafe {
+            return transpose_square_avx512(
+                to.as_mut_ptr(),
+                to_stride,
+                filled,
+                from.as_ptr(),
+                from_stride,
+                Size { rows, columns },
+            );
+        }
     }
     let _ = level;
-    for row in 1..16 {
-        for column in 0..row {
-            let number = square[row][column];
-            square[row][column] = square[column][row];
-            square[column][row] = number;
+    for column in 0..columns {
+        for row in 0..filled {
+            to[column * to_stride + row] = if row < rows { from[row * from_stride + column] } else { 0.0 };
         }
     }
 }
 
 /// In four rounds: round `d` = 1, 2, 4, 8 exchanges the off-diagonal blocks of `d × d` numbers in each
 /// square of `2d × 2d`.
+///
+/// # Safety
+///
+/// The processor has AVX-512 F; the buffers hold what [`transpose_square`] asserts.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose_square_avx512(square: &mut [[f32; 16]; 16]) {
+unsafe fn transpose_square_avx512(
+    to: *mut f32,
+    to_stride: usize,
+    filled: usize,
+    from: *const f32,
+    from_stride: usize,
+    Size { rows: height, columns: width }: Size,
+) {
     use std::arch::x86_64::*;
-    let mut rows = [_mm512_setzero_ps(); 16];
-    for (row, numbers) in rows.iter_mut().zip(square.iter()) {
-        // SAFETY: a row is sixteen numbers.
-        *row = unsafe { _mm512_loadu_ps(numbers.as_ptr()) };
-    }
-    for distance in [1, 2, 4, 8] {
-        // Lane `i` of the two results, from the lanes of the upper (0 to 15) and the lower row (16 to 31).
-        let (mut upper, mut lower) = ([0_i32; 16], [0_i32; 16]);
-        for lane in 0..16 {
-            let own_half = lane & distance == 0;
-            upper[lane] = if own_half { lane } else { 16 + lane - distance } as i32;
-            lower[lane] = if own_half { lane + distance } else { 16 + lane } as i32;
+    // SAFETY: only rows below `height` and `width`, and lanes in the masks, are read and written.
+    unsafe {
+        let (read, write) = (((1_u32 << width) - 1) as __mmask16, ((1_u32 << filled) - 1) as __mmask16);
+        let mut rows = [_mm512_setzero_ps(); SIDE];
+        for (row, numbers) in rows.iter_mut().enumerate().take(height) {
+            *numbers = _mm512_maskz_loadu_ps(read, from.add(row * from_stride));
         }
-        // SAFETY: sixteen integers each.
-        let (upper, lower) =
-            unsafe { (_mm512_loadu_si512(upper.as_ptr().cast()), _mm512_loadu_si512(lower.as_ptr().cast())) };
-        for row in 0..16 {
-            if row & distance == 0 {
-                let (a, b) = (rows[row], rows[row + distance]);
-                rows[row] = _mm512_permutex2var_ps(a, upper, b);
-                rows[row + distance] = _mm512_permutex2var_ps(a, lower, b);
+        exchange::<1>(&mut rows);
+        exchange::<2>(&mut rows);
+        exchange::<4>(&mut rows);
+        exchange::<8>(&mut rows);
+        for (column, numbers) in rows.iter().enumerate().take(width) {
+            match write {
+                u16::MAX => _mm512_storeu_ps(to.add(column * to_stride), *numbers),
+                mask => _mm512_mask_storeu_ps(to.add(column * to_stride), mask, *numbers),
             }
         }
     }
-    for (row, numbers) in rows.iter().zip(square.iter_mut()) {
-        // SAFETY: a row is sixteen numbers.
-        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), *row) };
+}
+
+/// One round of [`transpose_square_avx512`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn exchange<const DISTANCE: usize>(rows: &mut [std::arch::x86_64::__m512; SIDE]) {
+    use std::arch::x86_64::*;
+    // Lane `i` of the two results, from the lanes of the upper (0 to 15) and the lower row (16 to 31).
+    const fn lanes(distance: usize, lower: bool) -> [i32; SIDE] {
+        let mut lanes = [0; SIDE];
+        let mut lane = 0;
+        while lane < SIDE {
+            let from_upper = lane & distance == 0;
+            lanes[lane] = match (from_upper, lower) {
+                (true, false) => lane,
+                (false, false) => SIDE + lane - distance,
+                (true, true) => lane + distance,
+                (false, true) => SIDE + lane,
+            } as i32;
+            lane += 1;
+        }
+        lanes
+    }
+    let (upper, lower) = const { (lanes(DISTANCE, false), lanes(DISTANCE, true)) };
+    // SAFETY: sixteen integers each.
+    let (upper, lower) =
+        unsafe { (_mm512_loadu_si512(upper.as_ptr().cast()), _mm512_loadu_si512(lower.as_ptr().cast())) };
+    for row in 0..SIDE {
+        if row & DISTANCE == 0 {
+            let (a, b) = (rows[row], rows[row + DISTANCE]);
+            rows[row] = _mm512_permutex2var_ps(a, upper, b);
+            rows[row + DISTANCE] = _mm512_permutex2var_ps(a, lower, b);
+        }
     }
 }
 

@@ -48,21 +48,30 @@ pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// `multiversion!(fn name(x: &mut [f32], k: f32) = body)` defines `fn name(level: Level, x: …, k: …)`,
 /// which runs `body::<FMA>(x, k)` as compiled for that level.
 macro_rules! multiversion {
-    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:ident) => {
-        $(#[$attribute])*
+    ($(#[$attribute:meta])* $visibility:vis unsafe fn $name:ident $($rest:tt)*) => {
+        $crate::cpu::simd::multiversion!(@ [$(#[$attribute])*] [$visibility unsafe] [unsafe] $name $($rest)*);
+    };
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident $($rest:tt)*) => {
+        $crate::cpu::simd::multiversion!(@ [$(#[$attribute])*] [$visibility] [] $name $($rest)*);
+    };
+    (
+        @ [$($attribute:tt)*] [$($qualifier:tt)*] [$($unsafe:tt)*]
+        $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:ident
+    ) => {
+        $($attribute)*
         #[allow(clippy::too_many_arguments)]
-        $visibility fn $name(level: $crate::cpu::simd::Level, $($argument: $type),*) $(-> $result)? {
+        $($qualifier)* fn $name(level: $crate::cpu::simd::Level, $($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx2($($argument: $type),*) $(-> $result)? {
-                    $body::<true>($($argument),*)
+                $($unsafe)* fn avx2($($argument: $type),*) $(-> $result)? {
+                    $crate::cpu::simd::call!([$($unsafe)*] $body::<true>($($argument),*))
                 }
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx512($($argument: $type),*) $(-> $result)? {
-                    $body::<true>($($argument),*)
+                $($unsafe)* fn avx512($($argument: $type),*) $(-> $result)? {
+                    $crate::cpu::simd::call!([$($unsafe)*] $body::<true>($($argument),*))
                 }
                 match level {
                     // SAFETY: `Level::Avx512` is made only where the processor has these instructions.
@@ -73,9 +82,19 @@ macro_rules! multiversion {
                 }
             }
             let _ = level;
-            $body::<false>($($argument),*)
+            $crate::cpu::simd::call!([$($unsafe)*] $body::<false>($($argument),*))
         }
     };
 }
 
+/// A call, in a block of its own where it is unsafe: what it asks for is what the caller promised.
+macro_rules! call {
+    ([] $($call:tt)*) => { $($call)* };
+    ([unsafe] $($call:tt)*) => {
+        // SAFETY: passed on.
+        unsafe { $($call)* }
+    };
+}
+
+pub(crate) use call;
 pub(crate) use multiversion;
