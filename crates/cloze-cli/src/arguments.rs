@@ -3,10 +3,12 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-use clap::{Args, Parser, ValueEnum};
-use cloze::Model;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser};
 use cloze::infer::OpenOptions;
+use cloze::precision::{self, check_training};
+use cloze::{Model, Precision};
 use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::commands::Command;
@@ -39,19 +41,31 @@ pub struct Common {
     /// Threads to compute with; results are the same for any number [default: all that this process may use]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Number format to compute in
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "f32")]
-    precision: Precision,
+    /// Number format to compute in: f32; bf16, which is faster and has fewer digits; or int8, for using a model
+    /// only, faster still [default: f32]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = precision_parser())]
+    precision: Option<Precision>,
     /// Answer in JSON lines
     #[arg(long, global = true)]
     pub json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Precision {
-    F32,
-    Bf16,
-    Int8,
+impl Cli {
+    /// Refuses flags that are right one by one, but not together.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if !self.command.trains() {
+            return Ok(());
+        }
+        let wrong =
+            |error: cloze::Error| Cli::command().error(ErrorKind::ArgumentConflict, format!("--precision: {error}"));
+        check_training(self.common.training_precision()).map_err(wrong)
+    }
+}
+
+/// The names of the precisions.
+fn precision_parser() -> impl TypedValueParser<Value = Precision> {
+    let names = precision::NAMES.map(|(name, _)| name);
+    PossibleValuesParser::new(names).map(|name| precision::named(&name).expect("one of the names"))
 }
 
 impl Common {
@@ -68,14 +82,14 @@ impl Common {
         Ok(())
     }
 
-    /// Refuses what this build cannot compute.
-    pub fn check(&self) -> anyhow::Result<()> {
-        let name = match self.precision {
-            Precision::F32 => return Ok(()),
-            Precision::Bf16 => "bf16",
-            Precision::Int8 => "int8",
-        };
-        bail!("this build computes in f32 only, not in {name}; leave --precision {name} away")
+    /// The precision that a training computes in.
+    pub fn training_precision(&self) -> Precision {
+        self.precision.unwrap_or_default()
+    }
+
+    /// How a model is opened.
+    pub fn open_options(&self) -> OpenOptions {
+        OpenOptions { threads: self.threads(), precision: self.precision }
     }
 }
 
@@ -104,8 +118,8 @@ pub fn casing(cased: bool) -> Casing {
 
 /// Opens a model directory, and says what its files lack or have too much of.
 pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
-    let options = OpenOptions { threads: common.threads(), ..OpenOptions::default() };
-    let model = Model::open_with(dir, options)?;
+    let model = Model::open_with(dir, common.open_options())?;
+    note_substitution(model.substitution());
     let report = model.load_report();
     for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
         if !names.is_empty() {
@@ -121,6 +135,13 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
         );
     }
     Ok(model)
+}
+
+/// Says that the processor computes something else than the precision asked for.
+pub fn note_substitution(substitution: Option<String>) {
+    if let Some(note) = substitution {
+        eprintln!("note: {note}");
+    }
 }
 
 /// Parses a number above 0, for flags.
@@ -157,8 +178,6 @@ pub fn create_folder(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

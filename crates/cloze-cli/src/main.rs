@@ -24,6 +24,9 @@ use arguments::Cli;
 fn main() -> ExitCode {
     // Wrong usage ends here, with exit code 2.
     let cli = Cli::parse();
+    if let Err(wrong) = cli.check() {
+        wrong.exit();
+    }
     let result = signals::install().and_then(|()| commands::run(&cli));
     match result {
         Ok(code) => code,

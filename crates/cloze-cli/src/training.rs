@@ -132,6 +132,7 @@ impl RunArgs {
             dropout: self.dropout.map(|dropout| dropout as f32),
             shuffle: self.shuffle == Switch::On,
             seed: common.seed,
+            precision: common.training_precision(),
         }
     }
 

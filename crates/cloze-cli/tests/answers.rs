@@ -209,16 +209,49 @@ fn info_tells_parts_sizes_tokenizer_and_heads() {
 #[test]
 fn bench_tells_time_speed_and_memory() {
     let world = World::new();
-    for what in [
-        "forward --preset tiny --batch 2 --seq-length 9",
-        "train --preset tiny --lengths 3,7,12",
-        "tokenize --tokenizer vocab.txt --input corpus.txt",
-    ] {
-        let line = world.run(&format!("bench {what} --repetitions 1 --json")).ok().answer();
-        for key in ["milliseconds", "tokens_per_second", "peak_rss_bytes"] {
-            assert!(line[key].as_f64().unwrap() > 0.0, "{what}: {line}");
+    let run = |what: &str| world.run(&format!("bench {what} --repetitions 2 --json")).ok().answer();
+    let forward = run("forward --preset tiny --batch 2 --seq-length 9");
+    let common = ["milliseconds", "tokens_per_second", "gflops", "fraction_of_ceiling"];
+    let expected = |last: &[&'static str]| [&common, last].concat();
+    assert_eq!(keys(&forward), expected(&["checksum", "peak_rss_bytes"]));
+    let train = run("train --preset tiny --lengths 3,7,12");
+    assert_eq!(keys(&train), expected(&["losses", "peak_rss_bytes"]));
+    let tokenize = run("tokenize --tokenizer vocab.txt --input corpus.txt");
+    assert_eq!(keys(&tokenize), ["milliseconds", "tokens_per_second", "bytes_per_second", "peak_rss_bytes"]);
+    for line in [&forward, &train, &tokenize] {
+        for (key, value) in line.as_object().unwrap().iter().filter(|(key, _)| *key != "checksum") {
+            assert!(value.as_f64().unwrap() > 0.0, "{key}: {line}");
         }
-        assert_eq!(line.get("bytes_per_second").is_some(), what.starts_with("tokenize"), "{line}");
     }
-    assert!(world.run("bench forward --preset tiny --repetitions 1").ok().stdout.contains("tokens/s"));
+    assert_eq!(run("train --preset tiny --lengths 3,7,12 --recompute")["losses"], train["losses"]);
+    let readable = world.run("bench forward --preset tiny --repetitions 1").ok().stdout;
+    assert!(readable.contains("tokens/s") && readable.contains("% of this machine's ceiling"), "{readable}");
+}
+
+#[test]
+fn bench_runs_a_model_and_writes_what_others_need_to_compare() {
+    let world = World::new();
+    world.pretrain("pretrained", "").ok();
+    let bench = "bench forward --model pretrained --lengths 3,9 --repetitions 1 --json";
+    let line = world.run(&format!("{bench} --output outputs.safetensors --threads 1")).ok().answer();
+    assert_eq!(line["checksum"], world.run(&format!("{bench} --threads 3")).ok().answer()["checksum"]);
+    assert_ne!(line["checksum"], world.run(&format!("{bench} --seed 2")).ok().answer()["checksum"]);
+    let bytes = world.read("outputs.safetensors");
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    for (name, shape) in [
+        ("input_ids", json!([12])),
+        ("token_type_ids", json!([12])),
+        ("lengths", json!([2])),
+        ("last_hidden_state", json!([12, 16])),
+        ("pooler_output", json!([2, 16])),
+    ] {
+        assert_eq!(header[name]["shape"], shape, "{name}");
+    }
+    // The floats are the last ones, and their sum is the checksum.
+    let floats = (12 * 16 + 2 * 16) * 4;
+    let floats = bytes[bytes.len() - floats..].chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+    assert_eq!(line["checksum"], json!(floats.map(f64::from).sum::<f64>()));
+    world.run("bench forward --model missing").fails(1, &["missing"]);
+    world.run(&bench.replace("3,9", "33")).fails(1, &["33 tokens", "max_position_embeddings"]);
 }

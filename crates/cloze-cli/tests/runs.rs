@@ -100,11 +100,13 @@ fn other_settings_are_refused_by_name_unless_overwritten() {
         ("--weight-decay 0", "weight_decay"),
         ("--optimizer adamw", "kind"),
         ("--shuffle off", "shuffle"),
+        ("--precision bf16", "precision = \"f32\", now it is \"bf16\""),
     ] {
         world.pretrain("model", flags).fails(1, &[name, "model", "--overwrite"]);
     }
     world.finetune("model", "").fails(1, &["--overwrite"]);
     assert!(before == world.snapshot("model"));
+    world.pretrain("model", "--precision f32").ok();
     world.pretrain("model", "--seed 2 --overwrite").ok();
     assert!(before != world.snapshot("model"));
 }

@@ -68,6 +68,12 @@ fn wrong_usage_ends_with_exit_code_2() {
         ("pretrain --input c --tokenizer v --preset tiny --steps 0 --output o", "--steps"),
         ("bench forward --preset tiny --batch 2 --lengths 3,4", "cannot be used with"),
         ("bench forward", "--preset"),
+        ("bench forward --preset tiny --model m", "cannot be used with"),
+        ("bench train --preset huge", "tiny, mini, small"),
+        (&format!("{pretrain} --output o --precision int8"), "f32 or bf16"),
+        (&format!("{finetune} --output o --precision int8"), "f32 or bf16"),
+        ("bench train --preset tiny --precision int8", "f32 or bf16"),
+        ("quickstart --output o --precision int8", "f32 or bf16"),
     ];
     for (arguments, part) in cases {
         let ran = world.run(arguments).fails(2, &[part]);
@@ -84,7 +90,6 @@ fn what_is_not_there_yet_says_so() {
         ("embed --model m --text a --long window".to_string(), "not supported for this task yet"),
         ("predict --model m --text a --long window".to_string(), "not supported for this task yet"),
         ("evaluate --model m --input a.tsv --long window".to_string(), "not supported for this task yet"),
-        ("embed --model m --text a --precision int8".to_string(), "f32 only"),
         (common::FINETUNE.replace("classification", "tokens") + " --output o", "classification and regression only"),
     ];
     for (arguments, part) in cases {

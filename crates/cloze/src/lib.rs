@@ -89,6 +89,7 @@ pub mod infer;
 pub mod model;
 pub mod optim;
 pub mod params;
+pub mod precision;
 pub mod random;
 pub mod settings;
 pub mod train;
@@ -97,6 +98,7 @@ pub use cloze_kernels::Cpu;
 pub use config::Config;
 pub use error::Error;
 pub use infer::{Model, Text};
+pub use precision::Precision;
 
 /// Writes a small model with random weights and all heads into a directory, for the examples of this
 /// documentation.

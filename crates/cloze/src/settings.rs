@@ -11,6 +11,7 @@ use crate::checkpoint::write_file;
 use crate::data::{DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
 use crate::optim::{OptimizerKind, OptimizerSettings};
+use crate::precision::{self, Precision};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "cloze.json";
@@ -83,6 +84,9 @@ pub struct UpdateSettings {
     pub shuffle: bool,
     /// Decides every random draw.
     pub seed: u64,
+    /// The numbers of products. Weights, gradients and moments are f32 in any case.
+    #[serde(default, with = "precision::stored")]
+    pub precision: Precision,
 }
 
 /// What a pre-training is asked for.
@@ -186,6 +190,7 @@ impl PretrainSettings {
                 dropout: None,
                 shuffle: true,
                 seed: 1,
+                precision: Precision::F32,
             },
         }
     }
@@ -220,6 +225,7 @@ impl FinetuneSettings {
                 dropout: None,
                 shuffle: true,
                 seed: 1,
+                precision: Precision::F32,
             },
         }
     }
@@ -298,5 +304,21 @@ mod tests {
         let found = difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(other)).unwrap();
         assert_eq!(found, ("steps".into(), "100".into(), "200".into()));
         assert_eq!(difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(settings())), None);
+    }
+
+    #[test]
+    fn a_run_stored_without_a_precision_is_one_in_f32() {
+        let mut stored = serde_json::to_value(RunSettings::Pretrain(settings())).unwrap();
+        let update = stored["pretrain"]["update"].as_object_mut().unwrap();
+        assert_eq!(update.remove("precision"), Some("f32".into()));
+        let read: RunSettings = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(difference(&read, &RunSettings::Pretrain(settings())), None);
+        let mut other = settings();
+        other.update.precision = Precision::Bf16;
+        let found = difference(&read, &RunSettings::Pretrain(other)).unwrap();
+        assert_eq!(found, ("precision".into(), "\"f32\"".into(), "\"bf16\"".into()));
+        stored["pretrain"]["update"]["precision"] = "f64".into();
+        let error = serde_json::from_value::<RunSettings>(stored).unwrap_err().to_string();
+        assert!(error.contains("no precision `f64`"), "{error}");
     }
 }

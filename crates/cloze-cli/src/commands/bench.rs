@@ -2,16 +2,16 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
+use cloze::Config;
+use cloze::bench::{self, Measurement, Work, median};
 use cloze::data::{Format, read_examples_from};
-use cloze::{Config, bench};
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs};
+use crate::arguments::{Common, TokenizerArgs, note_substitution, open_model};
 use crate::output::{Output, grouped};
 
 /// Flags of `cloze bench`.
@@ -27,22 +27,60 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// All hidden states of the last layer, and the pooler
-    #[command(after_help = "Example:\n  cloze bench forward --preset base --batch 8 --seq-length 128")]
-    Forward(Shape),
+    #[command(after_help = "Example:\n  cloze bench forward --preset base --batch 8 --seq-length 128\n  \
+        cloze bench forward --model model --lengths 12,64,128 --output outputs.safetensors --json")]
+    Forward(ForwardArgs),
     /// One whole step of pre-training: forward, backward, clipping, AdamW; dropout on, round(0.15·length)
     /// tokens of a row masked
     #[command(after_help = "Example:\n  cloze bench train --preset tiny --batch 32 --seq-length 128")]
-    Train(Shape),
+    Train(TrainArgs),
     /// Turning the lines of a text file into tokens
     #[command(after_help = "Example:\n  cloze bench tokenize --tokenizer vocab --input book.txt --json")]
     Tokenize(TokenizeArgs),
 }
 
 #[derive(Debug, Args)]
-struct Shape {
+struct ForwardArgs {
+    #[command(flatten)]
+    weights: Weights,
+    #[command(flatten)]
+    shape: Shape,
+    /// Write what went in and what came out to a safetensors file, for other programs to compare with
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Weights {
+    /// Random weights of a published size: tiny, mini, small, medium, base or large
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    preset: Option<Config>,
+    /// The weights of a model directory
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
     /// Size of the model: tiny, mini, small, medium, base or large
-    #[arg(long, value_name = "NAME", value_parser = ["tiny", "mini", "small", "medium", "base", "large"])]
-    preset: String,
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    preset: Config,
+    #[command(flatten)]
+    shape: Shape,
+    /// Compute each layer a second time in backward instead of keeping what it computed: less memory, more
+    /// time, the same bits
+    #[arg(long)]
+    recompute: bool,
+}
+
+/// The configuration of a published size, for flags.
+fn preset(name: &str) -> Result<Config, String> {
+    Config::preset(name).ok_or_else(|| "there are tiny, mini, small, medium, base and large".to_string())
+}
+
+#[derive(Debug, Args)]
+struct Shape {
     /// Sequences
     #[arg(long, value_name = "N", default_value = "1")]
     batch: NonZeroUsize,
@@ -74,13 +112,21 @@ struct Repetitions {
     repetitions: NonZeroUsize,
 }
 
+impl Arguments {
+    /// Whether a training step is timed.
+    pub fn trains(&self) -> bool {
+        matches!(self.what, What::Train(_))
+    }
+}
+
 impl Shape {
-    fn lengths(&self) -> Vec<usize> {
-        if self.lengths.is_empty() {
+    fn work(&self, common: &Common) -> Work {
+        let lengths = if self.lengths.is_empty() {
             vec![self.seq_length.get(); self.batch.get()]
         } else {
             self.lengths.iter().map(|length| length.get()).collect()
-        }
+        };
+        Work { lengths, repetitions: self.repetitions.repetitions.get(), seed: common.seed }
     }
 }
 
@@ -91,39 +137,74 @@ struct Line {
     tokens_per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_per_second: Option<f64>,
+    /// Billions of operations in products of matrices a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gflops: Option<f64>,
+    /// Of what this machine's vector units do at most, measured around each repetition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fraction_of_ceiling: Option<f64>,
+    /// The sum of all hidden states of the last layer and of the pooler's output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checksum: Option<f64>,
+    /// Both losses together, before the first step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    losses: Option<f64>,
     peak_rss_bytes: u64,
 }
 
 /// Runs `cloze bench`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let line = match &arguments.what {
-        What::Forward(shape) => network(shape, common, bench::forward)?,
-        What::Train(shape) => network(shape, common, bench::train)?,
+        What::Forward(arguments) => forward(arguments, common)?,
+        What::Train(arguments) => train(arguments, common)?,
         What::Tokenize(arguments) => tokenize(arguments, common)?,
     };
     let mut output = Output::new(common.json);
-    output.answer(&line, || {
-        let bytes = line.bytes_per_second.map_or_else(String::new, |bytes| format!("{:.1} MB/s, ", bytes / 1e6));
-        format!(
-            "{:.2} ms, {bytes}{} tokens/s, {:.1} MB of memory at most",
-            line.milliseconds,
-            grouped(line.tokens_per_second as u64),
-            line.peak_rss_bytes as f64 / 1e6
-        )
-    })?;
+    output.answer(&line, || readable(&line))?;
     Ok(output.finish()?)
 }
 
-/// What is timed: model, lengths of the sequences, repetitions, threads, seed.
-type Work = fn(&Config, &[usize], usize, Option<usize>, u64) -> Result<bench::Times, cloze::Error>;
+fn readable(line: &Line) -> String {
+    let mut text = format!("{:.2} ms", line.milliseconds);
+    if let Some(bytes) = line.bytes_per_second {
+        text.push_str(&format!(", {:.1} MB/s", bytes / 1e6));
+    }
+    text.push_str(&format!(", {} tokens/s", grouped(line.tokens_per_second as u64)));
+    if let (Some(gflops), Some(fraction)) = (line.gflops, line.fraction_of_ceiling) {
+        text.push_str(&format!(", {gflops:.1} Gflop/s, {:.0} % of this machine's ceiling", 100.0 * fraction));
+    }
+    if let Some(checksum) = line.checksum {
+        text.push_str(&format!(", checksum {checksum:.6}"));
+    }
+    if let Some(loss) = line.losses {
+        text.push_str(&format!(", first loss {loss:.6}"));
+    }
+    text.push_str(&format!(", {:.1} MB of memory at most", line.peak_rss_bytes as f64 / 1e6));
+    text
+}
 
-fn network(shape: &Shape, common: &Common, work: Work) -> anyhow::Result<Line> {
-    let Some(config) = Config::preset(&shape.preset) else {
-        bail!("--preset: there is no {}", shape.preset);
+fn forward(arguments: &ForwardArgs, common: &Common) -> anyhow::Result<Line> {
+    let work = arguments.shape.work(common);
+    let ran = match (&arguments.weights.preset, &arguments.weights.model) {
+        (Some(config), _) => {
+            let (network, substitution) = bench::random_network(config, common.open_options(), common.seed)?;
+            note_substitution(substitution);
+            bench::forward(&network, &work)?
+        }
+        (None, Some(dir)) => bench::forward(open_model(dir, common)?.network(), &work)?,
+        (None, None) => unreachable!("one of --preset and --model is required"),
     };
-    let lengths = shape.lengths();
-    let times = work(&config, &lengths, shape.repetitions.repetitions.get(), common.threads(), common.seed)?;
-    Ok(line(&times, lengths.iter().sum(), None))
+    if let Some(path) = &arguments.output {
+        ran.write(path)?;
+    }
+    Ok(Line { checksum: Some(ran.checksum()), ..measured(&ran.measurement, &work) })
+}
+
+fn train(arguments: &TrainArgs, common: &Common) -> anyhow::Result<Line> {
+    let work = arguments.shape.work(common);
+    let ran = bench::train(&arguments.preset, common.open_options(), arguments.recompute, &work)?;
+    note_substitution(ran.substitution);
+    Ok(Line { losses: Some(ran.first_loss), ..measured(&ran.measurement, &work) })
 }
 
 fn tokenize(arguments: &TokenizeArgs, common: &Common) -> anyhow::Result<Line> {
@@ -135,10 +216,11 @@ fn tokenize(arguments: &TokenizeArgs, common: &Common) -> anyhow::Result<Line> {
     for _ in 0..=arguments.repetitions.repetitions.get() {
         let start = Instant::now();
         tokens = count_tokens(&tokenizer, &texts, threads);
-        times.push(start.elapsed());
+        times.push(start.elapsed().as_secs_f64());
     }
     // The first repetition warms up.
-    Ok(line(&times[1..], tokens, Some(bytes)))
+    let seconds = median(times.split_off(1));
+    Ok(Line { bytes_per_second: Some(bytes as f64 / seconds), ..line(seconds, tokens) })
 }
 
 /// The lines of a file, and how many bytes they are.
@@ -161,23 +243,24 @@ fn count_tokens(tokenizer: &Tokenizer, texts: &[String], threads: usize) -> usiz
     })
 }
 
-fn line(times: &[Duration], tokens: usize, bytes: Option<usize>) -> Line {
-    let seconds = median(&mut times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
+fn measured(measurement: &Measurement, work: &Work) -> Line {
     Line {
-        milliseconds: 1e3 * seconds,
-        tokens_per_second: tokens as f64 / seconds,
-        bytes_per_second: bytes.map(|bytes| bytes as f64 / seconds),
-        peak_rss_bytes: peak_rss_bytes(),
+        gflops: Some(measurement.gflops()),
+        fraction_of_ceiling: Some(measurement.fraction_of_ceiling()),
+        ..line(measurement.seconds(), work.lengths.iter().sum())
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
+fn line(seconds: f64, tokens: usize) -> Line {
+    Line {
+        milliseconds: 1e3 * seconds,
+        tokens_per_second: tokens as f64 / seconds,
+        bytes_per_second: None,
+        gflops: None,
+        fraction_of_ceiling: None,
+        checksum: None,
+        losses: None,
+        peak_rss_bytes: peak_rss_bytes(),
     }
 }
 
@@ -192,13 +275,6 @@ fn peak_rss_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_or_between_the_two_middles() {
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert!(median(&mut []).is_nan());
-    }
 
     #[test]
     #[cfg(target_os = "linux")]

@@ -45,10 +45,20 @@ pub enum Command {
     Info(info::Arguments),
 }
 
+impl Command {
+    /// Whether the command trains a model.
+    pub fn trains(&self) -> bool {
+        match self {
+            Command::Quickstart(_) | Command::Pretrain(_) | Command::Finetune(_) => true,
+            Command::Bench(arguments) => arguments.trains(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs one command to its exit code.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let common = &cli.common;
-    common.check()?;
     common.limit_threads()?;
     match &cli.command {
         Command::Quickstart(arguments) => return quickstart::run(arguments, common),

@@ -82,21 +82,21 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     config(tokens).write(&folder.path("config.json"))?;
 
     heading(3, "Pre-training a small BERT on the stories");
-    let settings = pretrain_settings(&folder, arguments.steps, common.seed);
+    let settings = pretrain_settings(&folder, arguments.steps, common);
     if !ended(train(false, |observer| pretrain(&settings, &options_for(&folder, "pretrained", common), observer))?) {
         return stopped(&folder);
     }
 
     heading(4, "Fine-tuning it on labelled sentences");
     let pretrained = Start::Model(folder.path("pretrained"));
-    let settings = finetune_settings(&folder, pretrained, common.seed);
+    let settings = finetune_settings(&folder, pretrained, common);
     if !ended(train(false, |observer| finetune(&settings, &options_for(&folder, "finetuned", common), observer))?) {
         return stopped(&folder);
     }
 
     heading(5, "The same for a twin that starts from random weights");
     let scratch = Start::Config(folder.path("config.json"));
-    let settings = finetune_settings(&folder, scratch, common.seed);
+    let settings = finetune_settings(&folder, scratch, common);
     if !ended(train(false, |observer| finetune(&settings, &options_for(&folder, "from-scratch", common), observer))?) {
         return stopped(&folder);
     }
@@ -166,7 +166,7 @@ fn options_for(folder: &Folder, name: &str, common: &Common) -> RunOptions {
     RunOptions { output: folder.path(name), overwrite: false, threads: common.threads(), save_steps: None }
 }
 
-fn pretrain_settings(folder: &Folder, steps: u64, seed: u64) -> PretrainSettings {
+fn pretrain_settings(folder: &Folder, steps: u64, common: &Common) -> PretrainSettings {
     let start = Start::Config(folder.path("config.json"));
     let mut settings = PretrainSettings::new(vec![folder.path("corpus.txt")], folder.path("vocab"), start, steps);
     settings.dev_fraction = DEV_FRACTION;
@@ -178,11 +178,12 @@ fn pretrain_settings(folder: &Folder, steps: u64, seed: u64) -> PretrainSettings
     settings.update.batch_size = BATCH_SIZE;
     settings.update.learning_rate = 7e-4;
     settings.update.warmup = 0.1;
-    settings.update.seed = seed;
+    settings.update.seed = common.seed;
+    settings.update.precision = common.training_precision();
     settings
 }
 
-fn finetune_settings(folder: &Folder, start: Start, seed: u64) -> FinetuneSettings {
+fn finetune_settings(folder: &Folder, start: Start, common: &Common) -> FinetuneSettings {
     let train = folder.path("train.tsv");
     let mut settings = FinetuneSettings::new(FinetuneTask::Classification, start, train, folder.path("dev.tsv"));
     settings.tokenizer = Some(folder.path("vocab"));
@@ -190,6 +191,7 @@ fn finetune_settings(folder: &Folder, start: Start, seed: u64) -> FinetuneSettin
     settings.epochs = EPOCHS;
     settings.update.batch_size = 16;
     settings.update.learning_rate = 3e-4;
-    settings.update.seed = seed;
+    settings.update.seed = common.seed;
+    settings.update.precision = common.training_precision();
     settings
 }

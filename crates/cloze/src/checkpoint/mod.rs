@@ -20,6 +20,7 @@ use std::path::Path;
 
 use index::Index;
 use names::{TIED, is_redundant, printable};
+pub(crate) use save::{TensorHead, write_tensor_file};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
 pub use tensors::TensorFile;

@@ -47,36 +47,86 @@ pub fn write_tensors(
     tensors: &[(String, Vec<usize>, &[f32])],
     metadata: &[(String, String)],
 ) -> Result<(), Error> {
-    let header = header(tensors, metadata).map_err(io::Error::from).map_err(at("write to", path))?;
-    write_with(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(&header)?;
+    let heads: Vec<_> = tensors.iter().map(|(name, shape, _)| TensorHead::new(name, Dtype::F32, shape)).collect();
+    write_tensor_file(path, &heads, metadata, |file| tensors.iter().try_for_each(|(_, _, values)| file.f32(values)))
+}
+
+/// What the header of a file tells of a tensor.
+pub(crate) struct TensorHead {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
+impl TensorHead {
+    pub fn new(name: impl Into<String>, dtype: Dtype, shape: &[usize]) -> TensorHead {
+        TensorHead { name: name.into(), dtype, shape: shape.to_vec() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
+    }
+}
+
+/// Takes the numbers of a file's tensors, in any pieces, in the order of the heads.
+pub(crate) struct TensorWriter<'a> {
+    path: &'a Path,
+    file: &'a mut BufWriter<File>,
+    written: usize,
+}
+
+impl TensorWriter<'_> {
+    pub fn f32(&mut self, values: &[f32]) -> Result<(), Error> {
+        self.numbers(values, f32::to_le_bytes)
+    }
+
+    pub fn i64(&mut self, values: &[i64]) -> Result<(), Error> {
+        self.numbers(values, i64::to_le_bytes)
+    }
+
+    fn numbers<T: Copy, const N: usize>(&mut self, values: &[T], bytes_of: fn(T) -> [u8; N]) -> Result<(), Error> {
         let mut bytes = Vec::new();
-        for values in tensors.iter().flat_map(|(_, _, values)| values.chunks(1 << 14)) {
+        for values in values.chunks(1 << 14) {
             bytes.clear();
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            file.write_all(&bytes)?;
+            bytes.extend(values.iter().flat_map(|&value| bytes_of(value)));
+            self.file.write_all(&bytes).map_err(at("write to", self.path))?;
+            self.written += bytes.len();
         }
+        Ok(())
+    }
+}
+
+/// Writes a safetensors file of tensors of any type; `write` hands over their numbers. Nobody finds the
+/// file before it is whole.
+pub(crate) fn write_tensor_file(
+    path: &Path,
+    heads: &[TensorHead],
+    metadata: &[(String, String)],
+    write: impl FnOnce(&mut TensorWriter) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let header = header(heads, metadata).map_err(io::Error::from).map_err(at("write to", path))?;
+    write_with(path, |file| {
+        let prefix = (header.len() as u64).to_le_bytes();
+        file.write_all(&prefix).and_then(|()| file.write_all(&header)).map_err(at("write to", path))?;
+        let mut writer = TensorWriter { path, file, written: 0 };
+        write(&mut writer)?;
+        assert_eq!(writer.written, heads.iter().map(TensorHead::bytes).sum::<usize>(), "bytes of all tensors");
         Ok(())
     })
 }
 
 /// The header, padded with spaces so that the data begins at a multiple of 8 bytes.
-fn header(
-    tensors: &[(String, Vec<usize>, &[f32])],
-    metadata: &[(String, String)],
-) -> Result<Vec<u8>, serde_json::Error> {
+fn header(heads: &[TensorHead], metadata: &[(String, String)]) -> Result<Vec<u8>, serde_json::Error> {
     let mut entries = Map::new();
     let strings: Map<String, Value> =
         metadata.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
     entries.insert("__metadata__".into(), strings.into());
     let mut start = 0;
-    for (name, shape, values) in tensors {
-        assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}");
-        let end = start + size_of_val(*values);
-        let info = TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets: (start, end) };
-        let previous = entries.insert(name.clone(), serde_json::to_value(info)?);
-        assert!(previous.is_none(), "two tensors are named {name}");
+    for head in heads {
+        let end = start + head.bytes();
+        let info = TensorInfo { dtype: head.dtype, shape: head.shape.clone(), data_offsets: (start, end) };
+        let previous = entries.insert(head.name.clone(), serde_json::to_value(info)?);
+        assert!(previous.is_none(), "two tensors are named {}", head.name);
         start = end;
     }
     let mut bytes = serde_json::to_vec(&entries)?;
@@ -86,11 +136,11 @@ fn header(
 
 /// Writes a small file. Whoever reads it finds the old contents or the new, never a mixture.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    write_with(path, |file| file.write_all(contents))
+    write_with(path, |file| file.write_all(contents).map_err(at("write to", path)))
 }
 
 /// Writes a file with `write`, and replaces what was there only when all is on the disk.
-fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), Error> {
+fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>) -> Result<(), Error> {
     // One fixed name: what a killed run left behind is replaced, not added to.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".tmp");
@@ -100,28 +150,31 @@ fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Resul
         // The first error is the one to report; the temporary file may not even exist.
         let _ = fs::remove_file(&temporary);
     }
-    written.map_err(at("write to", path))
+    written
 }
 
 fn replace(
     path: &Path,
     temporary: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // A new file, so that a link of this name is never followed.
-    let mut writer = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(temporary)?);
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let create = || match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        // A new file, so that a link of this name is never followed.
+        _ => OpenOptions::new().write(true).create_new(true).open(temporary),
+    };
+    let mut writer = BufWriter::new(create().map_err(at("write to", path))?);
     write(&mut writer)?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::rename(temporary, path)?;
-    // The new name itself is on the disk only with the folder.
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    let finish = || {
+        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(temporary, path)?;
+        // The new name itself is on the disk only with the folder.
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
+    };
+    finish().map_err(at("write to", path))
 }
 
 #[cfg(test)]

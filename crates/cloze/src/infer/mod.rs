@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, Report, SentenceSettings};
 use crate::config::ProblemType;
 use crate::model::Network;
 use crate::params::{Declaration, HeadSet};
+use crate::precision::{self, Precision};
 use crate::settings::StoredSettings;
 use crate::train::vector_of;
 use crate::{Config, Error};
@@ -34,21 +35,25 @@ pub(crate) const TOKENS_PER_BATCH: usize = 4096;
 /// The shortest limit of an input: a pair has three special tokens.
 const SHORTEST_INPUT: usize = 3;
 
-/// The numbers that a model computes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit floating point.
-    #[default]
-    F32,
-}
-
 /// How a model is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Number of threads; by default as many as the process may use.
     pub threads: Option<usize>,
-    /// The numbers to compute with.
-    pub precision: Precision,
+    /// The numbers to compute with; by default f32.
+    pub precision: Option<Precision>,
+}
+
+impl OpenOptions {
+    /// The precision that is meant.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision.unwrap_or_default()
+    }
+
+    /// What they ask to compute on.
+    pub(crate) fn kernels(&self) -> Result<Cpu, Error> {
+        Ok(Cpu::with_precision(threads(self.threads)?, self.precision())?)
+    }
 }
 
 /// A text or a pair of texts.
@@ -95,6 +100,7 @@ pub struct Model {
     report: Report,
     sentence: Option<SentenceSettings>,
     settings: StoredSettings,
+    precision: Precision,
     network: Network<Cpu>,
     /// Buffers that no call uses at the moment.
     workspaces: Mutex<Vec<InferenceWorkspace>>,
@@ -120,7 +126,7 @@ impl Model {
         let declaration = Declaration::new(&config, heads);
         let mut weights = vec![0.0; declaration.len];
         let report = checkpoint.read(&declaration, &mut weights)?;
-        let kernels = Cpu::new(threads(options.threads)?)?;
+        let kernels = options.kernels()?;
         let weights = vector_of(&kernels, &weights)?;
         let network = Network::new(kernels, &config, &declaration, &weights, Purpose::Inference)?;
         Ok(Model {
@@ -130,6 +136,7 @@ impl Model {
             report,
             sentence: SentenceSettings::read(dir)?,
             settings: StoredSettings::read(dir)?,
+            precision: options.precision(),
             network,
             workspaces: Mutex::new(Vec::new()),
             config,
@@ -159,6 +166,16 @@ impl Model {
     /// Tensors that were missing or not used.
     pub fn load_report(&self) -> &Report {
         &self.report
+    }
+
+    /// The numbers that products are computed with.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What to tell the user if the processor lacks the instructions for this precision.
+    pub fn substitution(&self) -> Option<String> {
+        precision::substitution(&self.network.kernels, self.precision)
     }
 
     /// What is stored with the model beyond Hugging Face's files.
@@ -223,7 +240,7 @@ impl Model {
     }
 
     /// The packed parameters.
-    pub(crate) fn network(&self) -> &Network<Cpu> {
+    pub fn network(&self) -> &Network<Cpu> {
         &self.network
     }
 
@@ -292,6 +309,8 @@ pub(crate) fn threads(wanted: Option<usize>) -> Result<usize, Error> {
     match wanted {
         Some(0) => Err(Error::Settings("0 threads cannot compute anything; use 1 or more".to_string())),
         Some(threads) => Ok(threads),
+        // On Linux this counts the processors that the process may run on (`taskset`, the cgroup's cpuset),
+        // and no more than the quota of its cgroup allows (version 1 or 2, rounded down, at least 1).
         None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
     }
 }

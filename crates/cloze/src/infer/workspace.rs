@@ -47,6 +47,16 @@ impl<K: Kernels> InferenceWorkspace<K> {
         network.kernels.scope(|| encoder_forward(network, tape, packed, None, None))
     }
 
+    /// The last hidden state of all tokens is then at `self.hidden()`, the pooled output of each sequence at
+    /// `self.pooler.pooled`, if the network has a pooler.
+    pub fn encode_and_pool_all(&mut self, network: &Network<K>, batch: &Batch) -> Result<(), Error> {
+        self.encode_all(network, batch)?;
+        match network.parameters.pooler {
+            Some(_) => self.pool_rows(network, first_rows(batch)),
+            None => Ok(()),
+        }
+    }
+
     pub fn hidden(&self, config: &Config) -> &K::Activations {
         &self.tape.hidden[self.tape.hidden_index(config.num_hidden_layers)]
     }
@@ -55,10 +65,15 @@ impl<K: Kernels> InferenceWorkspace<K> {
     pub fn pool(&mut self, network: &Network<K>, batch: &Batch) -> Result<(), Error> {
         self.encode(network, batch, first_rows(batch))?;
         let first: Vec<u32> = (0..batch.sequences() as u32).collect();
-        network.kernels.write_indices(&mut self.first, &first)?;
+        self.pool_rows(network, &first)
+    }
+
+    /// The pooled output of these rows of `self.hidden()`.
+    fn pool_rows(&mut self, network: &Network<K>, rows: &[u32]) -> Result<(), Error> {
+        network.kernels.write_indices(&mut self.first, rows)?;
         let InferenceWorkspace { tape, pooler, first, .. } = self;
         let hidden = &tape.hidden[tape.hidden_index(network.config.num_hidden_layers)];
-        pooler_forward(network, pooler, hidden, first, batch.sequences())
+        pooler_forward(network, pooler, hidden, first, rows.len())
     }
 }
 

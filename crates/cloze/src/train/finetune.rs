@@ -15,6 +15,7 @@ use crate::infer::{InferenceWorkspace, pooled_rows, threads};
 use crate::model::Batch;
 use crate::optim::Schedule;
 use crate::params::HeadSet;
+use crate::precision::check_training;
 use crate::random::{Purpose, Random};
 use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings};
 use crate::{Config, Error};
@@ -38,7 +39,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     if matches!(found, Found::Finished) {
         return Ok(Outcome::AlreadyFinished);
     }
-    let kernels = Cpu::new(threads(options.threads)?)?;
+    let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
     let (mut config, mut checkpoint) =
         setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
@@ -146,6 +147,7 @@ fn train(
 
 /// The metric that chooses the best epoch.
 fn check(settings: &FinetuneSettings) -> Result<&str, Error> {
+    check_training(settings.update.precision)?;
     if settings.epochs == 0 {
         return Err(Error::Settings("0 epochs train nothing; use 1 or more".to_string()));
     }

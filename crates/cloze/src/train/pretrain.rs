@@ -7,6 +7,7 @@ use crate::Error;
 use crate::data::{Corpus, Objective};
 use crate::infer::threads;
 use crate::optim::Schedule;
+use crate::precision::check_training;
 use crate::settings::{PretrainSettings, RunSettings};
 
 use super::Trainer;
@@ -28,7 +29,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     if matches!(found, Found::Finished) {
         return Ok(Outcome::AlreadyFinished);
     }
-    let kernels = Cpu::new(threads(options.threads)?)?;
+    let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
     let (mut config, checkpoint) =
         setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
@@ -124,6 +125,7 @@ fn train(
 
 fn check(settings: &PretrainSettings) -> Result<(), Error> {
     let wrong = |message: &str| Err(Error::Settings(message.to_string()));
+    check_training(settings.update.precision)?;
     if settings.steps == 0 {
         return wrong("0 steps train nothing; give --steps");
     }

@@ -8,6 +8,7 @@ use cloze_tokenizer::{Casing, Tokenizer};
 use crate::checkpoint::Checkpoint;
 use crate::infer::check_vocabulary;
 use crate::params::{Declaration, HeadSet};
+use crate::precision::{self, Precision};
 use crate::settings::{RunSettings, Start, StoredRun, UpdateSettings};
 use crate::{Config, Error};
 
@@ -132,10 +133,13 @@ impl Prepared {
         let stored = StoredRun {
             settings: self.settings,
             data: self.data,
-            machine: machine(&kernels),
+            machine: machine(&kernels, update.precision),
             version: env!("CARGO_PKG_VERSION").to_string(),
             finished: false,
         };
+        if let Some(note) = precision::substitution(&kernels, update.precision) {
+            let _ = observer(&Event::Note(note));
+        }
         let mut run = Run::new(options, self.max_seq_length, config, declaration, tokenizer);
         let restored = run.begin(found, stored, observer)?;
         let (config, declaration) = (&run.config, &run.declaration);
@@ -178,8 +182,8 @@ fn first_weights(
 }
 
 /// What the run computes with, for its record.
-fn machine(kernels: &Cpu) -> String {
-    format!("{} ({}, f32)", std::env::consts::ARCH, kernels.instructions())
+fn machine(kernels: &Cpu, precision: Precision) -> String {
+    format!("{} ({}, {})", std::env::consts::ARCH, kernels.instructions(), precision::name(precision))
 }
 
 /// Steps of warm-up: the share of all steps, rounded up.
