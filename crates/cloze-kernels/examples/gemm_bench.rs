@@ -2,12 +2,12 @@
 //! multiply-adds could be:
 //!
 //! ```text
-//! cargo run --release -p cloze-kernels --example gemm_bench -- [THREADS] [portable]
+//! cargo run --release -p cloze-kernels --example gemm_bench -- [THREADS] [portable|bf16|int8]
 //! ```
 
 use std::time::{Duration, Instant};
 
-use cloze_kernels::{AttentionStarts, Cpu, Heads, Kernels, MatrixShape, Purpose, Role, Span, Store};
+use cloze_kernels::{AttentionStarts, Cpu, Heads, Kernels, MatrixShape, Precision, Purpose, Role, Span, Store};
 
 /// Rows, inputs and outputs of a linear layer.
 const SHAPES: [[usize; 3]; 9] = [
@@ -28,13 +28,20 @@ const ATTENTIONS: [[usize; 3]; 5] = [[32, 32, 32], [8, 128, 128], [4, 512, 512],
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let threads = arguments.first().and_then(|threads| threads.parse().ok()).unwrap_or(2);
-    let portable = arguments.iter().any(|argument| argument == "portable");
-    let cpu = if portable { Cpu::portable(threads) } else { Cpu::new(threads) }.expect("threads");
-    let peak = peak_gflops() * threads as f64;
-    println!("{threads} threads, AVX2 multiply-adds alone: {peak:.0} GFLOP/s");
+    let asked = |name: &str| arguments.iter().any(|argument| argument == name);
+    let precision = match (asked("bf16"), asked("int8")) {
+        (true, _) => Precision::Bf16,
+        (_, true) => Precision::Int8,
+        _ => Precision::F32,
+    };
+    let cpu = if asked("portable") { Cpu::portable(threads) } else { Cpu::with_precision(threads, precision) };
+    let cpu = cpu.expect("threads");
+    let purpose = if precision == Precision::Int8 { Purpose::Inference } else { Purpose::Training };
+    let peak = cpu.ceiling_gflops(500);
+    println!("{threads} threads, {}, multiply-adds alone: {peak:.0} GFLOP/s", cpu.instructions());
     println!("{:28}{:>16}{:>16}{:>16}", "rows × inputs → outputs", "forward", "dx", "dW");
     for [rows, inputs, outputs] in SHAPES {
-        linear(&cpu, peak, rows, MatrixShape { outputs, inputs });
+        linear(&cpu, purpose, peak, rows, MatrixShape { outputs, inputs });
     }
     println!("{:28}{:>16}{:>16}", "sequences × keys, queries", "forward", "backward");
     for [sequences, keys, queries] in ATTENTIONS {
@@ -42,16 +49,19 @@ fn main() {
     }
 }
 
-fn linear(cpu: &Cpu, peak: f64, rows: usize, shape: MatrixShape) {
+fn linear(cpu: &Cpu, purpose: Purpose, peak: f64, rows: usize, shape: MatrixShape) {
     let MatrixShape { outputs, inputs } = shape;
     let flops = (2 * rows * inputs * outputs) as f64;
     let (mut x, mut y) = (numbers(rows * inputs), numbers(rows * outputs));
-    let mut weight = cpu.matrix(shape, Purpose::Training, Role::Encoder).expect("memory");
+    let mut weight = cpu.matrix(shape, purpose, Role::Encoder).expect("memory");
     let mut arena = numbers(inputs * outputs + outputs);
     let (weight_at, bias_at) =
         (Span { start: 0, len: inputs * outputs }, Span { start: inputs * outputs, len: outputs });
     cpu.pack(&mut weight, &arena, weight_at);
     let forward = best(|| cpu.linear_forward(&mut y, &x, &weight, None, rows, 0..outputs));
+    if purpose == Purpose::Inference {
+        return print_row(&format!("{rows} × {inputs} → {outputs}"), peak, flops, &[forward]);
+    }
     let dx = best(|| cpu.linear_backward_input(&mut x, &y, &weight, Store::Overwrite, rows, 0..outputs));
     let (x, y) = (numbers(rows * inputs), numbers(rows * outputs));
     let dw = best(|| cpu.linear_backward_weight(&mut arena, weight_at, Some(bias_at), &y, &x, shape, rows));
@@ -99,42 +109,4 @@ fn best(mut work: impl FnMut()) -> Duration {
         best = best.min(start.elapsed());
     }
     best
-}
-
-/// What one thread reaches with independent AVX2 multiply-adds and nothing else.
-#[cfg(target_arch = "x86_64")]
-fn peak_gflops() -> f64 {
-    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps};
-    use std::hint::black_box;
-
-    const STEPS: usize = 1_000_000;
-    const CHAINS: usize = 12;
-
-    #[target_feature(enable = "avx2,fma")]
-    fn chains() {
-        let (a, b) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(0.25)));
-        let mut sums = [a; CHAINS];
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                *sum = _mm256_fmadd_ps(a, b, *sum);
-            }
-            // Without a look at the sums the compiler may compute them in another way.
-            // SAFETY: the instruction list is empty.
-            unsafe { std::arch::asm!("", in("ymm0") sums[0], options(nomem, nostack, preserves_flags)) };
-        }
-        black_box(sums);
-    }
-
-    if !std::is_x86_feature_detected!("avx2") || !std::is_x86_feature_detected!("fma") {
-        return f64::NAN;
-    }
-    // SAFETY: the processor has both.
-    let time = best(|| unsafe { chains() });
-    (STEPS * CHAINS * 16) as f64 / time.as_secs_f64() / 1e9
-}
-
-/// Unknown on other architectures.
-#[cfg(not(target_arch = "x86_64"))]
-fn peak_gflops() -> f64 {
-    f64::NAN
 }

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::disjoint::GRAIN;
-use super::math::{at_most, exp, normal, tanh};
+use super::gemm::Block;
+use super::math::{at_most, exp, gelu_short, normal, tanh};
 use super::simd::{Level, multiply_add, multiversion};
 use crate::Activation;
 
@@ -14,8 +15,7 @@ pub(crate) fn forward(level: Level, y: &mut [f32], x: &[f32], activation: Activa
     const BLOCK: usize = 1024;
     y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| {
         for (y, x) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
-            y.copy_from_slice(x);
-            apply_in_place(level, y, activation);
+            apply(level, y, x, activation);
         }
     });
 }
@@ -25,6 +25,12 @@ pub(crate) fn backward(level: Level, dx: &mut [f32], pre: &[f32], activation: Ac
     assert_eq!(dx.len(), pre.len());
     let chunks = dx.par_chunks_mut(GRAIN).zip(pre.par_chunks(GRAIN));
     chunks.for_each(|(dx, pre)| backward_chunk(level, dx, pre, activation));
+}
+
+/// `y = activation(x)`, on this thread.
+pub(crate) fn apply(level: Level, y: &mut [f32], x: &[f32], activation: Activation) {
+    y.copy_from_slice(x);
+    apply_in_place(level, y, activation);
 }
 
 multiversion! {
@@ -54,6 +60,47 @@ fn apply_in_place_body<const FMA: bool>(block: &mut [f32], activation: Activatio
             for x in block {
                 *x = tanh::<FMA>(*x);
             }
+        }
+    }
+}
+
+multiversion! {
+    /// `y = activation(x)` for blocks of `rows` rows of `columns` numbers, on this thread; x may be y. With
+    /// `short` y will be an operand of a product in numbers shorter than f32, and GELU is computed to 8e-6,
+    /// far below their rounding.
+    ///
+    /// # Safety
+    ///
+    /// During the call nothing else reads or writes the elements of the blocks.
+    pub(crate) unsafe fn apply_to_block(
+        y: Block<'_>,
+        x: Option<Block<'_>>,
+        rows: usize,
+        columns: usize,
+        activation: Activation,
+        short: bool,
+    ) = apply_to_block_body
+}
+
+#[inline(always)]
+unsafe fn apply_to_block_body<const FMA: bool>(
+    y: Block<'_>,
+    x: Option<Block<'_>>,
+    rows: usize,
+    columns: usize,
+    activation: Activation,
+    short: bool,
+) {
+    for row in 0..rows {
+        // SAFETY: passed on; the rows of a block do not overlap.
+        let y = unsafe { y.row(row, columns) };
+        if let Some(x) = x {
+            // SAFETY: as above; x and y are different buffers.
+            y.copy_from_slice(unsafe { x.row(row, columns) });
+        }
+        match activation {
+            Activation::GeluErf if short => y.iter_mut().for_each(|x| *x = gelu_short::<FMA>(*x)),
+            _ => apply_in_place_body::<FMA>(y, activation),
         }
     }
 }

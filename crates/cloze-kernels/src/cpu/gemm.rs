@@ -4,33 +4,33 @@
 //! for m: for n: { let mut sum = start[m, n]; for k { sum = a[m, k] · b[k, n] + sum }; c[m, n] = sum }
 //! ```
 //!
-//! This is computed as usual for caches ("Anatomy of High-Performance Matrix Multiplication", Goto and
-//! van de Geijn, 2008): the inner dimension in stretches, of which a panel of B stays in the first
-//! cache while the panels of A come from the second; both packed ([`super::panels`]), one tile of C in
-//! registers at a time ([`super::tile`]). None of it changes a bit: between stretches C is stored and
-//! loaded again, so that every element remains the one chain above. Every element goes the same way,
-//! those at the edges in tiles that are stored in part, so that it makes no difference how many rows
-//! there are, or which thread computes them.
+//! B is packed ([`super::panels`]); the rows of A are read where they lie. One tile of C is in registers
+//! from the first step of the inner dimension to the last ([`super::tile`]): for each three panels of B,
+//! which then stay in the second cache, tile after tile of rows.
+//!
+//! The inner dimension is never cut. Products usually are, so that a panel fits into the first cache
+//! ("Anatomy of High-Performance Matrix Multiplication", Goto and van de Geijn, 2008), at the price of
+//! storing and loading C for each part. Here eleven words are read for twenty-four multiply-adds, which
+//! the second cache delivers in time, and whole chains measured 2 to 5 % faster than parts of any length.
+//!
+//! None of it changes a bit: every element is the one chain above, and every element goes the same way,
+//! so that it makes no difference how many rows there are, or which thread computes them.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::panels::{COLUMNS, Panels, View, pack, packed_len};
-use super::scratch;
+use super::operand::{Arithmetic, ColumnScales, Kind, Rows};
+use super::panels::{COLUMNS, Panels};
 use super::shared::SharedMut;
-use super::simd::Level;
-use super::tile::{ROWS, Tile, add_product};
+use super::tile::{self, STRIPS_MAX, TileCall, TileStart, tile_rows};
 
-/// Steps of the inner dimension in a stretch, at most: a panel of B of 16 KiB, in the first cache.
-pub(crate) const INNER_MAX: usize = 256;
-
-/// Rows of A that are packed at a time, at most: 120 KiB, in the second cache.
-pub(crate) const ROWS_MAX: usize = 120;
+/// Columns that one step of the inner loop works on, at most.
+pub(crate) const GROUP: usize = STRIPS_MAX * COLUMNS;
 
 /// Below this number of multiply-adds a product is computed by its caller alone; waking other threads
 /// takes as long.
-pub(crate) const FORK_MIN: usize = 1 << 20;
+pub(crate) const FORK_MIN: usize = 1 << 19;
 
 /// Where the chain of an element starts.
 #[derive(Clone, Copy)]
@@ -54,168 +54,169 @@ pub(crate) struct Block<'a> {
     pub(crate) stride: usize,
 }
 
-/// Computes one block on this thread: A's rows `rows`, B's columns `columns`, `inner` steps.
-/// The block's element `(0, 0)` is that of the first row and first column.
+impl<'a> Block<'a> {
+    /// The first `columns` elements of a row.
+    ///
+    /// # Safety
+    ///
+    /// While the result lives, nothing else reads or writes these elements.
+    #[inline(always)]
+    pub(crate) unsafe fn row(self, row: usize, columns: usize) -> &'a mut [f32] {
+        let first = self.first + row * self.stride;
+        // SAFETY: passed on.
+        unsafe { self.data.slice(first..first + columns) }
+    }
+}
+
+/// Computes one block on this thread: A's rows `rows`, B's columns `columns`, all steps of B's panels.
+/// The block's element `(0, 0)` is that of the first row and first column. `scales` are those of B's
+/// panels, in int8 only.
 ///
 /// # Safety
 ///
 /// During the call nothing else reads or writes the elements of the block.
 #[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn multiply(
-    level: Level,
+    Arithmetic { level, kind }: Arithmetic,
     c: Block<'_>,
     start: Start<'_>,
-    a: View<'_>,
+    a: Rows<'_>,
     b: Panels<'_>,
+    scales: &[ColumnScales],
     rows: Range<usize>,
     columns: Range<usize>,
-    inner: usize,
 ) {
     if rows.is_empty() || columns.is_empty() {
         return;
     }
-    scratch::with(packed_len::<ROWS>(rows.len().min(ROWS_MAX), inner.min(INNER_MAX)), |packed| {
-        for (stretch, inner) in stretches(inner).enumerate() {
-            let start = if stretch == 0 { start } else { Start::Stored };
-            for first_row in rows.clone().step_by(ROWS_MAX) {
-                let rows_here = first_row..rows.end.min(first_row + ROWS_MAX);
-                let packed = &mut packed[..packed_len::<ROWS>(rows_here.len(), inner.len())];
-                pack::<ROWS>(packed, a, rows_here.clone(), inner.clone());
-                let c = Block { first: c.first + (first_row - rows.start) * c.stride, ..c };
-                // SAFETY: passed on; these rows are among the block's.
-                unsafe { multiply_packed(level, c, start, packed, b, rows_here.len(), &columns, &inner) };
-            }
+    let steps = b.depth;
+    let row_words = steps + if kind == Kind::Int8 { 2 } else { 0 };
+    // What the tiles read and write lies within the buffers.
+    let panels = columns.end.div_ceil(COLUMNS);
+    assert!(a.words.len() >= (rows.end - 1) * a.stride + row_words, "{rows:?} rows of A, {steps} steps");
+    assert!(b.words.len() >= panels * steps * COLUMNS, "{columns:?} columns of B, {steps} steps");
+    assert!(kind != Kind::Int8 || scales.len() >= panels, "{columns:?} columns with {} scales", scales.len());
+    let last = c.first + (rows.len() - 1) * c.stride + columns.len() - 1;
+    assert!(rows.len() == 1 || c.stride >= columns.len(), "rows of C overlap");
+    let bias = match start {
+        Start::Bias(bias) => {
+            assert!(bias.len() >= columns.end, "{} numbers of a bias for {columns:?}", bias.len());
+            bias.as_ptr()
         }
-    });
-}
+        _ => std::ptr::null(),
+    };
+    // SAFETY: the block belongs to this call, and `last` is the last element of it.
+    let c_pointer = unsafe { c.data.pointer(c.first..last + 1) };
 
-/// The inner dimension in as many equal stretches as needed; one empty stretch if there is nothing to
-/// sum, so that the result is written all the same.
-pub(crate) fn stretches(inner: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = inner.div_ceil(INNER_MAX).max(1);
-    (0..count).map(move |at| at * inner / count..(at + 1) * inner / count)
-}
-
-/// One stretch of the inner dimension for a few rows, which lie packed in `a`.
-///
-/// # Safety
-///
-/// As for [`multiply`].
-#[allow(clippy::too_many_arguments)]
-unsafe fn multiply_packed(
-    level: Level,
-    c: Block<'_>,
-    start: Start<'_>,
-    a: &[f32],
-    b: Panels<'_>,
-    rows: usize,
-    columns: &Range<usize>,
-    inner: &Range<usize>,
-) {
-    for panel in columns.start / COLUMNS..columns.end.div_ceil(COLUMNS) {
-        let b = b.part(panel, inner);
-        // The columns of this panel that were asked for, and the lanes of the tile that they are in.
-        let asked = columns.start.max(panel * COLUMNS)..columns.end.min((panel + 1) * COLUMNS);
-        let lanes = asked.start - panel * COLUMNS..asked.end - panel * COLUMNS;
-        for first_row in (0..rows).step_by(ROWS) {
-            let a = &a[first_row * inner.len()..][..ROWS * inner.len()];
-            let first = c.first + first_row * c.stride + asked.start - columns.start;
-            let rows = ROWS.min(rows - first_row);
-            let row = |row: usize| {
-                let first = first + row * c.stride;
-                // SAFETY: passed on; the result is used before the next one is made.
-                unsafe { c.data.slice(first..first + lanes.len()) }
+    let tile_rows = tile_rows(level);
+    let mut panel = columns.start / COLUMNS;
+    while panel < panels {
+        let strips = STRIPS_MAX.min(panels - panel);
+        let mut masks = [0; STRIPS_MAX];
+        for (strip, mask) in masks.iter_mut().enumerate().take(strips) {
+            *mask = lanes((panel + strip) * COLUMNS, &columns);
+        }
+        let first_column = panel * COLUMNS;
+        // Lane 0 of the first strip; before the block where its columns begin within a strip.
+        let c_column = c_pointer.wrapping_add(first_column).wrapping_sub(columns.start);
+        for row in (0..rows.len()).step_by(tile_rows) {
+            let call = TileCall {
+                c: c_column.wrapping_add(row * c.stride),
+                c_stride: c.stride,
+                rows: tile_rows.min(rows.len() - row),
+                strips,
+                masks,
+                start: match start {
+                    Start::Zero => TileStart::Zero,
+                    Start::Stored => TileStart::Stored,
+                    Start::Bias(_) => TileStart::Bias(bias.wrapping_add(first_column)),
+                },
+                a: a.words.as_ptr().wrapping_add((rows.start + row) * a.stride),
+                a_stride: a.stride,
+                b: b.words.as_ptr().wrapping_add(panel * steps * COLUMNS),
+                b_stride: steps * COLUMNS,
+                steps,
+                scales: scales.as_ptr().wrapping_add(panel),
             };
-            let mut tile: Tile = [[0.0; COLUMNS]; ROWS];
-            match start {
-                Start::Zero => {}
-                Start::Stored => (0..rows).for_each(|at| copy(&mut tile[at][lanes.clone()], row(at))),
-                Start::Bias(bias) => {
-                    (0..rows).for_each(|at| copy(&mut tile[at][lanes.clone()], &bias[asked.clone()]));
-                }
-            }
-            add_product(level, &mut tile, a, b);
-            (0..rows).for_each(|at| copy(row(at), &tile[at][lanes.clone()]));
+            // SAFETY: everything was found to lie within its buffer above, and the masks leave out what
+            // does not belong to the block.
+            unsafe { tile::compute(level, kind, &call) };
         }
+        panel += strips;
     }
 }
 
-/// Copies up to a tile's row; a whole one, the usual case, without a call.
-#[inline(always)]
-fn copy(to: &mut [f32], from: &[f32]) {
-    match (to.first_chunk_mut::<COLUMNS>(), from.first_chunk::<COLUMNS>()) {
-        (Some(to), Some(from)) => *to = *from,
-        _ => to.copy_from_slice(from),
-    }
-}
-
-/// How a product is divided among threads: blocks of at most this size.
-#[derive(Clone, Copy)]
-pub(crate) struct BlockMax {
-    /// Rows of a block.
-    pub(crate) rows: usize,
-    /// Columns of a block.
-    pub(crate) columns: usize,
+/// The lanes of the strip from column `first` on that are among `columns`.
+fn lanes(first: usize, columns: &Range<usize>) -> u16 {
+    let from = columns.start.saturating_sub(first).min(COLUMNS);
+    let to = columns.end.saturating_sub(first).min(COLUMNS);
+    (((1_u32 << to) - 1) & !((1_u32 << from) - 1)) as u16
 }
 
 /// Calls `work(rows, columns)` for blocks that together cover `0..rows` and `columns`, on all threads
-/// unless the product, with `inner` steps, is small. Blocks of columns meet at multiples of [`COLUMNS`].
+/// unless the product, with `inner` numbers in its inner dimension, is small. Columns meet at multiples
+/// of [`COLUMNS`].
+///
+/// There are so many blocks that the last ones to finish do not leave the other threads waiting for long.
+/// Of the rows a block has as many as the second cache holds beside the panels of B, and columns in whole
+/// groups.
 pub(crate) fn for_each_block(
     rows: usize,
     columns: Range<usize>,
     inner: usize,
-    max: BlockMax,
     work: impl Fn(Range<usize>, Range<usize>) + Sync,
 ) {
     if rows == 0 || columns.is_empty() {
         return;
     }
+    // A multiple of the rows of a tile on every level.
+    const BLOCK_ROWS: usize = 96;
+    const BLOCKS_PER_THREAD: usize = 24;
     let threads = rayon::current_num_threads();
-    let fork = threads > 1 && rows * columns.len() * inner.max(1) >= FORK_MIN;
-    // Enough blocks for each thread that the last ones to finish do not leave the others waiting for
-    // long, as long as the blocks are not so narrow that packing A for each of them would show.
-    const COLUMNS_MIN: usize = 128;
-    let row_blocks = rows.div_ceil(max.rows);
-    let wanted = if fork { (8 * threads).div_ceil(row_blocks) } else { 1 };
-    let column_blocks = columns.len().div_ceil(max.columns).max(wanted.min(columns.len() / COLUMNS_MIN));
-    let block_rows = rows.div_ceil(row_blocks).next_multiple_of(ROWS);
-    let block_columns = columns.len().div_ceil(column_blocks).next_multiple_of(COLUMNS);
-    let (first_column, last_column) = (columns.start / COLUMNS * COLUMNS, columns.end);
-    let column_blocks = (last_column - first_column).div_ceil(block_columns);
+    if threads == 1 || rows * columns.len() * inner.max(1) < FORK_MIN {
+        for first in (0..rows).step_by(BLOCK_ROWS) {
+            work(first..rows.min(first + BLOCK_ROWS), columns.clone());
+        }
+        return;
+    }
+    let row_blocks = rows.div_ceil(BLOCK_ROWS);
+    let block_rows = rows.div_ceil(row_blocks).next_multiple_of(8);
     let row_blocks = rows.div_ceil(block_rows);
-
-    let block = |at: usize| {
+    let first_column = columns.start / COLUMNS * COLUMNS;
+    let groups = (columns.end - first_column).div_ceil(GROUP);
+    let column_blocks = (BLOCKS_PER_THREAD * threads).div_ceil(row_blocks).clamp(1, groups);
+    let block_columns = groups.div_ceil(column_blocks) * GROUP;
+    let column_blocks = (columns.end - first_column).div_ceil(block_columns);
+    (0..row_blocks * column_blocks).into_par_iter().with_max_len(1).for_each(|at| {
         let first = at / column_blocks * block_rows;
         let rows = first..rows.min(first + block_rows);
         let first = first_column + at % column_blocks * block_columns;
-        work(rows, first.max(columns.start)..last_column.min(first + block_columns));
-    };
-    let blocks = row_blocks * column_blocks;
-    if fork {
-        (0..blocks).into_par_iter().with_max_len(1).for_each(block);
-    } else {
-        (0..blocks).for_each(block);
-    }
+        work(rows, first.max(columns.start)..columns.end.min(first + block_columns));
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::math::tests::{levels, numbers};
+    use crate::cpu::lines::{Line, floats, floats_mut};
+    use crate::cpu::math::tests::{levels, numbers, on_threads};
+    use crate::cpu::panels::{pack_columns, packed_len};
+    use crate::cpu::simd::Level;
     use crate::cpu::simd::multiply_add;
 
     const SIZES: [usize; 10] = [0, 1, 5, 6, 7, 13, 16, 17, 37, 130];
 
-    fn packed_b(view: View<'_>, columns: usize, inner: usize) -> Vec<f32> {
-        let mut packed = vec![f32::NAN; packed_len::<COLUMNS>(columns, inner)];
-        pack::<COLUMNS>(&mut packed, view, 0..columns, 0..inner);
+    /// B `[inner][columns]` in panels.
+    fn packed_b(level: Level, b: &[f32], columns: usize, inner: usize) -> Vec<Line> {
+        let mut packed = vec![Line::ZERO; packed_len(columns, inner) / COLUMNS];
+        pack_columns(level, Kind::F32, floats_mut(&mut packed), b, columns, columns, inner);
         packed
     }
 
     /// The definition: one chain for each element. Gives the same bits, not only about the same numbers.
-    fn naive(level: Level, start: f32, a: &[f32], b: &[f32]) -> f32 {
-        let multiply_add = if level == Level::Portable { multiply_add::<false> } else { multiply_add::<true> };
-        a.iter().zip(b).fold(start, |sum, (&a, &b)| multiply_add(a, b, sum))
+    fn naive(level: Level, start: f32, a: &[f32], b: impl Iterator<Item = f32>) -> f32 {
+        let multiply_add = if level.has_fma() { multiply_add::<true> } else { multiply_add::<false> };
+        a.iter().zip(b).fold(start, |sum, (&a, b)| multiply_add(a, b, sum))
     }
 
     #[test]
@@ -223,7 +224,7 @@ mod tests {
         for level in levels() {
             for rows in SIZES {
                 for columns in SIZES {
-                    for inner in SIZES.into_iter().chain([INNER_MAX + 1, 3 * INNER_MAX - 1]) {
+                    for inner in SIZES {
                         check(level, rows, columns, inner);
                     }
                 }
@@ -239,24 +240,23 @@ mod tests {
         first: usize,
         stride: usize,
         start: Start<'_>,
-        (a, b): (View<'_>, Panels<'_>),
+        (a, b): (Rows<'_>, Panels<'_>),
         (rows, columns): (Range<usize>, Range<usize>),
-        inner: usize,
     ) {
         let block = Block { data: SharedMut::new(c), first, stride };
         // SAFETY: `c` is borrowed exclusively.
-        unsafe { multiply(level, block, start, a, b, rows, columns, inner) };
+        unsafe { multiply(Arithmetic { level, kind: Kind::F32 }, block, start, a, b, &[], rows, columns) };
     }
 
     fn check(level: Level, rows: usize, columns: usize, inner: usize) {
-        let (a, b) = (numbers(rows * inner, 1), numbers(columns * inner, 2));
+        let (a, b) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
         let bias = numbers(columns, 3);
         let stored = numbers(rows * columns, 4);
-        let packed = packed_b(View::rows(&b, inner), columns, inner);
-        let operands = (View::rows(&a, inner), Panels::new(&packed, inner));
+        let packed = packed_b(level, &b, columns, inner);
+        let operands = (Rows { words: &a, stride: inner }, Panels { words: floats(&packed), depth: inner });
         for start in [Start::Zero, Start::Stored, Start::Bias(&bias)] {
             let mut c = stored.clone();
-            product(level, &mut c, 0, columns, start, operands, (0..rows, 0..columns), inner);
+            product(level, &mut c, 0, columns, start, operands, (0..rows, 0..columns));
             for (at, got) in c.iter().enumerate() {
                 let (row, column) = (at / columns, at % columns);
                 let start = match start {
@@ -264,7 +264,8 @@ mod tests {
                     Start::Stored => stored[at],
                     Start::Bias(bias) => bias[column],
                 };
-                let expected = naive(level, start, &a[row * inner..][..inner], &b[column * inner..][..inner]);
+                let b = (0..inner).map(|step| b[step * columns + column]);
+                let expected = naive(level, start, &a[row * inner..][..inner], b);
                 assert_eq!(got.to_bits(), expected.to_bits(), "{level:?} {rows}×{columns}×{inner} at {row}, {column}");
             }
         }
@@ -274,16 +275,15 @@ mod tests {
     fn a_block_has_the_bits_of_the_whole_and_leaves_the_rest_alone() {
         let (rows, columns, inner) = (37, 50, 300);
         let (a, b) = (numbers(rows * inner, 1), numbers(columns * inner, 2));
-        // A by columns, B by rows: the views that the gradient of a weight uses.
-        let packed = packed_b(View::columns(&b, columns), columns, inner);
-        let operands = (View::columns(&a, rows), Panels::new(&packed, inner));
         for level in levels() {
+            let packed = packed_b(level, &b, columns, inner);
+            let operands = (Rows { words: &a, stride: inner }, Panels { words: floats(&packed), depth: inner });
             let mut whole = vec![0.0; rows * columns];
-            product(level, &mut whole, 0, columns, Start::Zero, operands, (0..rows, 0..columns), inner);
+            product(level, &mut whole, 0, columns, Start::Zero, operands, (0..rows, 0..columns));
             for block in [(5..6, 7..9), (0..37, 15..33), (8..20, 16..50), (3..3, 0..5)] {
                 let mut part = vec![9.0; rows * columns];
                 let first = block.0.start * columns + block.1.start;
-                product(level, &mut part, first, columns, Start::Zero, operands, block.clone(), inner);
+                product(level, &mut part, first, columns, Start::Zero, operands, block.clone());
                 for (at, got) in part.iter().enumerate() {
                     let inside = block.0.contains(&(at / columns)) && block.1.contains(&(at % columns));
                     let expected = if inside { whole[at] } else { 9.0 };
@@ -299,11 +299,11 @@ mod tests {
         let mut a = vec![1.0; rows * inner];
         a[5 * inner] = f32::NAN;
         a[6 * inner] = f32::INFINITY;
-        let packed = packed_b(View::rows(&vec![1.0; columns * inner], inner), columns, inner);
-        let operands = (View::rows(&a, inner), Panels::new(&packed, inner));
         for level in levels() {
+            let packed = packed_b(level, &vec![1.0; inner * columns], columns, inner);
+            let operands = (Rows { words: &a, stride: inner }, Panels { words: floats(&packed), depth: inner });
             let mut c = vec![0.0; rows * columns];
-            product(level, &mut c, 0, columns, Start::Zero, operands, (0..rows, 0..columns), inner);
+            product(level, &mut c, 0, columns, Start::Zero, operands, (0..rows, 0..columns));
             for (row, c) in c.chunks(columns).enumerate() {
                 assert_eq!(c.iter().all(|c| *c == inner as f32), row != 5 && row != 6, "row {row}");
             }
@@ -312,9 +312,9 @@ mod tests {
 
     #[test]
     fn blocks_cover_everything_once() {
-        let counts = |rows: usize, columns: Range<usize>, inner: usize, max: BlockMax| {
+        let counts = |rows: usize, columns: Range<usize>, inner: usize| {
             let counts = std::sync::Mutex::new(vec![0; rows * columns.end]);
-            for_each_block(rows, columns.clone(), inner, max, |block_rows, block_columns| {
+            for_each_block(rows, columns.clone(), inner, |block_rows, block_columns| {
                 assert!(block_columns.start == columns.start || block_columns.start % COLUMNS == 0);
                 let mut counts = counts.lock().expect("no test panics while it counts");
                 for row in block_rows {
@@ -325,7 +325,7 @@ mod tests {
         };
         for (rows, columns) in [(0, 0..5), (1, 0..1), (7, 3..40), (300, 36..72), (1000, 12..1500)] {
             for inner in [0, 1, 1000] {
-                let all = counts(rows, columns.clone(), inner, BlockMax { rows: 120, columns: 512 });
+                let all = on_threads(3, || counts(rows, columns.clone(), inner));
                 for (at, count) in all.iter().enumerate() {
                     assert_eq!(*count, usize::from(columns.contains(&(at % columns.end))));
                 }

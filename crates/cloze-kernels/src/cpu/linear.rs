@@ -2,22 +2,18 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::activation;
 use super::disjoint::{for_each_stripe, stripe_width};
-use super::gemm::{Block, BlockMax, INNER_MAX, ROWS_MAX, Start, for_each_block, multiply, stretches};
+use super::gemm::{Block, GROUP, Start, for_each_block, multiply};
 use super::matrix::Matrix;
-use super::panels::{COLUMNS, Panels, View, pack, packed_len};
+use super::operand::{Arithmetic, Kind, Rows, with_rows};
+use super::panels::{COLUMNS, Panels, columns_to_words, pack_columns, packed_len};
 use super::scratch;
 use super::shared::SharedMut;
 use super::simd::Level;
-use crate::{Activation, MatrixShape, Span, Store};
-
-/// Blocks of products with a packed weight: the rows whose packed numbers stay in the second cache.
-const PACKED_BLOCK: BlockMax = BlockMax { rows: ROWS_MAX, columns: 1024 };
-
-/// Blocks of the gradient of a weight. Both operands are packed for each block, so that a block is
-/// large in both directions: 512 KiB of packed x, in the second cache.
-const GRADIENT_BLOCK: BlockMax = BlockMax { rows: 768, columns: 512 };
+use crate::{Activation, MatrixShape, Size, Span, Store};
 
 /// `y[r, o] = bias[o] + Σ_i x[r, i] · W[o, i]` for `o` in `outputs`.
 pub(crate) fn forward(
@@ -29,7 +25,7 @@ pub(crate) fn forward(
     rows: usize,
     outputs: Range<usize>,
 ) {
-    forward_then(level, y, x, weight, bias, rows, outputs, |_, _| {});
+    forward_then(level, y, x, weight, bias, rows, outputs, |_, _, _| {});
 }
 
 /// `pre = forward(x)`, `y = activation(pre)`, for all outputs. A block gets its activation from the
@@ -45,21 +41,23 @@ pub(crate) fn activation_forward(
     activation: Activation,
     rows: usize,
 ) {
-    let outputs = 0..weight.shape.outputs;
+    let (outputs, short) = (0..weight.shape.outputs, weight.kind != Kind::F32);
     let Some(pre) = pre else {
-        let activate = |_, y: &mut [f32]| activation::apply_in_place(level, y, activation);
-        return forward_then(level, y, x, weight, Some(bias), rows, outputs, activate);
+        return forward_then(level, y, x, weight, Some(bias), rows, outputs, |y, rows, columns| {
+            // SAFETY: the block is this call's alone.
+            unsafe { activation::apply_to_block(level, y, None, rows, columns, activation, short) };
+        });
     };
     let y = SharedMut::new(y);
-    forward_then(level, pre, x, weight, Some(bias), rows, outputs, |at, pre| {
-        // SAFETY: `forward_then` calls this once for each place in `pre`, and y has the same places.
-        let y = unsafe { y.slice(at) };
-        y.copy_from_slice(pre);
-        activation::apply_in_place(level, y, activation);
+    forward_then(level, pre, x, weight, Some(bias), rows, outputs, |pre, rows, columns| {
+        let y = Block { data: y, ..pre };
+        // SAFETY: the block is this call's alone, and y has the same places.
+        unsafe { activation::apply_to_block(level, y, Some(pre), rows, columns, activation, short) };
     });
 }
 
-/// [`forward`], then `finish(at, y[at])` for stretches of rows that together cover y once.
+/// [`forward`], then `finish(block, rows, columns)` for blocks that together cover y once, each right after
+/// it was computed.
 #[allow(clippy::too_many_arguments)]
 fn forward_then(
     level: Level,
@@ -69,26 +67,33 @@ fn forward_then(
     bias: Option<&[f32]>,
     rows: usize,
     outputs: Range<usize>,
-    finish: impl Fn(Range<usize>, &mut [f32]) + Sync,
+    finish: impl Fn(Block, usize, usize) + Sync,
 ) {
     let MatrixShape { outputs: all_outputs, inputs } = weight.shape;
     assert!(outputs.start <= outputs.end && outputs.end <= all_outputs, "{outputs:?} of {all_outputs} outputs");
     let stride = outputs.len();
-    let x = View::rows(&x[..rows * inputs], inputs);
     let y = SharedMut::new(&mut y[..rows * stride]);
     let start = bias.map_or(Start::Zero, |bias| Start::Bias(&bias[..all_outputs]));
-    for_each_block(rows, outputs.clone(), inputs, PACKED_BLOCK, |rows, columns| {
-        let first = rows.start * stride + columns.start - outputs.start;
-        let block = Block { data: y, first, stride };
-        let panels = weight.forward_panels();
-        // SAFETY: the blocks do not overlap, and nothing else uses y.
-        unsafe { multiply(level, block, start, x, panels, rows.clone(), columns.clone(), inputs) };
-        for row in 0..rows.len() {
-            let at = first + row * stride..first + row * stride + columns.len();
-            // SAFETY: this is a row of the block, which the product is done with.
-            finish(at.clone(), unsafe { y.slice(at) });
-        }
+    let arithmetic = Arithmetic { level, kind: weight.kind };
+    let x_size = Size { rows, columns: inputs };
+    with_rows(arithmetic, &x[..rows * inputs], inputs, x_size, |x| {
+        for_each_block(rows, outputs.clone(), inputs, |rows, columns| {
+            for columns in groups(columns) {
+                let first = rows.start * stride + columns.start - outputs.start;
+                let block = Block { data: y, first, stride };
+                let (panels, scales) = (weight.forward_panels(), weight.scales());
+                // SAFETY: the blocks do not overlap, and nothing else uses y.
+                unsafe { multiply(arithmetic, block, start, x, panels, scales, rows.clone(), columns.clone()) };
+                finish(block, rows.len(), columns.len());
+            }
+        });
     });
+}
+
+/// Columns in stretches that the inner loop computes together.
+fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let first = columns.start / COLUMNS * COLUMNS;
+    (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
 }
 
 /// `dx[r, i] (+)= Σ_o dy[r, o] · W[o, i]` over `o` in `outputs`.
@@ -103,24 +108,28 @@ pub(crate) fn backward_input(
 ) {
     let MatrixShape { outputs: all_outputs, inputs } = weight.shape;
     assert!(outputs.start <= outputs.end && outputs.end <= all_outputs, "{outputs:?} of {all_outputs} outputs");
-    let dy = View::rows(&dy[..rows * outputs.len()], outputs.len());
     let dx = SharedMut::new(&mut dx[..rows * inputs]);
     let start = match store {
         Store::Overwrite => Start::Zero,
         Store::Add => Start::Stored,
     };
-    for_each_block(rows, 0..inputs, outputs.len(), PACKED_BLOCK, |rows, columns| {
-        let block = Block { data: dx, first: rows.start * inputs + columns.start, stride: inputs };
-        let panels = weight.backward_panels(outputs.start);
-        // SAFETY: the blocks do not overlap, and nothing else uses dx.
-        unsafe { multiply(level, block, start, dy, panels, rows, columns, outputs.len()) };
+    let arithmetic = Arithmetic { level, kind: weight.kind };
+    let (count, dy) = (outputs.len(), &dy[..rows * outputs.len()]);
+    weight.with_backward_panels(outputs, |panels| {
+        with_rows(arithmetic, dy, count, Size { rows, columns: count }, |dy| {
+            for_each_block(rows, 0..inputs, count, |rows, columns| {
+                let block = Block { data: dx, first: rows.start * inputs + columns.start, stride: inputs };
+                // SAFETY: the blocks do not overlap, and nothing else uses dx.
+                unsafe { multiply(arithmetic, block, start, dy, panels, &[], rows, columns) };
+            });
+        });
     });
 }
 
 /// `dW[o, i] += Σ_r dy[r, o] · x[r, i]` and `dbias[o] += Σ_r dy[r, o]`, in one arena.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn backward_weight(
-    level: Level,
+    arithmetic: Arithmetic,
     gradients: &mut [f32],
     weight: Span,
     bias: Option<Span>,
@@ -130,28 +139,55 @@ pub(crate) fn backward_weight(
     rows: usize,
 ) {
     let MatrixShape { outputs, inputs } = shape;
+    let Arithmetic { level, kind } = arithmetic;
     let (dy, x) = (&dy[..rows * outputs], &x[..rows * inputs]);
     if let Some(bias) = bias {
         assert_eq!(bias.len, outputs, "numbers of a bias");
         add_rows(&mut gradients[bias.range()], dy);
     }
     assert_eq!(weight.len, outputs * inputs, "numbers of a weight");
+    if weight.len == 0 || rows == 0 {
+        return;
+    }
     let dw = SharedMut::new(&mut gradients[weight.range()]);
-    for_each_block(outputs, 0..inputs, rows, GRADIENT_BLOCK, |outputs_here, inputs_here| {
-        let block = Block { data: dw, first: outputs_here.start * inputs + inputs_here.start, stride: inputs };
-        let columns = inputs_here.len();
-        scratch::with(packed_len::<COLUMNS>(columns, rows.min(INNER_MAX)), |packed| {
-            for stretch in stretches(rows) {
-                let packed = &mut packed[..packed_len::<COLUMNS>(columns, stretch.len())];
-                pack::<COLUMNS>(packed, View::columns(x, inputs), inputs_here.clone(), stretch.clone());
-                let dy = View::columns(&dy[stretch.start * outputs..], outputs);
-                let panels = Panels::new(packed, stretch.len());
-                let rows = outputs_here.clone();
+    with_columns(level, kind, dy, Size { rows, columns: outputs }, |dy| {
+        with_panels(level, kind, x, Size { rows, columns: inputs }, |x| {
+            for_each_block(outputs, 0..inputs, rows, |outputs, inputs_here| {
+                let block = Block { data: dw, first: outputs.start * inputs + inputs_here.start, stride: inputs };
                 // SAFETY: the blocks do not overlap, and nothing else uses dw.
-                unsafe { multiply(level, block, Start::Stored, dy, panels, rows, 0..columns, stretch.len()) };
-            }
+                unsafe { multiply(arithmetic, block, Start::Stored, dy, x, &[], outputs, inputs_here) };
+            });
         });
     });
+}
+
+/// Calls `work` with the columns of `x [rows, columns]` as A of a product over its rows.
+fn with_columns<R>(level: Level, kind: Kind, x: &[f32], size: Size, work: impl FnOnce(Rows) -> R) -> R {
+    let Size { rows, columns } = size;
+    let steps = kind.steps(rows);
+    // Whole squares for the transpose, and one more, so that rows of A are no whole number of pages apart:
+    // such rows evict each other from the first cache.
+    let stride = steps.next_multiple_of(16) + 16;
+    scratch::with(columns * stride, |words| {
+        words.par_chunks_mut(16 * stride).enumerate().for_each(|(at, words)| {
+            let first = at * 16;
+            columns_to_words(level, kind, words, stride, &x[first..], columns, rows, 16.min(columns - first));
+        });
+        work(Rows { words, stride })
+    })
+}
+
+/// Calls `work` with the columns of `x [rows, columns]` as B of a product over its rows.
+fn with_panels<R>(level: Level, kind: Kind, x: &[f32], size: Size, work: impl FnOnce(Panels) -> R) -> R {
+    let Size { rows, columns } = size;
+    let depth = kind.steps(rows);
+    scratch::with(packed_len(columns, depth), |words| {
+        words.par_chunks_mut((depth * COLUMNS).max(1)).enumerate().for_each(|(at, panel)| {
+            let first = at * COLUMNS;
+            pack_columns(level, kind, panel, &x[first..], columns, COLUMNS.min(columns - first), rows);
+        });
+        work(Panels { words, depth })
+    })
 }
 
 /// `sums[c] += Σ_r x[r, c]`, rows in order.
@@ -171,16 +207,15 @@ fn add_rows(sums: &mut [f32], x: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Purpose;
     use crate::cpu::math::tests::{levels, numbers, on_threads};
 
     /// Large enough for several threads, and for edges and a second stretch in every product.
     const SHAPE: MatrixShape = MatrixShape { outputs: 277, inputs: 301 };
     const ROWS: usize = 263;
 
-    fn matrix(source: &[f32], shape: MatrixShape) -> Matrix {
-        let mut matrix = Matrix::zeros(shape, Purpose::Training).expect("memory");
-        matrix.pack(source);
+    fn matrix(level: Level, source: &[f32], shape: MatrixShape) -> Matrix {
+        let mut matrix = Matrix::zeros(level, Kind::F32, shape).expect("memory");
+        matrix.pack(0, source);
         matrix
     }
 
@@ -199,14 +234,15 @@ mod tests {
         let mut gradients = numbers(outputs * inputs + outputs, 6);
         let mut relu = y.clone();
         on_threads(threads, || {
-            let weight = matrix(&source, SHAPE);
+            let weight = matrix(level, &source, SHAPE);
             forward(level, &mut y, &x, &weight, None, ROWS, 0..outputs);
             let (pre, gelu) = (&mut pre, Activation::GeluErf);
             activation_forward(level, &mut relu, Some(pre), &x, &weight, &bias, gelu, ROWS);
             backward_input(level, &mut dx, &dy, &weight, Store::Add, ROWS, 0..outputs);
+            let f32 = Arithmetic { level, kind: Kind::F32 };
             let (weight, bias) = (Span { start: 0, len: outputs * inputs }, outputs * inputs);
             let bias = Some(Span { start: bias, len: outputs });
-            backward_weight(level, &mut gradients, weight, bias, &dy, &x, SHAPE, ROWS);
+            backward_weight(f32, &mut gradients, weight, bias, &dy, &x, SHAPE, ROWS);
         });
         [y, pre, relu, dx, gradients].map(|numbers| bits(&numbers))
     }
@@ -224,9 +260,9 @@ mod tests {
     #[test]
     fn a_row_alone_has_the_bits_that_it_has_in_a_batch() {
         let MatrixShape { outputs, inputs } = SHAPE;
-        let weight = matrix(&numbers(outputs * inputs, 1), SHAPE);
         let (x, dy, bias) = (numbers(ROWS * inputs, 2), numbers(ROWS * outputs, 3), numbers(outputs, 4));
         for level in levels() {
+            let weight = matrix(level, &numbers(outputs * inputs, 1), SHAPE);
             let (mut y, mut dx) = (vec![f32::NAN; ROWS * outputs], vec![f32::NAN; ROWS * inputs]);
             activation_forward(level, &mut y, None, &x, &weight, &bias, Activation::GeluTanh, ROWS);
             backward_input(level, &mut dx, &dy, &weight, Store::Overwrite, ROWS, 0..outputs);
@@ -247,9 +283,9 @@ mod tests {
         let MatrixShape { outputs, inputs } = shape;
         let rows = 13;
         let source = numbers(outputs * inputs, 1);
-        let weight = matrix(&source, shape);
-        let (x, bias) = (numbers(rows * inputs, 2), numbers(outputs, 3));
         let level = Level::detect();
+        let weight = matrix(level, &source, shape);
+        let (x, bias) = (numbers(rows * inputs, 2), numbers(outputs, 3));
         let mut whole = vec![f32::NAN; rows * outputs];
         forward(level, &mut whole, &x, &weight, Some(&bias), rows, 0..outputs);
         for range in [0..36, 36..72, 36..108, 5..5, 107..108, 15..17] {
@@ -264,7 +300,7 @@ mod tests {
 
             // The rows of the weight in the range, as a weight of their own, give the same dx.
             let own_shape = MatrixShape { outputs: width, inputs };
-            let own = matrix(&source[range.start * inputs..range.end * inputs], own_shape);
+            let own = matrix(level, &source[range.start * inputs..range.end * inputs], own_shape);
             let dy = numbers(rows * width, 4);
             let mut dx = [vec![f32::NAN; rows * inputs], vec![f32::NAN; rows * inputs]];
             backward_input(level, &mut dx[0], &dy, &weight, Store::Overwrite, rows, range.clone());
@@ -283,10 +319,11 @@ mod tests {
         for level in levels() {
             let mut whole = numbers(outputs + outputs * inputs, 6);
             let mut halves = whole.clone();
-            backward_weight(level, &mut whole, weight, bias, &dy, &x, SHAPE, ROWS);
-            backward_weight(level, &mut halves, weight, bias, &dy, &x, SHAPE, 100);
+            let f32 = Arithmetic { level, kind: Kind::F32 };
+            backward_weight(f32, &mut whole, weight, bias, &dy, &x, SHAPE, ROWS);
+            backward_weight(f32, &mut halves, weight, bias, &dy, &x, SHAPE, 100);
             let (dy, x) = (&dy[100 * outputs..], &x[100 * inputs..]);
-            backward_weight(level, &mut halves, weight, bias, dy, x, SHAPE, ROWS - 100);
+            backward_weight(f32, &mut halves, weight, bias, dy, x, SHAPE, ROWS - 100);
             assert!(bits(&whole) == bits(&halves), "{level:?}");
         }
     }

@@ -1,80 +1,199 @@
 //! The weight of a linear layer, packed for products in both directions.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::lines::{LINE, Line, floats, floats_mut, try_filled};
-use super::panels::{COLUMNS, Panels, View, pack};
-use crate::{Error, MatrixShape, Purpose};
+use super::lines::{Line, floats, floats_mut, try_filled};
+use super::operand::{ColumnScales, Kind, int8_weight_words, quantize_rows, to_words};
+use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_square};
+use super::scratch;
+use super::simd::Level;
+use crate::{Error, MatrixShape, Size};
 
-const _: () = assert!(LINE == COLUMNS, "a step of a panel is one line");
-
-/// A weight `[outputs, inputs]`, in panels of 16 columns of the product's result.
+/// A weight `[outputs, inputs]`, in panels of 16 outputs: `[outputs / 16][steps][16]` words.
+///
+/// This is B of `x · Wᵀ`. That of `dy · W` is made from it when it is needed ([`Matrix::backward_panels`]):
+/// this takes a few thousandths of the product's time, and saves a second copy of all weights.
 #[derive(Debug)]
 pub struct Matrix {
     pub(super) shape: MatrixShape,
-    /// For `x · Wᵀ`: panels over the outputs, `[outputs / 16][inputs][16]`.
-    forward: Vec<Line>,
-    /// For `dy · W`: panels over the inputs, `[inputs / 16][outputs][16]`. Only for training.
-    backward: Option<Vec<Line>>,
+    pub(super) kind: Kind,
+    level: Level,
+    words: Vec<Line>,
+    /// Of each panel; in int8 only.
+    scales: Vec<ColumnScales>,
 }
 
 impl Matrix {
     /// A matrix of zeros.
-    pub(super) fn zeros(shape: MatrixShape, purpose: Purpose) -> Result<Matrix, Error> {
-        let MatrixShape { outputs, inputs } = shape;
-        let lines = |columns: usize, inner: usize| {
-            // A product that no machine can hold becomes the largest size, which fails likewise.
-            try_filled(Line::ZERO, columns.div_ceil(COLUMNS).saturating_mul(inner))
-        };
-        let forward = lines(outputs, inputs)?;
-        let backward = match purpose {
-            Purpose::Inference => None,
-            Purpose::Training => Some(lines(inputs, outputs)?),
-        };
-        Ok(Matrix { shape, forward, backward })
+    pub(super) fn zeros(level: Level, kind: Kind, shape: MatrixShape) -> Result<Matrix, Error> {
+        let panels = shape.outputs.div_ceil(COLUMNS);
+        // A product that no machine can hold becomes the largest size, which fails likewise.
+        let words = try_filled(Line::ZERO, panels.saturating_mul(kind.steps(shape.inputs)))?;
+        let scales = try_filled(ColumnScales::ZERO, if kind == Kind::Int8 { panels } else { 0 })?;
+        Ok(Matrix { shape, kind, level, words, scales })
     }
 
-    /// Takes over `source`, `[outputs, inputs]` row-major.
-    pub(super) fn pack(&mut self, source: &[f32]) {
+    fn steps(&self) -> usize {
+        self.kind.steps(self.shape.inputs)
+    }
+
+    /// Takes over the rows from `first` on, `rows [any number, inputs]` row-major. Fastest where they fill
+    /// whole panels.
+    pub(super) fn pack(&mut self, first: usize, rows: &[f32]) {
         let MatrixShape { outputs, inputs } = self.shape;
-        assert_eq!(source.len(), outputs * inputs, "numbers for a weight of {outputs}×{inputs}");
-        pack_panels(&mut self.forward, View::rows(source, inputs), outputs, inputs);
-        if let Some(backward) = &mut self.backward {
-            pack_panels(backward, View::columns(source, inputs), inputs, outputs);
+        if inputs == 0 {
+            return;
+        }
+        let last = first + rows.len() / inputs;
+        assert!(rows.len().is_multiple_of(inputs) && last <= outputs, "{first}..{last} of {outputs} outputs");
+        let (level, kind, steps) = (self.level, self.kind, self.steps());
+        let first_panel = first / COLUMNS;
+        let pack = |at: usize, words: &mut [Line], scales: Option<&mut ColumnScales>| {
+            let panel = (first_panel + at) * COLUMNS..outputs.min((first_panel + at + 1) * COLUMNS);
+            let asked = first.max(panel.start)..last.min(panel.end);
+            let rows = &rows[(asked.start - first) * inputs..(asked.end - first) * inputs];
+            let words = floats_mut(words);
+            match scales {
+                Some(scales) => pack_int8(words, scales, asked.start - panel.start, rows, inputs),
+                None if asked == panel => pack_rows(level, kind, words, rows, inputs, inputs),
+                None => scratch::with(steps, |row_words| {
+                    for (lane, row) in (asked.start - panel.start..).zip(rows.chunks_exact(inputs)) {
+                        to_words(level, kind, row_words, row);
+                        write_lane(words, lane, row_words);
+                    }
+                }),
+            }
+        };
+        let count = last.div_ceil(COLUMNS) - first_panel;
+        let panels = self.words[first_panel * steps..].par_chunks_mut(steps).enumerate().take(count);
+        if kind == Kind::Int8 {
+            let panels = panels.zip(&mut self.scales[first_panel..]);
+            panels.for_each(|((at, words), scales)| pack(at, words, Some(scales)));
+        } else {
+            panels.for_each(|(at, words)| pack(at, words, None));
         }
     }
 
-    /// Takes over some rows.
-    pub(super) fn pack_rows(&mut self, first: usize, rows: &[f32]) {
-        let MatrixShape { outputs, inputs } = self.shape;
-        for (at, &number) in rows.iter().enumerate() {
-            let (output, input) = (first + at / inputs, at % inputs);
-            floats_mut(&mut self.forward)[(output / COLUMNS * inputs + input) * COLUMNS + output % COLUMNS] = number;
-            if let Some(backward) = &mut self.backward {
-                floats_mut(backward)[(input / COLUMNS * outputs + output) * COLUMNS + input % COLUMNS] = number;
-            }
+    /// Takes over rows that [`quantize_rows`] made, from `first` on.
+    pub(super) fn pack_quantized(&mut self, first: usize, values: &[i8], scales: &[f32]) {
+        let inputs = self.shape.inputs;
+        if self.kind != Kind::Int8 {
+            let rows = values.chunks(inputs.max(1)).zip(scales);
+            let numbers: Vec<f32> =
+                rows.flat_map(|(values, scale)| values.iter().map(|value| f32::from(*value) * *scale)).collect();
+            return self.pack(first, &numbers);
+        }
+        let steps = self.steps();
+        assert_eq!(values.len(), scales.len() * inputs, "values of {} rows of {inputs}", scales.len());
+        for ((output, values), scale) in (first..).zip(values.chunks(inputs.max(1))).zip(scales) {
+            let (panel, lane) = (output / COLUMNS, output % COLUMNS);
+            let words = floats_mut(&mut self.words[panel * steps..(panel + 1) * steps]);
+            write_quantized(words, &mut self.scales[panel], lane, values, *scale);
         }
     }
 
     /// B of `y = x · Wᵀ`: its columns are the outputs.
     pub(super) fn forward_panels(&self) -> Panels<'_> {
-        Panels::new(floats(&self.forward), self.shape.inputs)
+        Panels { words: floats(&self.words), depth: self.steps() }
     }
 
-    /// B of `dx = dy · W`: its columns are the inputs, and the product walks the outputs from `first`.
-    pub(super) fn backward_panels(&self, first: usize) -> Panels<'_> {
-        let backward = self.backward.as_ref().expect("a matrix packed for training");
-        Panels { data: floats(backward), depth: self.shape.outputs, first }
+    /// The scales of the forward panels, in int8.
+    pub(super) fn scales(&self) -> &[ColumnScales] {
+        &self.scales
+    }
+
+    /// Calls `work` with B of `dx = dy · W` over some of the outputs: its columns are the inputs.
+    pub(super) fn with_backward_panels<R>(&self, outputs: Range<usize>, work: impl FnOnce(Panels) -> R) -> R {
+        assert!(self.kind != Kind::Int8, "int8 is for inference");
+        let depth = self.kind.steps(outputs.len());
+        scratch::with(packed_len(self.shape.inputs, depth), |words| {
+            let panels = words.par_chunks_mut((depth * COLUMNS).max(1)).enumerate();
+            panels.for_each(|(panel, words)| self.write_backward_panel(words, panel, outputs.clone()));
+            work(Panels { words, depth })
+        })
+    }
+
+    /// One panel of 16 inputs, square by square: `[steps over the outputs][16]`.
+    fn write_backward_panel(&self, panel: &mut [f32], index: usize, outputs: Range<usize>) {
+        let (lines, _) = panel.as_chunks_mut::<COLUMNS>();
+        let lines_of_square = COLUMNS / self.kind.numbers();
+        for (first, lines) in outputs.clone().step_by(COLUMNS).zip(lines.chunks_mut(lines_of_square)) {
+            let untransposed = self.square(first..outputs.end.min(first + COLUMNS), index * COLUMNS);
+            let mut square = [[0.0; COLUMNS]; COLUMNS];
+            let size = Size { rows: COLUMNS, columns: COLUMNS };
+            let (to, from) = (square.as_flattened_mut(), untransposed.as_flattened());
+            transpose_square(self.level, to, COLUMNS, COLUMNS, from, COLUMNS, size);
+            match self.kind {
+                Kind::F32 => lines.copy_from_slice(&square[..lines.len()]),
+                _ => {
+                    for (line, pair) in lines.iter_mut().zip(square.chunks(2)) {
+                        for (word, (low, high)) in line.iter_mut().zip(pair[0].iter().zip(&pair[1])) {
+                            // The numbers have come from 16 bits, so that nothing is lost.
+                            *word = f32::from_bits(low.to_bits() >> 16 | high.to_bits() & 0xffff_0000);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The numbers `[input][output]` of up to 16 inputs from `first_input` on and up to 16 outputs.
+    fn square(&self, outputs: Range<usize>, first_input: usize) -> [[f32; COLUMNS]; COLUMNS] {
+        let (words, steps) = (floats(&self.words), self.steps());
+        let mut square = [[0.0; COLUMNS]; COLUMNS];
+        let numbers = self.kind.numbers();
+        let first_step = first_input / numbers;
+        let steps_here = (COLUMNS / numbers).min(steps - first_step);
+        let mut output = outputs.start;
+        while output < outputs.end {
+            // The outputs of one panel; most often all.
+            let (panel, lane) = (output / COLUMNS, output % COLUMNS);
+            let count = (COLUMNS - lane).min(outputs.end - output);
+            let column = output - outputs.start;
+            for step in 0..steps_here {
+                let line = &words[((panel * steps) + first_step + step) * COLUMNS + lane..][..count];
+                if numbers == 1 {
+                    square[step][column..column + count].copy_from_slice(line);
+                } else {
+                    for (at, word) in line.iter().enumerate() {
+                        square[2 * step][column + at] = f32::from_bits(word.to_bits() << 16);
+                        square[2 * step + 1][column + at] = f32::from_bits(word.to_bits() & 0xffff_0000);
+                    }
+                }
+            }
+            output += count;
+        }
+        square
     }
 }
 
-/// Packs all panels of a view with `columns` columns of `inner` steps.
-fn pack_panels(lines: &mut [Line], view: View<'_>, columns: usize, inner: usize) {
-    if inner == 0 {
-        return;
+/// Writes the words of one column to a panel `[steps][16]`.
+fn write_lane(panel: &mut [f32], lane: usize, words: &[f32]) {
+    let (lines, _) = panel.as_chunks_mut::<COLUMNS>();
+    for (line, word) in lines.iter_mut().zip(words) {
+        line[lane] = *word;
     }
-    lines.par_chunks_mut(inner).enumerate().for_each(|(panel, lines)| {
-        let first = panel * COLUMNS;
-        pack::<COLUMNS>(floats_mut(lines), view, first..columns.min(first + COLUMNS), 0..inner);
+}
+
+/// Quantizes some columns of a panel, from `first_lane` on.
+fn pack_int8(panel: &mut [f32], scales: &mut ColumnScales, first_lane: usize, rows: &[f32], inputs: usize) {
+    let mut values = vec![0; inputs];
+    for (lane, row) in (first_lane..).zip(rows.chunks_exact(inputs)) {
+        let mut scale = [0.0];
+        quantize_rows(&mut values, &mut scale, row);
+        write_quantized(panel, scales, lane, &values, scale[0]);
+    }
+}
+
+/// Writes one column of quantized weights to a panel.
+fn write_quantized(panel: &mut [f32], scales: &mut ColumnScales, lane: usize, values: &[i8], scale: f32) {
+    scratch::with(Kind::Int8.steps(values.len()), |words| {
+        int8_weight_words(words, values);
+        write_lane(panel, lane, words);
     });
+    let sum: i32 = values.iter().map(|value| i32::from(*value)).sum();
+    scales.scale[lane] = scale;
+    scales.sum[lane] = scale * sum as f32;
 }

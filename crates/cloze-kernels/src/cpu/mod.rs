@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod ceiling;
 mod disjoint;
 mod dropout;
 mod gemm;
@@ -14,6 +15,7 @@ mod lines;
 mod loss;
 mod math;
 mod matrix;
+mod operand;
 mod optimizer;
 mod panels;
 mod rows;
@@ -23,9 +25,12 @@ mod simd;
 mod tile;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use self::lines::{try_filled, try_reserve};
 use self::matrix::Matrix;
+pub use self::operand::quantize_rows;
+use self::operand::{Arithmetic, Kind, detect_bf16, detect_int8};
 use self::simd::Level;
 use crate::{
     Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Precision, Purpose, Role, Size,
@@ -40,6 +45,11 @@ use crate::{
 pub struct Cpu {
     pool: rayon::ThreadPool,
     level: Level,
+    precision: Precision,
+    /// The numbers of the encoder's products.
+    encoder: Kind,
+    /// The numbers of all other products.
+    other: Kind,
 }
 
 impl Cpu {
@@ -48,29 +58,44 @@ impl Cpu {
         Cpu::with_level(threads, Level::detect())
     }
 
-    /// Starts `threads` threads that compute products in `precision`.
-    pub fn with_precision(threads: usize, _precision: Precision) -> Result<Cpu, Error> {
-        Cpu::new(threads)
+    /// Starts `threads` threads that compute products in `precision`, or in what [`Cpu::substitute`] says
+    /// where the processor lacks the instructions.
+    pub fn with_precision(threads: usize, precision: Precision) -> Result<Cpu, Error> {
+        let mut cpu = Cpu::with_level(threads, Level::detect())?;
+        cpu.precision = precision;
+        let bf16 = detect_bf16().unwrap_or(Kind::F32);
+        (cpu.encoder, cpu.other) = match precision {
+            Precision::F32 => (Kind::F32, Kind::F32),
+            Precision::Bf16 => (bf16, bf16),
+            Precision::Int8 => (detect_int8().unwrap_or(Kind::F32), bf16),
+        };
+        Ok(cpu)
     }
 
     /// What is computed instead where the processor lacks the instructions for the precision asked for.
     pub fn substitute(&self) -> Option<&'static str> {
-        None
+        match (self.precision, self.encoder) {
+            (Precision::Bf16, Kind::F32) => {
+                Some("this processor has no dot products of bf16 (AVX-512-BF16): computing in f32")
+            }
+            (Precision::Int8, Kind::F32) => Some(
+                "this processor has no dot products of int8 (AVX-512-VNNI): computing in f32 with the rounded weights",
+            ),
+            _ => None,
+        }
     }
 
     /// Refreshes rows of an int8 matrix, from `first` on, with rows that [`quantize_rows`] made:
     /// `values [scales.len(), inputs]`.
     pub fn pack_quantized_rows(&self, matrix: &mut Matrix, first: usize, values: &[i8], scales: &[f32]) {
-        let inputs = values.len() / scales.len().max(1);
-        let rows: Vec<f32> =
-            values.iter().enumerate().map(|(at, &value)| f32::from(value) * scales[at / inputs]).collect();
-        self.pack_rows(matrix, first, &rows);
+        self.scope(|| matrix.pack_quantized(first, values, scales));
     }
 
     /// Billions of operations a second that all threads together do in registers alone, in the precision of
     /// the encoder's products: the ceiling of any product of matrices. Measured for about `milliseconds`.
-    pub fn ceiling_gflops(&self, _milliseconds: u64) -> f64 {
-        1.0
+    pub fn ceiling_gflops(&self, milliseconds: u64) -> f64 {
+        let arithmetic = Arithmetic { level: self.level, kind: self.encoder };
+        self.scope(|| ceiling::gflops(arithmetic, Duration::from_millis(milliseconds)))
     }
 
     /// Like [`Cpu::new`], but with the instructions that every processor of this architecture has, so
@@ -84,7 +109,17 @@ impl Cpu {
         match self.level {
             Level::Portable => "portable",
             Level::Avx2 => "AVX2 and FMA",
+            Level::Avx512 => match self.encoder {
+                Kind::F32 => "AVX-512",
+                Kind::Bf16 => "AVX-512 with BF16",
+                Kind::Int8 => "AVX-512 with VNNI",
+            },
         }
+    }
+
+    /// Of products of activations with each other.
+    fn other(&self) -> Arithmetic {
+        Arithmetic { level: self.level, kind: self.other }
     }
 
     fn with_level(threads: usize, level: Level) -> Result<Cpu, Error> {
@@ -96,20 +131,7 @@ impl Cpu {
             .thread_name(|at| format!("cpu-{at}"))
             .build()
             .map_err(|error| Error::Threads { threads, reason: error.to_string() })?;
-        Ok(Cpu { pool, level })
-    }
-}
-
-/// Rounds weights to 8 bits, each row `[inputs]` with a scale of its own: `values · scale ≈ weights`.
-pub fn quantize_rows(values: &mut [i8], scales: &mut [f32], weights: &[f32]) {
-    let inputs = weights.len() / scales.len().max(1);
-    for ((values, scale), weights) in values.chunks_mut(inputs).zip(scales).zip(weights.chunks(inputs)) {
-        let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-        *scale = largest / 127.0;
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        for (value, weight) in values.iter_mut().zip(weights) {
-            *value = (weight * inverse).round_ties_even() as i8;
-        }
+        Ok(Cpu { pool, level, precision: Precision::F32, encoder: Kind::F32, other: Kind::F32 })
     }
 }
 
@@ -178,16 +200,22 @@ impl Kernels for Cpu {
         Ok(())
     }
 
-    fn matrix(&self, shape: MatrixShape, purpose: Purpose, _role: Role) -> Result<Matrix, Error> {
-        Matrix::zeros(shape, purpose)
+    fn matrix(&self, shape: MatrixShape, purpose: Purpose, role: Role) -> Result<Matrix, Error> {
+        let kind = match role {
+            Role::Encoder => self.encoder,
+            Role::Head if self.encoder == Kind::Int8 => Kind::F32,
+            Role::Head => self.other,
+        };
+        assert!(purpose == Purpose::Inference || kind != Kind::Int8, "int8 is for inference");
+        Matrix::zeros(self.level, kind, shape)
     }
 
     fn pack_rows(&self, matrix: &mut Matrix, first: usize, rows: &[f32]) {
-        self.scope(|| matrix.pack_rows(first, rows));
+        self.scope(|| matrix.pack(first, rows));
     }
 
     fn pack(&self, matrix: &mut Matrix, source: &Vec<f32>, at: Span) {
-        self.scope(|| matrix.pack(&source[at.range()]));
+        self.scope(|| matrix.pack(0, &source[at.range()]));
     }
 
     fn copy_vector(&self, y: &mut Vec<f32>, x: &Vec<f32>, at: Span) {
@@ -252,7 +280,8 @@ impl Kernels for Cpu {
         shape: MatrixShape,
         rows: usize,
     ) {
-        self.scope(|| linear::backward_weight(self.level, gradients, weight, bias, dy, x, shape, rows));
+        let arithmetic = self.other();
+        self.scope(|| linear::backward_weight(arithmetic, gradients, weight, bias, dy, x, shape, rows));
     }
 
     fn activation_forward(&self, y: &mut Vec<f32>, x: &Vec<f32>, activation: Activation, len: usize) {
@@ -338,7 +367,7 @@ impl Kernels for Cpu {
         starts: AttentionStarts<Vec<u32>>,
         heads: Heads,
     ) {
-        self.scope(|| attention::forward(self.level, y, log_sum_exp, q, kv, dropout, starts, heads));
+        self.scope(|| attention::forward(self.other(), y, log_sum_exp, q, kv, dropout, starts, heads));
     }
 
     fn attention_backward(
@@ -354,7 +383,7 @@ impl Kernels for Cpu {
         starts: AttentionStarts<Vec<u32>>,
         heads: Heads,
     ) {
-        self.scope(|| attention::backward(self.level, dq, dkv, dy, y, q, kv, log_sum_exp, dropout, starts, heads));
+        self.scope(|| attention::backward(self.other(), dq, dkv, dy, y, q, kv, log_sum_exp, dropout, starts, heads));
     }
 
     fn attention_probabilities(
@@ -366,7 +395,7 @@ impl Kernels for Cpu {
         starts: AttentionStarts<Vec<u32>>,
         heads: Heads,
     ) {
-        self.scope(|| attention::probabilities(self.level, probabilities, q, kv, log_sum_exp, starts, heads));
+        self.scope(|| attention::probabilities(self.other(), probabilities, q, kv, log_sum_exp, starts, heads));
     }
 
     // ---- losses ---------------------------------------------------------------------------------

@@ -1,125 +1,251 @@
-//! Operands of a product, rearranged into the order in which the inner loop reads them.
+//! B of a product, rearranged into the order in which the inner loop reads it.
 //!
-//! A *panel* holds `WIDTH` neighbouring rows of A (or columns of B) side by side: for each step `k` of
-//! the inner dimension the `WIDTH` numbers that the step needs, so that the inner loop reads memory
-//! front to back. The last panel is filled up with zeros; what is computed from those is never stored.
+//! A *panel* holds sixteen neighbouring columns of B: for each step of the inner dimension one cache
+//! line, the words of the sixteen columns, so that the inner loop reads memory front to back. The last
+//! panel is filled up with zeros; what is computed from those is never stored.
 
-use std::ops::Range;
+use super::lines::LINE;
+use super::operand::{Kind, to_words, to_words_across};
+use super::scratch;
+use super::simd::Level;
+use crate::Size;
 
-/// Columns of a panel of B, and of a tile of the result.
+/// Columns of a panel of B, and of a strip of a tile.
 pub(crate) const COLUMNS: usize = 16;
 
-/// An operand in its ordinary layout. Element `(index, k)`, where `index` counts rows of A or columns
-/// of B and `k` walks the inner dimension, is `data[index · index_stride + k · inner_stride]`.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    data: &'a [f32],
-    index_stride: usize,
-    inner_stride: usize,
-}
+const _: () = assert!(LINE == COLUMNS, "a step of a panel is one line");
 
-impl<'a> View<'a> {
-    /// The index counts rows of `stride` numbers; the inner dimension runs along a row.
-    pub(crate) fn rows(data: &'a [f32], stride: usize) -> View<'a> {
-        View { data, index_stride: stride, inner_stride: 1 }
-    }
-
-    /// The index counts columns; the inner dimension runs down rows of `stride` numbers.
-    pub(crate) fn columns(data: &'a [f32], stride: usize) -> View<'a> {
-        View { data, index_stride: 1, inner_stride: stride }
-    }
-}
-
-/// B in panels, `[panels][depth][COLUMNS]`, of which a product walks the steps from `first` on.
+/// B in panels, `[panels][depth][COLUMNS]` words.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
-    /// The packed numbers.
-    pub(crate) data: &'a [f32],
+    /// The packed words, aligned to a cache line.
+    pub(crate) words: &'a [f32],
     /// Steps in each panel.
     pub(crate) depth: usize,
-    /// The step of the panels which is step 0 of the product.
-    pub(crate) first: usize,
 }
 
-impl<'a> Panels<'a> {
-    /// Panels whose steps are all used.
-    pub(crate) fn new(data: &'a [f32], depth: usize) -> Panels<'a> {
-        Panels { data, depth, first: 0 }
+/// Words of panels for `columns` columns of `steps` steps.
+pub(crate) fn packed_len(columns: usize, steps: usize) -> usize {
+    columns.next_multiple_of(COLUMNS) * steps
+}
+
+/// Packs one panel, `[steps][COLUMNS]`, from columns that lie as rows: `columns [count][inner]`, `stride`
+/// apart. A transpose.
+pub(crate) fn pack_rows(level: Level, kind: Kind, panel: &mut [f32], columns: &[f32], stride: usize, inner: usize) {
+    let steps = kind.steps(inner);
+    assert_eq!(panel.len(), steps * COLUMNS);
+    let count = if stride == 0 { 0 } else { columns.len().div_ceil(stride).min(COLUMNS) };
+    if kind == Kind::F32 {
+        return transpose(level, panel, COLUMNS, columns, stride, count, steps);
     }
-
-    /// The product's steps `inner` of a panel: `[inner.len()][COLUMNS]`.
-    #[inline(always)]
-    pub(crate) fn part(self, panel: usize, inner: &Range<usize>) -> &'a [f32] {
-        assert!(self.first + inner.end <= self.depth, "{inner:?} + {} of {} steps", self.first, self.depth);
-        let start = (panel * self.depth + self.first + inner.start) * COLUMNS;
-        &self.data[start..start + inner.len() * COLUMNS]
-    }
+    scratch::with(COLUMNS * steps, |words| {
+        for (words, numbers) in words.chunks_exact_mut(steps.max(1)).zip(columns.chunks(stride)) {
+            to_words(level, kind, words, &numbers[..inner]);
+        }
+        transpose(level, panel, COLUMNS, words, steps, count, steps);
+    });
 }
 
-/// Numbers that `pack::<WIDTH>` writes for `indices` rows of A or columns of B and `inner` steps.
-pub(crate) fn packed_len<const WIDTH: usize>(indices: usize, inner: usize) -> usize {
-    indices.div_ceil(WIDTH) * WIDTH * inner
-}
-
-/// Packs the rows (or columns) `indices` and the steps `inner` of an operand:
-/// `packed [panels][inner.len()][WIDTH]`.
-pub(crate) fn pack<const WIDTH: usize>(packed: &mut [f32], view: View<'_>, indices: Range<usize>, inner: Range<usize>) {
-    assert_eq!(packed.len(), packed_len::<WIDTH>(indices.len(), inner.len()));
-    if inner.is_empty() {
+/// Packs panels from columns that lie as columns: `rows [inner][columns]`, `stride` apart. Each step is a
+/// copy.
+pub(crate) fn pack_columns(
+    level: Level,
+    kind: Kind,
+    panels: &mut [f32],
+    rows: &[f32],
+    stride: usize,
+    columns: usize,
+    inner: usize,
+) {
+    let steps = kind.steps(inner);
+    assert_eq!(panels.len(), packed_len(columns, steps));
+    let mut lines = |row_words: &[f32], step: usize| {
+        for (panel, words) in row_words.chunks(COLUMNS).enumerate() {
+            let line = &mut panels[(panel * steps + step) * COLUMNS..][..COLUMNS];
+            match words.first_chunk::<COLUMNS>() {
+                Some(full) => *line.first_chunk_mut().expect("a whole line") = *full,
+                None => {
+                    line[..words.len()].copy_from_slice(words);
+                    line[words.len()..].fill(0.0);
+                }
+            }
+        }
+    };
+    if kind == Kind::F32 {
+        for step in 0..steps {
+            lines(&rows[step * stride..][..columns], step);
+        }
         return;
     }
-    let starts = indices.clone().step_by(WIDTH);
-    for (start, panel) in starts.zip(packed.chunks_exact_mut(WIDTH * inner.len())) {
-        let width = WIDTH.min(indices.end - start);
-        if view.index_stride == 1 {
-            pack_columns::<WIDTH>(panel, view, start, width, inner.clone());
-        } else {
-            pack_rows::<WIDTH>(panel, view, start, width, inner.clone());
+    scratch::with(columns, |words| {
+        for step in 0..steps {
+            let row = step * kind.numbers();
+            let count = kind.numbers().min(inner - row);
+            to_words_across(level, kind, words, &rows[row * stride..], stride, count);
+            lines(words, step);
         }
-    }
+    });
 }
 
-/// One panel of a view whose index is contiguous: each step is a copy.
-fn pack_columns<const WIDTH: usize>(
-    panel: &mut [f32],
-    view: View<'_>,
-    start: usize,
-    width: usize,
-    inner: Range<usize>,
+/// The columns of `x [rows][columns]`, `x_stride` apart, as rows of words over its rows: `[columns][steps]`,
+/// `stride` apart, as A of a product. `stride` is a multiple of sixteen.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn columns_to_words(
+    level: Level,
+    kind: Kind,
+    words: &mut [f32],
+    stride: usize,
+    x: &[f32],
+    x_stride: usize,
+    rows: usize,
+    columns: usize,
 ) {
-    let (steps, _) = panel.as_chunks_mut::<WIDTH>();
-    for (k, step) in inner.zip(steps) {
-        let source = &view.data[start + k * view.inner_stride..][..width];
-        if let Some(full) = source.first_chunk::<WIDTH>() {
-            *step = *full;
-        } else {
-            step[..width].copy_from_slice(source);
-            step[width..].fill(0.0);
+    if kind == Kind::F32 {
+        return transpose(level, words, stride, x, x_stride, rows, columns);
+    }
+    let steps = kind.steps(rows);
+    scratch::with(steps * columns, |lines| {
+        for (step, line) in lines.chunks_exact_mut(columns.max(1)).enumerate() {
+            let row = step * kind.numbers();
+            to_words_across(level, kind, line, &x[row * x_stride..], x_stride, kind.numbers().min(rows - row));
+        }
+        transpose(level, words, stride, lines, columns, steps, columns);
+    });
+}
+
+/// `to[column · to_stride + row] = from[row · from_stride + column]` for `rows` rows and `columns`
+/// columns; `to` has zeros for rows from `rows` up to a multiple of sixteen, as far as its stride goes.
+///
+/// It goes square by square. Reading column after column would touch as many cache lines as there are
+/// rows for each of them, and where the stride is a multiple of the page size they evict each other.
+pub(crate) fn transpose(
+    level: Level,
+    to: &mut [f32],
+    to_stride: usize,
+    from: &[f32],
+    from_stride: usize,
+    rows: usize,
+    columns: usize,
+) {
+    for first_row in (0..rows.max(1)).step_by(SIDE) {
+        let height = SIDE.min(rows - first_row);
+        let filled = SIDE.min(to_stride - first_row);
+        for first_column in (0..columns).step_by(SIDE) {
+            let width = SIDE.min(columns - first_column);
+            let from = from.get(first_row * from_stride + first_column..).unwrap_or_default();
+            let to = &mut to[first_column * to_stride + first_row..];
+            transpose_square(level, to, to_stride, filled, from, from_stride, Size { rows: height, columns: width });
         }
     }
 }
 
-/// One panel of a view whose inner dimension is contiguous: a transpose.
+/// Side of the squares that [`transpose`] works on.
+const SIDE: usize = 16;
+
+/// One square, or a corner of it: `rows` rows and `columns` columns of `from` become as many columns and
+/// rows of `to`; `filled` numbers of each row of `to` are written, zeros behind the last row of `from`.
+pub(crate) fn transpose_square(
+    level: Level,
+    to: &mut [f32],
+    to_stride: usize,
+    filled: usize,
+    from: &[f32],
+    from_stride: usize,
+    Size { rows, columns }: Size,
+) {
+    assert!(rows <= SIDE && columns <= SIDE && filled <= SIDE);
+    assert!(rows == 0 || from.len() >= (rows - 1) * from_stride + columns, "{rows} rows of {columns}");
+    assert!(columns == 0 || to.len() >= (columns - 1) * to_stride + filled, "{columns} columns of {filled}");
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Avx512 {
+        // SAFETY: `Level::Avx512` is made only where the processor has AVX-512 F; the lengths were checked.
+        unsafe {
+            return transpose_square_avx512(
+                to.as_mut_ptr(),
+                to_stride,
+                filled,
+                from.as_ptr(),
+                from_stride,
+                Size { rows, columns },
+            );
+        }
+    }
+    let _ = level;
+    for column in 0..columns {
+        for row in 0..filled {
+            to[column * to_stride + row] = if row < rows { from[row * from_stride + column] } else { 0.0 };
+        }
+    }
+}
+
+/// In four rounds: round `d` = 1, 2, 4, 8 exchanges the off-diagonal blocks of `d × d` numbers in each
+/// square of `2d × 2d`.
 ///
-/// It goes through a square of `WIDTH` rows by `SQUARE` steps. Reading step after step across the rows
-/// instead would touch `WIDTH` cache lines for each step, and where the stride is a multiple of the
-/// page size they evict each other.
-fn pack_rows<const WIDTH: usize>(panel: &mut [f32], view: View<'_>, start: usize, width: usize, inner: Range<usize>) {
-    const SQUARE: usize = 16;
-    let mut square = [[0.0; SQUARE]; WIDTH];
-    let (steps, _) = panel.as_chunks_mut::<WIDTH>();
-    for (k, steps) in inner.clone().step_by(SQUARE).zip(steps.chunks_mut(SQUARE)) {
-        for (index, row) in square.iter_mut().enumerate().take(width) {
-            let source = &view.data[(start + index) * view.index_stride + k..][..steps.len()];
-            match source.first_chunk::<SQUARE>() {
-                Some(full) => *row = *full,
-                None => row[..steps.len()].copy_from_slice(source),
+/// # Safety
+///
+/// The processor has AVX-512 F; the buffers hold what [`transpose_square`] asserts.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_square_avx512(
+    to: *mut f32,
+    to_stride: usize,
+    filled: usize,
+    from: *const f32,
+    from_stride: usize,
+    Size { rows: height, columns: width }: Size,
+) {
+    use std::arch::x86_64::*;
+    // SAFETY: only rows below `height` and `width`, and lanes in the masks, are read and written.
+    unsafe {
+        let (read, write) = (((1_u32 << width) - 1) as __mmask16, ((1_u32 << filled) - 1) as __mmask16);
+        let mut rows = [_mm512_setzero_ps(); SIDE];
+        for (row, numbers) in rows.iter_mut().enumerate().take(height) {
+            *numbers = _mm512_maskz_loadu_ps(read, from.add(row * from_stride));
+        }
+        exchange::<1>(&mut rows);
+        exchange::<2>(&mut rows);
+        exchange::<4>(&mut rows);
+        exchange::<8>(&mut rows);
+        for (column, numbers) in rows.iter().enumerate().take(width) {
+            match write {
+                u16::MAX => _mm512_storeu_ps(to.add(column * to_stride), *numbers),
+                mask => _mm512_mask_storeu_ps(to.add(column * to_stride), mask, *numbers),
             }
         }
-        for (k, step) in steps.iter_mut().enumerate() {
-            for (index, number) in step.iter_mut().enumerate() {
-                *number = square[index][k];
-            }
+    }
+}
+
+/// One round of [`transpose_square_avx512`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn exchange<const DISTANCE: usize>(rows: &mut [std::arch::x86_64::__m512; SIDE]) {
+    use std::arch::x86_64::*;
+    // Lane `i` of the two results, from the lanes of the upper (0 to 15) and the lower row (16 to 31).
+    const fn lanes(distance: usize, lower: bool) -> [i32; SIDE] {
+        let mut lanes = [0; SIDE];
+        let mut lane = 0;
+        while lane < SIDE {
+            let from_upper = lane & distance == 0;
+            lanes[lane] = match (from_upper, lower) {
+                (true, false) => lane,
+                (false, false) => SIDE + lane - distance,
+                (true, true) => lane + distance,
+                (false, true) => SIDE + lane,
+            } as i32;
+            lane += 1;
+        }
+        lanes
+    }
+    let (upper, lower) = const { (lanes(DISTANCE, false), lanes(DISTANCE, true)) };
+    // SAFETY: sixteen integers each.
+    let (upper, lower) =
+        unsafe { (_mm512_loadu_si512(upper.as_ptr().cast()), _mm512_loadu_si512(lower.as_ptr().cast())) };
+    for row in 0..SIDE {
+        if row & DISTANCE == 0 {
+            let (a, b) = (rows[row], rows[row + DISTANCE]);
+            rows[row] = _mm512_permutex2var_ps(a, upper, b);
+            rows[row + DISTANCE] = _mm512_permutex2var_ps(a, lower, b);
         }
     }
 }
@@ -127,31 +253,50 @@ fn pack_rows<const WIDTH: usize>(panel: &mut [f32], view: View<'_>, start: usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::math::tests::{levels, numbers};
 
-    /// Packs part of a matrix through both views and compares with the definition of a panel.
-    fn check<const WIDTH: usize>(indices: Range<usize>, inner: Range<usize>) {
-        let (rows, columns) = (indices.end + 2, inner.end + 3);
-        let number = |index: usize, k: usize| (index * 1000 + k) as f32;
-        let by_rows: Vec<f32> = (0..rows * columns).map(|at| number(at / columns, at % columns)).collect();
-        let by_columns: Vec<f32> = (0..rows * columns).map(|at| number(at % rows, at / rows)).collect();
-        for view in [View::rows(&by_rows, columns), View::columns(&by_columns, rows)] {
-            let mut packed = vec![f32::NAN; packed_len::<WIDTH>(indices.len(), inner.len())];
-            pack::<WIDTH>(&mut packed, view, indices.clone(), inner.clone());
-            for (at, &got) in packed.iter().enumerate() {
-                let (panel, k, lane) = (at / WIDTH / inner.len(), at / WIDTH % inner.len(), at % WIDTH);
-                let index = indices.start + panel * WIDTH + lane;
-                let expected = if index < indices.end { number(index, inner.start + k) } else { 0.0 };
-                assert_eq!(got, expected, "panel {panel}, step {k}, lane {lane}");
+    #[test]
+    fn a_transpose_exchanges_rows_and_columns_and_fills_up_with_zeros() {
+        for level in levels() {
+            for (rows, columns) in [(0_usize, 3), (1, 1), (5, 37), (16, 16), (17, 40), (48, 15)] {
+                let (from_stride, to_stride) = (columns + 3, rows.next_multiple_of(16).max(16));
+                let from = numbers(rows * from_stride, 1);
+                let mut to = vec![f32::NAN; columns * to_stride];
+                transpose(level, &mut to, to_stride, &from, from_stride, rows, columns);
+                for (at, found) in to.iter().enumerate() {
+                    let (column, row) = (at / to_stride, at % to_stride);
+                    let expected = if row < rows { from[row * from_stride + column] } else { 0.0 };
+                    assert_eq!(*found, expected, "{level:?}: row {row}, column {column} of {rows}×{columns}");
+                }
             }
         }
     }
 
     #[test]
     fn panels_hold_what_their_definition_says() {
-        for len in [0, 1, 5, 6, 7, 13, 16, 17, 37] {
-            check::<6>(2..2 + len, 3..40);
-            check::<COLUMNS>(0..len, 1..17);
-            check::<COLUMNS>(1..18, 0..len);
+        let (columns, stride) = (37, 40);
+        for level in levels() {
+            for inner in [0, 1, 5, 16, 17, 33] {
+                let by_rows = numbers(columns * stride, 1);
+                let mut panels = vec![f32::NAN; packed_len(columns, inner)];
+                for (panel, first) in panels.chunks_exact_mut((inner * COLUMNS).max(1)).zip((0..).step_by(COLUMNS)) {
+                    let part = &by_rows[first * stride..columns.min(first + COLUMNS) * stride];
+                    pack_rows(level, Kind::F32, panel, part, stride, inner);
+                }
+                let mut by_columns = vec![0.0; inner * stride];
+                if inner > 0 {
+                    transpose(level, &mut by_columns, stride, &by_rows, stride, columns, inner);
+                }
+                let mut same = vec![f32::NAN; panels.len()];
+                pack_columns(level, Kind::F32, &mut same, &by_columns, stride, columns, inner);
+                assert_eq!(panels, same, "{level:?}, {inner} steps");
+                for (at, found) in panels.iter().enumerate() {
+                    let (panel, step, lane) = (at / COLUMNS / inner, at / COLUMNS % inner, at % COLUMNS);
+                    let column = panel * COLUMNS + lane;
+                    let expected = if column < columns { by_rows[column * stride + step] } else { 0.0 };
+                    assert_eq!(*found, expected, "{level:?}: panel {panel}, step {step}, lane {lane}");
+                }
+            }
         }
     }
 }

@@ -25,6 +25,18 @@ impl<'a> SharedMut<'a> {
         SharedMut { pointer: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
+    /// A pointer to the first of the elements in `range`, for code that does not go through slices.
+    ///
+    /// # Safety
+    ///
+    /// Through the pointer only these elements are read and written, and as long as that happens nothing
+    /// else reads or writes them.
+    pub(crate) unsafe fn pointer(self, range: Range<usize>) -> *mut f32 {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {} elements", self.len);
+        // SAFETY: the range lies within the borrowed slice.
+        unsafe { self.pointer.add(range.start) }
+    }
+
     /// The elements in `range`.
     ///
     /// # Safety

@@ -5,7 +5,6 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cpu::gemm::{Block, FORK_MIN};
-use crate::cpu::panels::{COLUMNS, packed_len};
 use crate::cpu::shared::SharedMut;
 use crate::{AttentionStarts, Heads};
 
@@ -71,16 +70,6 @@ impl Head {
     /// This head's columns of the values, from the sequence's first row on.
     pub(super) fn values<'a>(&self, kv: &'a [f32]) -> &'a [f32] {
         rest_from(kv, self.first_value())
-    }
-
-    /// Numbers of panels whose columns are the keys: `[keys / 16][size][16]`.
-    pub(super) fn by_keys_len(&self) -> usize {
-        packed_len::<COLUMNS>(self.keys.len(), self.heads.size)
-    }
-
-    /// Numbers of panels whose columns are those of the head: `[size / 16][rows][16]`.
-    pub(super) fn by_size_len(&self, rows: usize) -> usize {
-        packed_len::<COLUMNS>(self.heads.size, rows)
     }
 
     /// The query rows in blocks; one empty block if there are none, so that dK and dV become zero.

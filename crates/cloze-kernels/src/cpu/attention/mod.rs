@@ -25,16 +25,16 @@ use self::head::{Head, QUERIES_MAX, for_each_head, sequences};
 use self::rows::{dot, draw_factors, exp_of_difference, score_gradients, softmax};
 use super::gemm::{Block, Start, multiply};
 use super::math::LANES;
-use super::panels::{COLUMNS, Panels, View, pack};
+use super::operand::{Arithmetic, Rows, with_rows};
+use super::panels::{COLUMNS, Panels, columns_to_words, pack_columns, pack_rows, packed_len};
 use super::scratch;
 use super::shared::SharedMut;
-use super::simd::Level;
-use crate::{AttentionStarts, Dropout, Heads};
+use crate::{AttentionStarts, Dropout, Heads, Size};
 
 /// The scores, their softmax and the values it weighs.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn forward(
-    level: Level,
+    arithmetic: Arithmetic,
     y: &mut [f32],
     log_sum_exp: &mut [f32],
     q: &[f32],
@@ -43,21 +43,20 @@ pub(crate) fn forward(
     starts: AttentionStarts<Vec<u32>>,
     heads: Heads,
 ) {
+    let level = arithmetic.level;
     let (y, log_sum_exp) = (SharedMut::new(y), SharedMut::new(log_sum_exp));
     for_each_head(starts, heads, |head| {
-        let keys = head.keys.len();
+        let (keys, size) = (head.keys.len(), heads.size);
         let stride = keys.next_multiple_of(LANES);
-        let packed_len = head.by_keys_len() + head.by_size_len(keys);
+        let packed = Packed::new(arithmetic, keys, size);
         let queries_max = head.queries.len().min(QUERIES_MAX);
-        scratch::with(packed_len + (queries_max + 1) * stride, |mut rest| {
-            let packed_keys = take(&mut rest, head.by_keys_len());
-            let packed_values = take(&mut rest, head.by_size_len(keys));
+        scratch::with(packed.by_keys + packed.by_size + (queries_max + 1) * stride, |mut rest| {
+            let keys_by_keys = packed.by_keys(take(&mut rest, packed.by_keys), head.keys(kv), head.kv_stride());
+            let values_by_size = packed.by_size(take(&mut rest, packed.by_size), head.values(kv), head.kv_stride());
             let factors = &mut take(&mut rest, stride)[..keys];
-            pack::<COLUMNS>(packed_keys, View::rows(head.keys(kv), head.kv_stride()), 0..keys, 0..heads.size);
-            pack::<COLUMNS>(packed_values, View::columns(head.values(kv), head.kv_stride()), 0..heads.size, 0..keys);
             for queries in head.query_blocks() {
                 let p = &mut rest[..queries.len() * stride];
-                scores(level, p, stride, &head, q, Panels::new(packed_keys, heads.size), &queries);
+                scores(arithmetic, p, stride, &head, q, keys_by_keys, &queries);
                 for (query, p) in queries.clone().zip(p.chunks_exact_mut(stride.max(1))) {
                     let at = query * heads.count + head.index;
                     // SAFETY: a query row's number of this head belongs to this task alone.
@@ -68,13 +67,53 @@ pub(crate) fn forward(
                         p.iter_mut().zip(&*factors).for_each(|(p, factor)| *p *= factor);
                     }
                 }
-                let block = head.query_block(y, &queries);
-                let (p, values) = (View::rows(p, stride), Panels::new(packed_values, keys));
-                // SAFETY: this head's columns of these query rows belong to this task alone.
-                unsafe { multiply(level, block, Start::Zero, p, values, 0..queries.len(), 0..heads.size, keys) };
+                let (block, rows) = (head.query_block(y, &queries), 0..queries.len());
+                with_rows(arithmetic, p, stride, Size { rows: queries.len(), columns: keys }, |p| {
+                    // SAFETY: this head's columns of these query rows belong to this task alone.
+                    unsafe { multiply(arithmetic, block, Start::Zero, p, values_by_size, &[], rows, 0..size) };
+                });
             }
         });
     });
+}
+
+/// Keys or values of one head, packed as B of a product.
+#[derive(Clone, Copy)]
+struct Packed {
+    arithmetic: Arithmetic,
+    keys: usize,
+    size: usize,
+    /// Words of panels whose columns are the keys: `[keys / 16][steps of size][16]`.
+    by_keys: usize,
+    /// Words of panels whose columns are those of the head: `[size / 16][steps of keys][16]`.
+    by_size: usize,
+}
+
+impl Packed {
+    fn new(arithmetic: Arithmetic, keys: usize, size: usize) -> Packed {
+        let kind = arithmetic.kind;
+        let (by_keys, by_size) = (packed_len(keys, kind.steps(size)), packed_len(size, kind.steps(keys)));
+        Packed { arithmetic, keys, size, by_keys, by_size }
+    }
+
+    /// Panels whose columns are the keys, from `x [keys][size]`, `stride` apart.
+    fn by_keys<'a>(self, words: &'a mut [f32], x: &[f32], stride: usize) -> Panels<'a> {
+        let Arithmetic { level, kind } = self.arithmetic;
+        let depth = kind.steps(self.size);
+        for (panel, first) in words.chunks_exact_mut((depth * COLUMNS).max(1)).zip((0..).step_by(COLUMNS)) {
+            let last = self.keys.min(first + COLUMNS) - 1;
+            let x = &x[first * stride..last * stride + self.size];
+            pack_rows(level, kind, panel, x, stride, self.size);
+        }
+        Panels { words, depth }
+    }
+
+    /// Panels whose columns are those of the head, from `x [keys][size]`, `stride` apart.
+    fn by_size<'a>(self, words: &'a mut [f32], x: &[f32], stride: usize) -> Panels<'a> {
+        let Arithmetic { level, kind } = self.arithmetic;
+        pack_columns(level, kind, words, x, stride, self.size, self.keys);
+        Panels { words, depth: kind.steps(self.keys) }
+    }
 }
 
 /// The gradients, block of query rows after block:
@@ -85,7 +124,7 @@ pub(crate) fn forward(
 /// ```
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn backward(
-    level: Level,
+    arithmetic: Arithmetic,
     dq: &mut [f32],
     dkv: &mut [f32],
     dy: &[f32],
@@ -97,29 +136,32 @@ pub(crate) fn backward(
     starts: AttentionStarts<Vec<u32>>,
     heads: Heads,
 ) {
+    let Arithmetic { level, kind } = arithmetic;
     let (dq, dkv) = (SharedMut::new(dq), SharedMut::new(dkv));
     for_each_head(starts, heads, |head| {
         let (keys, size) = (head.keys.len(), heads.size);
         let stride = keys.next_multiple_of(LANES);
         let queries_max = head.queries.len().min(QUERIES_MAX);
-        let packed_len = 2 * head.by_keys_len() + head.by_size_len(keys) + head.by_size_len(queries_max);
+        let packed = Packed::new(arithmetic, keys, size);
+        let packed_queries = Packed::new(arithmetic, queries_max, size);
+        let columns_stride = kind.steps(queries_max).next_multiple_of(LANES);
+        let packed_len = 2 * packed.by_keys + packed.by_size + packed_queries.by_size + keys * columns_stride;
         scratch::with(packed_len + (2 * queries_max + 1) * stride, |mut rest| {
-            let packed_keys = take(&mut rest, head.by_keys_len());
-            let packed_values = take(&mut rest, head.by_keys_len());
-            let packed_keys_by_size = take(&mut rest, head.by_size_len(keys));
-            let packed_rows = take(&mut rest, head.by_size_len(queries_max));
+            let kv_stride = head.kv_stride();
+            let keys_by_keys = packed.by_keys(take(&mut rest, packed.by_keys), head.keys(kv), kv_stride);
+            let values_by_keys = packed.by_keys(take(&mut rest, packed.by_keys), head.values(kv), kv_stride);
+            let keys_by_size = packed.by_size(take(&mut rest, packed.by_size), head.keys(kv), kv_stride);
+            let rows_by_size = take(&mut rest, packed_queries.by_size);
+            let columns = take(&mut rest, keys * columns_stride);
             let factors = &mut take(&mut rest, stride)[..keys];
             factors.fill(1.0);
-            pack::<COLUMNS>(packed_keys, View::rows(head.keys(kv), head.kv_stride()), 0..keys, 0..size);
-            pack::<COLUMNS>(packed_values, View::rows(head.values(kv), head.kv_stride()), 0..keys, 0..size);
-            pack::<COLUMNS>(packed_keys_by_size, View::columns(head.keys(kv), head.kv_stride()), 0..size, 0..keys);
 
             let mut start = Start::Zero;
             for queries in head.query_blocks() {
                 let (p, ds) = rest.split_at_mut(queries_max * stride);
                 let (p, ds) = (&mut p[..queries.len() * stride], &mut ds[..queries.len() * stride]);
-                scores(level, p, stride, &head, q, Panels::new(packed_keys, size), &queries);
-                scores(level, ds, stride, &head, dy, Panels::new(packed_values, size), &queries);
+                scores(arithmetic, p, stride, &head, q, keys_by_keys, &queries);
+                scores(arithmetic, ds, stride, &head, dy, values_by_keys, &queries);
                 let rows = p.chunks_exact_mut(stride.max(1)).zip(ds.chunks_exact_mut(stride.max(1)));
                 for (query, (p, ds)) in queries.clone().zip(rows) {
                     let columns = head.columns(query);
@@ -133,20 +175,22 @@ pub(crate) fn backward(
                 }
 
                 // dV += dropout(P)ᵀ dy, then dK += dSᵀ Q.
+                let packed = Packed::new(arithmetic, queries.len(), size);
                 for (first, scores, x) in [(head.first_value(), &*p, dy), (head.first_key(), &*ds, q)] {
-                    let packed_rows = &mut packed_rows[..head.by_size_len(queries.len())];
-                    let x = View::columns(head.rows(x, &queries), heads.columns());
-                    pack::<COLUMNS>(packed_rows, x, 0..size, 0..queries.len());
-                    let block = Block { data: dkv, first, stride: head.kv_stride() };
-                    let (a, b) = (View::columns(scores, stride), Panels::new(packed_rows, queries.len()));
+                    let rows_by_size = &mut rows_by_size[..packed.by_size];
+                    let b = packed.by_size(rows_by_size, head.rows(x, &queries), heads.columns());
+                    columns_to_words(level, kind, columns, columns_stride, scores, stride, queries.len(), keys);
+                    let a = Rows { words: columns, stride: columns_stride };
+                    let block = Block { data: dkv, first, stride: kv_stride };
                     // SAFETY: this head's columns of this sequence's keys and values belong to this task alone.
-                    unsafe { multiply(level, block, start, a, b, 0..keys, 0..size, queries.len()) };
+                    unsafe { multiply(arithmetic, block, start, a, b, &[], 0..keys, 0..size) };
                 }
                 // dQ = dS K
-                let (block, a) = (head.query_block(dq, &queries), View::rows(ds, stride));
-                let b = Panels::new(packed_keys_by_size, keys);
-                // SAFETY: this head's columns of these query rows belong to this task alone.
-                unsafe { multiply(level, block, Start::Zero, a, b, 0..queries.len(), 0..size, keys) };
+                let (block, rows) = (head.query_block(dq, &queries), 0..queries.len());
+                with_rows(arithmetic, ds, stride, Size { rows: queries.len(), columns: keys }, |ds| {
+                    // SAFETY: this head's columns of these query rows belong to this task alone.
+                    unsafe { multiply(arithmetic, block, Start::Zero, ds, keys_by_size, &[], rows, 0..size) };
+                });
                 start = Start::Stored;
             }
         });
@@ -155,7 +199,7 @@ pub(crate) fn backward(
 
 /// P from its logarithm, sequence after sequence, each `[head count, queries, keys]`.
 pub(crate) fn probabilities(
-    level: Level,
+    arithmetic: Arithmetic,
     probabilities: &mut [f32],
     q: &[f32],
     kv: &[f32],
@@ -171,19 +215,20 @@ pub(crate) fn probabilities(
         let first = before * heads.count + head.index * queries * keys;
         // SAFETY: every head of every sequence has a place of its own.
         let p = unsafe { probabilities.slice(first..first + queries * keys) };
-        scratch::with(head.by_keys_len(), |packed_keys| {
-            pack::<COLUMNS>(packed_keys, View::rows(head.keys(kv), head.kv_stride()), 0..keys, 0..heads.size);
-            scores(level, p, keys, &head, q, Panels::new(packed_keys, heads.size), &head.queries);
+        let packed = Packed::new(arithmetic, keys, heads.size);
+        scratch::with(packed.by_keys, |words| {
+            let panels = packed.by_keys(words, head.keys(kv), head.kv_stride());
+            scores(arithmetic, p, keys, &head, q, panels, &head.queries);
         });
         for (query, p) in head.queries.clone().zip(p.chunks_exact_mut(keys.max(1))) {
-            exp_of_difference(level, p, log_sum_exp[query * heads.count + head.index], head.scale());
+            exp_of_difference(arithmetic.level, p, log_sum_exp[query * heads.count + head.index], head.scale());
         }
     });
 }
 
 /// Products of rows of q (or dy) with all keys (or values), not yet scaled: `[queries, stride]`.
 fn scores(
-    level: Level,
+    arithmetic: Arithmetic,
     scores: &mut [f32],
     stride: usize,
     head: &Head,
@@ -192,9 +237,11 @@ fn scores(
     queries: &Range<usize>,
 ) {
     let block = Block { data: SharedMut::new(scores), first: 0, stride };
-    let q = View::rows(head.rows(q, queries), head.heads.columns());
-    // SAFETY: `scores` is borrowed exclusively.
-    unsafe { multiply(level, block, Start::Zero, q, keys, 0..queries.len(), 0..head.keys.len(), head.heads.size) };
+    let size = Size { rows: queries.len(), columns: head.heads.size };
+    with_rows(arithmetic, head.rows(q, queries), head.heads.columns(), size, |q| {
+        // SAFETY: `scores` is borrowed exclusively.
+        unsafe { multiply(arithmetic, block, Start::Zero, q, keys, &[], 0..queries.len(), 0..head.keys.len()) };
+    });
 }
 
 /// Takes the first `len` numbers off `rest`.

@@ -1,33 +1,35 @@
 //! What attention does with one row of scores.
 
 use crate::cpu::dropout;
-use crate::cpu::math::{LANES, exp, exp_lanes, ln, sum_of_lanes};
+use std::f32::consts::LOG2_E;
+
+use crate::cpu::math::{LANES, exp2, ln, sum_of_lanes, sum_of_products};
 use crate::cpu::simd::{multiply_add, multiversion};
 use crate::{Dropout, philox};
 
 multiversion! {
     /// `row[.. keys] = softmax(scale · row)`; returns `ln Σ exp(scale · row)`. The row is as long as
-    /// whole lanes; what follows the keys becomes 0.
+    /// whole lanes; what follows the keys is overwritten.
     pub(super) fn softmax(row: &mut [f32], keys: usize, scale: f32) -> f32 = softmax_body
 }
 
 #[inline(always)]
 fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f32 {
-    // exp(−∞) = 0: lanes without a key add exactly nothing.
+    // Lanes without a key add exactly nothing: next to the largest, which adds 1, they vanish.
     row[keys..].fill(f32::NEG_INFINITY);
     let (chunks, _) = row.as_chunks_mut::<LANES>();
     let mut largest = [f32::NEG_INFINITY; LANES];
-    for chunk in &mut *chunks {
+    for chunk in &*chunks {
         for lane in 0..LANES {
-            chunk[lane] *= scale;
             largest[lane] = if chunk[lane] > largest[lane] { chunk[lane] } else { largest[lane] };
         }
     }
     let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let scale2 = scale * LOG2_E;
     let mut sums = [0.0; LANES];
     for chunk in &mut *chunks {
-        *chunk = exp_lanes::<FMA>(chunk.map(|score| score - largest));
         for lane in 0..LANES {
+            chunk[lane] = exp2::<FMA>(multiply_add::<FMA>(chunk[lane], scale2, -largest * scale2));
             sums[lane] += chunk[lane];
         }
     }
@@ -36,7 +38,7 @@ fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f3
     for chunk in chunks {
         *chunk = chunk.map(|exp| exp * factor);
     }
-    largest + ln(sum)
+    largest * scale + ln(sum)
 }
 
 multiversion! {
@@ -61,8 +63,9 @@ fn score_gradients_body<const FMA: bool>(
     row_sum: f32,
     scale: f32,
 ) {
+    let (scale2, start) = (scale * LOG2_E, -log_sum_exp * LOG2_E);
     for ((p, ds), factor) in p.iter_mut().zip(ds).zip(factors) {
-        let probability = exp::<FMA>(*p * scale - log_sum_exp);
+        let probability = exp2::<FMA>(multiply_add::<FMA>(*p, scale2, start));
         *ds = scale * probability * (*ds * factor - row_sum);
         *p = probability * factor;
     }
@@ -75,7 +78,8 @@ multiversion! {
 
 #[inline(always)]
 fn exp_of_difference_body<const FMA: bool>(row: &mut [f32], log_sum_exp: f32, scale: f32) {
-    row.iter_mut().for_each(|x| *x = exp::<FMA>(*x * scale - log_sum_exp));
+    let (scale2, start) = (scale * LOG2_E, -log_sum_exp * LOG2_E);
+    row.iter_mut().for_each(|x| *x = exp2::<FMA>(multiply_add::<FMA>(*x, scale2, start)));
 }
 
 multiversion! {
@@ -85,17 +89,7 @@ multiversion! {
 
 #[inline(always)]
 fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, rest_of_a), (b, rest_of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] = multiply_add::<FMA>(a[lane], b[lane], sums[lane]);
-        }
-    }
-    for (lane, (&a, &b)) in rest_of_a.iter().zip(rest_of_b).enumerate() {
-        sums[lane] = multiply_add::<FMA>(a, b, sums[lane]);
-    }
-    sum_of_lanes(sums)
+    sum_of_products::<FMA>(a, b)
 }
 
 multiversion! {

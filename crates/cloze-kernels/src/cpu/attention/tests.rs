@@ -1,5 +1,7 @@
 use super::*;
 use crate::cpu::math::tests::{levels, numbers, on_threads};
+use crate::cpu::operand::Kind;
+use crate::cpu::simd::Level;
 use crate::{Kernels, Reference, RowCoordinates};
 
 const HEADS: Heads = Heads { count: 3, size: 20 };
@@ -49,8 +51,9 @@ fn run(level: Level, threads: usize, batch: &Batch) -> [Vec<f32>; 4] {
     let (mut dq, mut dkv) = (vec![f32::NAN; q.len()], vec![f32::NAN; kv.len()]);
     let (dropout, starts) = (batch.dropout(), batch.starts());
     on_threads(threads, || {
-        forward(level, &mut y, &mut log_sum_exp, q, kv, dropout, starts, HEADS);
-        backward(level, &mut dq, &mut dkv, dy, &y, q, kv, &log_sum_exp, dropout, starts, HEADS);
+        let f32 = Arithmetic { level, kind: Kind::F32 };
+        forward(f32, &mut y, &mut log_sum_exp, q, kv, dropout, starts, HEADS);
+        backward(f32, &mut dq, &mut dkv, dy, &y, q, kv, &log_sum_exp, dropout, starts, HEADS);
     });
     [y, log_sum_exp, dq, dkv]
 }
@@ -74,7 +77,15 @@ fn long_sequences_match_the_reference() {
         let len = HEADS.count * sizes.sum::<usize>();
         let (mut found, mut expected) = (vec![f32::NAN; len], vec![0.0; len]);
         let [_, log_sum_exp_f32, ..] = run(level, 1, &batch);
-        probabilities(level, &mut found, &batch.q, &batch.kv, &log_sum_exp_f32, starts, HEADS);
+        probabilities(
+            Arithmetic { level, kind: Kind::F32 },
+            &mut found,
+            &batch.q,
+            &batch.kv,
+            &log_sum_exp_f32,
+            starts,
+            HEADS,
+        );
         Reference.attention_probabilities(&mut expected, &q, &kv, &log_sum_exp, starts, HEADS);
         assert_close(level, &found, &expected);
     }

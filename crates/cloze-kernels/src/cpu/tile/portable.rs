@@ -1,0 +1,37 @@
+//! Tiles in plain arrays, for processors of every kind.
+
+use super::Strip;
+use crate::cpu::panels::COLUMNS;
+use crate::cpu::simd::multiply_add;
+
+/// Rows that are computed together.
+const ROWS: usize = 4;
+
+/// Adds `A · B` to the first `rows` rows of `sums`, half a strip at a time: as many numbers as fit into
+/// the registers that every vector instruction set has (16 of four numbers).
+///
+/// # Safety
+///
+/// A is valid for `rows` rows of `b.len()` numbers, `a_stride` apart.
+pub(super) unsafe fn add_product(sums: &mut Strip, rows: usize, a: *const f32, a_stride: usize, b: &[[f32; COLUMNS]]) {
+    const HALF: usize = COLUMNS / 2;
+    assert!(rows <= ROWS);
+    for column in (0..COLUMNS).step_by(HALF) {
+        let mut half = [[0.0f32; HALF]; ROWS];
+        for (half, row) in half.iter_mut().zip(sums.iter()) {
+            half.copy_from_slice(&row[column..column + HALF]);
+        }
+        for (step, b) in b.iter().enumerate() {
+            for row in 0..ROWS {
+                // SAFETY: there are so many rows and steps. A row that there is not is the last one again.
+                let a = unsafe { *a.add(row.min(rows - 1) * a_stride + step) };
+                for lane in 0..HALF {
+                    half[row][lane] = multiply_add::<false>(a, b[column + lane], half[row][lane]);
+                }
+            }
+        }
+        for (half, row) in half.iter().zip(sums.iter_mut()) {
+            row[column..column + HALF].copy_from_slice(half);
+        }
+    }
+}
