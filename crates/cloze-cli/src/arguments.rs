@@ -119,7 +119,7 @@ pub fn casing(cased: bool) -> Casing {
 /// Opens a model directory, and says what its files lack or have too much of.
 pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     let model = Model::open_with(dir, common.open_options())?;
-    note_substitution(model.substitution());
+    note_substitute(model.substitute());
     let report = model.load_report();
     for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
         if !names.is_empty() {
@@ -138,8 +138,8 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
 }
 
 /// Says that the processor computes something else than the precision asked for.
-pub fn note_substitution(substitution: Option<String>) {
-    if let Some(note) = substitution {
+pub fn note_substitute(substitute: Option<&str>) {
+    if let Some(note) = substitute {
         eprintln!("note: {note}");
     }
 }

@@ -124,24 +124,18 @@ impl Forward {
     }
 }
 
-/// A network with random weights and a pooler, and what to tell the user if the processor lacks the
-/// instructions for the precision.
-pub fn random_network(
-    config: &Config,
-    options: OpenOptions,
-    seed: u64,
-) -> Result<(Network<Cpu>, Option<String>), Error> {
+/// A network with random weights and a pooler.
+pub fn random_network(config: &Config, options: OpenOptions, seed: u64) -> Result<Network<Cpu>, Error> {
     let heads = HeadSet { pooler: true, ..HeadSet::default() };
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
-    let substitution = precision::substitution(&kernels, options.precision());
     let draw = |parameter: &Parameter, work: &mut dyn FnMut(usize, &[f32])| {
         let mut values = vec![0.0; parameter.span.len];
         Declaration::initialize(parameter, config.initializer_range, seed, &mut values);
         work(0, &values);
         Ok(())
     };
-    Ok((load(kernels, config, &declaration, draw)?, substitution))
+    load(kernels, config, &declaration, draw)
 }
 
 /// All hidden states of the last layer, and the pooler, in the buffers that every use of a model has.
@@ -176,8 +170,8 @@ pub struct Train {
     pub measurement: Measurement,
     /// The loss before the first update: masked language model and next sentence prediction together.
     pub first_loss: f64,
-    /// What to tell the user if the processor lacks the instructions for the precision.
-    pub substitution: Option<String>,
+    /// What is computed instead where the processor lacks the instructions for the precision.
+    pub substitute: Option<&'static str>,
 }
 
 /// One whole step of MLM + NSP from random weights: dropout, backward, clipping, AdamW. With `recompute`
@@ -187,7 +181,6 @@ pub fn train(config: &Config, options: OpenOptions, recompute: bool, work: &Work
     let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
-    let substitution = precision::substitution(&kernels, options.precision());
     let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
     let weights = declaration.initial_weights(config.initializer_range, work.seed);
     let mut trainer = Trainer::new(kernels, config, &declaration, &weights, optimizer, work.seed)?;
@@ -208,7 +201,8 @@ pub fn train(config: &Config, options: OpenOptions, recompute: bool, work: &Work
         },
     )?;
     let measurement = Measurement { times, ceilings, operations: train_operations(config, &batch) };
-    Ok(Train { measurement, first_loss: first_loss.unwrap_or(f64::NAN), substitution })
+    let substitute = trainer.network().kernels.substitute();
+    Ok(Train { measurement, first_loss: first_loss.unwrap_or(f64::NAN), substitute })
 }
 
 /// The time of each repetition, and the ceiling before the first and after each.
@@ -291,7 +285,7 @@ mod tests {
     fn a_forward_pass_is_that_of_inference_whatever_the_threads() {
         let run = |threads| {
             let options = OpenOptions { threads: Some(threads), ..OpenOptions::default() };
-            let (network, _) = random_network(&config(), options, 7).unwrap();
+            let network = random_network(&config(), options, 7).unwrap();
             forward(&network, &work()).unwrap()
         };
         let (one, three) = (run(1), run(3));
@@ -304,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let (network, _) = random_network(&config(), OpenOptions::default(), 7).unwrap();
+        let network = random_network(&config(), OpenOptions::default(), 7).unwrap();
         let ran = forward(&network, &work()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("outputs.safetensors");

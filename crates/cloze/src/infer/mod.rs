@@ -18,7 +18,7 @@ use crate::checkpoint::{Checkpoint, Report, SentenceSettings};
 use crate::config::ProblemType;
 use crate::model::Network;
 use crate::params::{Declaration, HeadSet, Parameter};
-use crate::precision::{self, Precision};
+use crate::precision::Precision;
 use crate::settings::StoredSettings;
 use crate::{Config, Error};
 
@@ -174,9 +174,10 @@ impl Model {
         self.precision
     }
 
-    /// What to tell the user if the processor lacks the instructions for this precision.
-    pub fn substitution(&self) -> Option<String> {
-        precision::substitution(&self.network.kernels, self.precision)
+    /// What is computed instead, in a sentence for the user, where the processor lacks the instructions for
+    /// this precision.
+    pub fn substitute(&self) -> Option<&'static str> {
+        self.network.kernels.substitute()
     }
 
     /// What is stored with the model beyond Hugging Face's files.

@@ -137,8 +137,8 @@ impl Prepared {
             version: env!("CARGO_PKG_VERSION").to_string(),
             finished: false,
         };
-        if let Some(note) = precision::substitution(&kernels, update.precision) {
-            let _ = observer(&Event::Note(note));
+        if let Some(note) = kernels.substitute() {
+            let _ = observer(&Event::Note(note.to_string()));
         }
         let mut run = Run::new(options, self.max_seq_length, config, declaration, tokenizer);
         let restored = run.begin(found, stored, observer)?;
