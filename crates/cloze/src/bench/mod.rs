@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cloze_kernels::{Cpu, Kernels};
 use safetensors::Dtype;
 
-use crate::checkpoint::{TensorHead, write_tensor_file};
+use crate::checkpoint::{Rows, TakeRows, TensorHead, write_tensor_file};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::{InferenceWorkspace, OpenOptions, load};
 use crate::model::{Batch, Network};
@@ -129,11 +129,10 @@ pub fn random_network(config: &Config, options: OpenOptions, seed: u64) -> Resul
     let heads = HeadSet { pooler: true, ..HeadSet::default() };
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
-    let draw = |parameter: &Parameter, work: &mut dyn FnMut(usize, &[f32])| {
+    let draw = |parameter: &Parameter, take: &mut TakeRows| {
         let mut values = vec![0.0; parameter.span.len];
         Declaration::initialize(parameter, config.initializer_range, seed, &mut values);
-        work(0, &values);
-        Ok(())
+        take(0, Rows::Numbers(&values))
     };
     load(kernels, config, &declaration, draw)
 }

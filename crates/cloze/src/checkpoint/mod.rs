@@ -4,7 +4,7 @@
 //! shapes in the headers of the tensor files, and those with the files' lengths, before anything of
 //! that size is allocated.
 
-mod index;
+pub(crate) mod index;
 mod names;
 mod pieces;
 mod save;
@@ -14,17 +14,24 @@ mod tensors;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod quantized_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use index::Index;
+pub use index::holds_model;
+pub(crate) use names::scale_name;
 use names::{TIED, is_redundant, printable};
+pub(crate) use pieces::{Rows, TakeRows};
 pub(crate) use save::{TensorHead, write_tensor_file};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
 pub use tensors::TensorFile;
+
+use safetensors::Dtype;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -64,6 +71,9 @@ impl Checkpoint {
         let checkpoint = Checkpoint { config, index, heads };
         for parameter in &Declaration::new(&checkpoint.config, heads).parameters {
             match checkpoint.find(parameter) {
+                Some((file, stored)) if checkpoint.is_quantized() && parameter.is_encoder_weight() => {
+                    checkpoint.check_quantized(parameter, file, stored)?;
+                }
                 Some((file, stored)) => file.check_shape(stored, &parameter.shape)?,
                 None if is_encoder(&parameter.name) => return Err(checkpoint.incomplete(dir, parameter)),
                 None => {}
@@ -85,6 +95,23 @@ impl Checkpoint {
         self.heads
     }
 
+    /// Whether the encoder's weights are stored in int8, in a file that [`quantize`](crate::quantize::quantize)
+    /// wrote.
+    pub fn is_quantized(&self) -> bool {
+        self.index.quantized
+    }
+
+    /// An error if the weights are quantized, which says that they cannot be used for `what`.
+    pub(crate) fn expect_all_digits(&self, what: &str) -> Result<(), Error> {
+        if !self.is_quantized() {
+            return Ok(());
+        }
+        let message = format!(
+            "its weights are in int8, which is not enough to {what}: the digits are lost; use the model that it was quantized from"
+        );
+        Err(tensors::error(self.index.files[0].path(), None, message))
+    }
+
     /// Forgets the classifier, for a new one with other labels: its tensors are reported as unused.
     pub fn forget_classifier(&mut self) {
         self.heads.classifier = None;
@@ -95,11 +122,14 @@ impl Checkpoint {
     /// memory.
     pub fn read(&self, declaration: &Declaration, weights: &mut [f32]) -> Result<Report, Error> {
         assert_eq!(weights.len(), declaration.len);
+        self.expect_all_digits("train")?;
         for parameter in &declaration.parameters {
-            let columns = parameter.shape[1..].iter().product::<usize>();
+            let columns = parameter.columns();
             let values = &mut weights[parameter.span.range()];
             self.for_each_piece(parameter, &mut |row, piece| {
+                let piece = piece.numbers();
                 values[row * columns..][..piece.len()].copy_from_slice(piece);
+                Ok(())
             })?;
         }
         self.report(declaration)
@@ -116,6 +146,11 @@ impl Checkpoint {
             match self.find(parameter) {
                 Some((file, stored)) => {
                     used.insert((file.path(), stored));
+                    if self.is_quantized() && parameter.is_encoder_weight() {
+                        used.extend(
+                            self.index.find(&scale_name(parameter)).map(|(file, stored)| (file.path(), stored)),
+                        );
+                    }
                 }
                 None => missing.push(parameter.name.clone()),
             }
@@ -137,6 +172,19 @@ impl Checkpoint {
             let (tied, _) = TIED.iter().find(|(_, source)| *source == parameter.name)?;
             self.index.find(tied)
         })
+    }
+
+    /// The tensors of an encoder's weight in int8: the weight, and a scale for each of its rows.
+    fn check_quantized(&self, parameter: &Parameter, file: &TensorFile, stored: &str) -> Result<(), Error> {
+        file.check(stored, &parameter.shape, &[Dtype::I8])?;
+        let name = scale_name(parameter);
+        match self.index.find(&name) {
+            Some((file, stored)) => file.check(stored, &parameter.shape[..1], &[Dtype::F32]),
+            None => Err(file.error(
+                &name,
+                format!("missing; without its scales `{}` cannot be read: quantize the model again", parameter.name),
+            )),
+        }
     }
 
     fn incomplete(&self, dir: &Path, parameter: &Parameter) -> Error {

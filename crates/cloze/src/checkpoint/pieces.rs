@@ -2,7 +2,7 @@
 //! without ever standing in memory twice.
 
 use super::Checkpoint;
-use super::names::TIED;
+use super::names::{TIED, scale_name};
 use super::tensors::TensorFile;
 use crate::error::Error;
 use crate::params::{Declaration, Parameter};
@@ -13,26 +13,71 @@ const PIECE: usize = 1 << 18;
 /// packed in two halves.
 const ROWS_MULTIPLE: usize = 96;
 
+/// Some rows of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Rows<'a> {
+    /// `[rows, columns]`
+    Numbers(&'a [f32]),
+    /// Row `r` is `values[r] · scales[r]`.
+    Quantized {
+        /// `[rows, columns]`, each from -127 to 127
+        values: &'a [i8],
+        /// `[rows]`, finite and not negative
+        scales: &'a [f32],
+    },
+}
+
+/// Takes some rows, and the number of the first.
+pub(crate) type TakeRows<'a> = dyn FnMut(usize, Rows) -> Result<(), Error> + 'a;
+
+impl<'a> Rows<'a> {
+    /// The rows of a parameter that is never quantized.
+    pub fn numbers(self) -> &'a [f32] {
+        match self {
+            Rows::Numbers(numbers) => numbers,
+            Rows::Quantized { .. } => unreachable!("only weights of the encoder are quantized"),
+        }
+    }
+}
+
 impl Checkpoint {
     /// Hands over a parameter's values from first to last, each time some whole rows of its shape and the
     /// number of the first. A parameter that the directory lacks has none.
     ///
     /// # Errors
-    /// If the file cannot be read, or a number in it is not finite.
-    pub(crate) fn for_each_piece(
-        &self,
-        parameter: &Parameter,
-        work: &mut dyn FnMut(usize, &[f32]),
-    ) -> Result<(), Error> {
+    /// If the file cannot be read, a number in it is not finite, or not what quantizing gives.
+    pub(crate) fn for_each_piece(&self, parameter: &Parameter, take: &mut TakeRows) -> Result<(), Error> {
         let Some((file, stored)) = self.find(parameter) else { return Ok(()) };
+        let columns = parameter.columns().max(1);
+        let chunk = rows_at_a_time(columns) * columns;
+        if self.is_quantized() && parameter.is_encoder_weight() {
+            self.check_quantized(parameter, file, stored)?;
+            let all_scales = self.scales(parameter)?;
+            return file.integers(stored)?.for_each_chunk(chunk, |first, values| {
+                check_values(file, stored, first, values)?;
+                let (row, rows) = (first / columns, values.len() / columns);
+                take(row, Rows::Quantized { values, scales: &all_scales[row..row + rows] })
+            });
+        }
         file.check_shape(stored, &parameter.shape)?;
-        let columns = parameter.shape[1..].iter().product::<usize>().max(1);
-        let reader = file.numbers(stored)?;
-        reader.for_each_chunk(rows_at_a_time(columns) * columns, |first, values| {
+        file.numbers(stored)?.for_each_chunk(chunk, |first, values| {
             check_finite(file, stored, first, values)?;
-            work(first / columns, values);
-            Ok(())
+            take(first / columns, Rows::Numbers(values))
         })
+    }
+
+    /// The scales of a quantized weight, one for each of its rows.
+    fn scales(&self, parameter: &Parameter) -> Result<Vec<f32>, Error> {
+        let (file, stored) = self.index.find(&scale_name(parameter)).expect("they are checked to be there");
+        let scales = file.numbers(stored)?.all()?;
+        check_finite(file, stored, 0, &scales)?;
+        match scales.iter().position(|&scale| scale < 0.0) {
+            None => Ok(scales),
+            Some(element) => Err(file.error(
+                stored,
+                format!("element {element} is {}, but no scale is negative: the file is damaged", scales[element]),
+            )),
+        }
     }
 
     /// The decoder of the masked language model is the word embeddings again. A directory that stores
@@ -92,6 +137,17 @@ fn check_finite(file: &TensorFile, stored: &str, first: usize, values: &[f32]) -
     Err(file.error(stored, message))
 }
 
+/// An error that names the first value that quantizing never gives; `first` is the place of `values` in the
+/// tensor.
+fn check_values(file: &TensorFile, stored: &str, first: usize, values: &[i8]) -> Result<(), Error> {
+    if !values.iter().fold(false, |any, &value| any | (value == i8::MIN)) {
+        return Ok(());
+    }
+    let element = first + values.iter().position(|&value| value == i8::MIN).expect("there is one");
+    let message = format!("element {element} is -128, but values go from -127 to 127: the file is damaged");
+    Err(file.error(stored, message))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -144,8 +200,10 @@ mod tests {
         let checkpoint = Checkpoint::open(dir.path()).unwrap();
         checkpoint
             .for_each_piece(words, &mut |row, rows| {
+                let rows = rows.numbers();
                 pieces.push((row, rows.len() / 126));
                 values.extend_from_slice(rows);
+                Ok(())
             })
             .unwrap();
         assert_eq!(pieces, [(0, 2016), (2016, 2016), (4032, 968)]);

@@ -3,6 +3,7 @@
 use cloze_kernels::{Cpu, Kernels, Purpose, Span};
 use rayon::prelude::*;
 
+use crate::checkpoint::{Rows, TakeRows};
 use crate::model::Network;
 use crate::params::{Declaration, MatrixSpan, Parameter};
 use crate::{Config, Error};
@@ -14,7 +15,7 @@ type Vector = <Cpu as Kernels>::Vector;
 /// the number of its first row; what it does not hand over is 0.
 pub(crate) fn load<R>(kernels: Cpu, config: &Config, declaration: &Declaration, read: R) -> Result<Network<Cpu>, Error>
 where
-    R: Fn(&Parameter, &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> + Sync,
+    R: Fn(&Parameter, &mut TakeRows) -> Result<(), Error> + Sync,
 {
     let word = declaration.layout.embeddings.word;
     let load_matrix = |at: &MatrixSpan| -> Result<Matrix, Error> {
@@ -23,7 +24,15 @@ where
         if at.span != word {
             for parameter in parameters_in(declaration, at.span) {
                 let first = (parameter.span.start - at.span.start) / at.shape.inputs;
-                read(parameter, &mut |row, rows| kernels.pack_rows(&mut matrix, first + row, rows))?;
+                read(parameter, &mut |row, rows| {
+                    match rows {
+                        Rows::Numbers(rows) => kernels.pack_rows(&mut matrix, first + row, rows),
+                        Rows::Quantized { values, scales } => {
+                            kernels.pack_quantized_rows(&mut matrix, first + row, values, scales);
+                        }
+                    }
+                    Ok(())
+                })?;
             }
         }
         Ok(matrix)
@@ -31,15 +40,10 @@ where
     let load_vector = |at: &Span| -> Result<Vector, Error> {
         let mut vector = kernels.vector(at.len)?;
         for parameter in parameters_in(declaration, *at) {
-            let columns = parameter.shape[1..].iter().product::<usize>();
-            let first = parameter.span.start - at.start;
-            let mut written = Ok(());
+            let (first, columns) = (parameter.span.start - at.start, parameter.columns());
             read(parameter, &mut |row, rows| {
-                if written.is_ok() {
-                    written = kernels.write_vector(&mut vector, first + row * columns, rows);
-                }
+                Ok(kernels.write_vector(&mut vector, first + row * columns, rows.numbers())?)
             })?;
-            written?;
         }
         Ok(vector)
     };
@@ -105,11 +109,9 @@ mod tests {
     /// From pieces of some rows.
     fn in_pieces(rows: usize, threads: usize) -> Network<Cpu> {
         let (config, declaration, weights) = declared();
-        let read = |parameter: &Parameter, work: &mut dyn FnMut(usize, &[f32])| {
-            let columns = parameter.shape[1..].iter().product::<usize>();
-            let values = &weights[parameter.span.range()];
-            values.chunks(rows * columns).enumerate().for_each(|(at, piece)| work(at * rows, piece));
-            Ok(())
+        let read = |parameter: &Parameter, take: &mut TakeRows| {
+            let mut pieces = weights[parameter.span.range()].chunks(rows * parameter.columns()).enumerate();
+            pieces.try_for_each(|(at, piece)| take(at * rows, Rows::Numbers(piece)))
         };
         load(Cpu::new(threads).unwrap(), &config, &declaration, read).unwrap()
     }
@@ -149,7 +151,7 @@ mod tests {
     #[test]
     fn of_several_faults_the_first_is_told() {
         let (config, declaration, _) = declared();
-        let read = |parameter: &Parameter, _: &mut dyn FnMut(usize, &[f32])| match parameter.name.ends_with(".bias") {
+        let read = |parameter: &Parameter, _: &mut TakeRows| match parameter.name.ends_with(".bias") {
             true => Err(Error::Settings(parameter.name.clone())),
             false => Ok(()),
         };

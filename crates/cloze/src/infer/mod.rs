@@ -14,11 +14,11 @@ use cloze_kernels::{Cpu, Kernels};
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Report, SentenceSettings};
+use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TakeRows};
 use crate::config::ProblemType;
 use crate::model::Network;
 use crate::params::{Declaration, HeadSet, Parameter};
-use crate::precision::Precision;
+use crate::precision::{self, Precision};
 use crate::settings::StoredSettings;
 use crate::{Config, Error};
 
@@ -41,7 +41,7 @@ const SHORTEST_INPUT: usize = 3;
 pub struct OpenOptions {
     /// Number of threads; by default as many as the process may use.
     pub threads: Option<usize>,
-    /// The numbers to compute with; by default f32.
+    /// The numbers to compute with; by default f32, or int8 where the weights are stored so.
     pub precision: Option<Precision>,
 }
 
@@ -102,6 +102,7 @@ pub struct Model {
     sentence: Option<SentenceSettings>,
     settings: StoredSettings,
     precision: Precision,
+    quantized: bool,
     network: Network<Cpu>,
     /// Buffers that no call uses at the moment.
     workspaces: Mutex<Vec<InferenceWorkspace>>,
@@ -120,14 +121,14 @@ impl Model {
     pub fn open_with(dir: impl AsRef<Path>, options: OpenOptions) -> Result<Model, Error> {
         let dir = dir.as_ref();
         let checkpoint = Checkpoint::open(dir)?;
+        let options = OpenOptions { precision: Some(precision_of(&checkpoint, options.precision)?), ..options };
         let tokenizer = Tokenizer::open(dir, Casing::Uncased)?;
         let config = checkpoint.config().clone();
         check_vocabulary(&tokenizer, &config, dir)?;
         let heads = checkpoint.heads();
         let declaration = Declaration::new(&config, heads);
         let kernels = options.kernels()?;
-        let read =
-            |parameter: &Parameter, work: &mut dyn FnMut(usize, &[f32])| checkpoint.for_each_piece(parameter, work);
+        let read = |parameter: &Parameter, take: &mut TakeRows| checkpoint.for_each_piece(parameter, take);
         let network = load(kernels, &config, &declaration, read)?;
         let report = checkpoint.report(&declaration)?;
         Ok(Model {
@@ -138,6 +139,7 @@ impl Model {
             sentence: SentenceSettings::read(dir)?,
             settings: StoredSettings::read(dir)?,
             precision: options.precision(),
+            quantized: checkpoint.is_quantized(),
             network,
             workspaces: Mutex::new(Vec::new()),
             config,
@@ -172,6 +174,11 @@ impl Model {
     /// The numbers that products are computed with.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Whether the encoder's weights were stored in int8.
+    pub fn is_quantized(&self) -> bool {
+        self.quantized
     }
 
     /// What is computed instead, in a sentence for the user, where the processor lacks the instructions for
@@ -263,6 +270,18 @@ impl Model {
 
     fn needs(&self, has: bool, what: &str) -> Result<(), Error> {
         if has { Ok(()) } else { Err(Error::Settings(format!("the model has no {what}"))) }
+    }
+}
+
+/// The precision to open a directory in: as wanted, else int8 where the weights have no more digits, else f32.
+fn precision_of(checkpoint: &Checkpoint, wanted: Option<Precision>) -> Result<Precision, Error> {
+    match wanted {
+        Some(wanted) if wanted != Precision::Int8 => {
+            checkpoint.expect_all_digits(&format!("compute in {}", precision::name(wanted)))?;
+            Ok(wanted)
+        }
+        _ if checkpoint.is_quantized() => Ok(Precision::Int8),
+        _ => Ok(wanted.unwrap_or_default()),
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn open_start(
         Start::Config(path) => (Config::read(path)?, None, path.clone()),
         Start::Model(path) => {
             let checkpoint = Checkpoint::open(path)?;
+            checkpoint.expect_all_digits("train")?;
             (checkpoint.config().clone(), Some(checkpoint), path.clone())
         }
     };
