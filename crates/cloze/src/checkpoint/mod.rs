@@ -21,6 +21,8 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use safetensors::Dtype;
+
 use index::Index;
 pub use index::holds_model;
 pub(crate) use names::scale_name;
@@ -30,8 +32,6 @@ pub(crate) use save::{TensorHead, write_tensor_file};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
 pub use tensors::TensorFile;
-
-use safetensors::Dtype;
 
 use crate::config::Config;
 use crate::error::Error;
