@@ -1,7 +1,6 @@
 //! The activations and their derivatives, element by element.
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::GRAIN;
 use super::gemm::Block;
 use super::math::{at_most, exp, gelu_short, normal, tanh};
@@ -13,7 +12,7 @@ pub(crate) fn forward(level: Level, y: &mut [f32], x: &[f32], activation: Activa
     assert_eq!(y.len(), x.len());
     // The copy of a block this small stays in the nearest cache, and costs next to nothing.
     const BLOCK: usize = 1024;
-    y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| {
+    for_each_part((chunks_mut(y, GRAIN), chunks(x, GRAIN)), |_, (y, x)| {
         for (y, x) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)) {
             apply(level, y, x, activation);
         }
@@ -23,8 +22,8 @@ pub(crate) fn forward(level: Level, y: &mut [f32], x: &[f32], activation: Activa
 /// `dx *= activation'(pre)`.
 pub(crate) fn backward(level: Level, dx: &mut [f32], pre: &[f32], activation: Activation) {
     assert_eq!(dx.len(), pre.len());
-    let chunks = dx.par_chunks_mut(GRAIN).zip(pre.par_chunks(GRAIN));
-    chunks.for_each(|(dx, pre)| backward_chunk(level, dx, pre, activation));
+    let chunks = (chunks_mut(dx, GRAIN), chunks(pre, GRAIN));
+    for_each_part(chunks, |_, (dx, pre)| backward_chunk(level, dx, pre, activation));
 }
 
 /// `y = activation(x)`, on this thread.

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::chunks::{chunks_mut, for_each_part};
 use super::operand::{Arithmetic, Kind};
+use super::pool;
 use super::simd::Level;
 
 /// Operations a second, in billions, of all threads of the pool that this is called in, in a burst of
 /// about `duration`. A multiplication and an addition are two operations.
 pub(crate) fn gflops(arithmetic: Arithmetic, duration: Duration) -> f64 {
-    let rates = rayon::broadcast(|_| {
+    let mut rates = vec![0.0; pool::threads()];
+    // A burst takes so long that every thread comes for one.
+    for_each_part(chunks_mut(&mut rates, 1), |_, rate| {
         let start = Instant::now();
         let mut operations = 0;
         let mut elapsed = Duration::ZERO;
@@ -16,7 +20,7 @@ pub(crate) fn gflops(arithmetic: Arithmetic, duration: Duration) -> f64 {
             operations += burst(arithmetic);
             elapsed = start.elapsed();
         }
-        operations as f64 / elapsed.as_secs_f64()
+        rate[0] = operations as f64 / elapsed.as_secs_f64();
     });
     rates.iter().sum::<f64>() / 1e9
 }

@@ -6,8 +6,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use super::pool;
 use super::shared::SharedMut;
 
 /// Elements that are worth a task of their own; less stays on the thread that asks. 16,384 cheap
@@ -24,7 +23,7 @@ pub(crate) fn rows_per_task(columns: usize) -> usize {
 /// multiple of a cache line, so that two threads rarely write the same one.
 pub(crate) fn stripe_width(columns: usize, elements: usize) -> usize {
     let tasks = elements / GRAIN;
-    let tasks = if tasks > 1 { tasks.min(rayon::current_num_threads()) } else { 1 };
+    let tasks = if tasks > 1 { tasks.min(pool::threads()) } else { 1 };
     columns.div_ceil(tasks).next_multiple_of(16).max(16)
 }
 
@@ -67,7 +66,7 @@ pub(crate) fn for_each_stripe(buffer: &mut [f32], columns: usize, width: usize, 
     };
     match columns.div_ceil(width) {
         1 => work(stripe(0)),
-        count => (0..count).into_par_iter().for_each(|index| work(stripe(index))),
+        count => pool::for_each(count, |index| work(stripe(index))),
     }
 }
 

@@ -3,8 +3,7 @@
 //! One counter gives the numbers of four neighbouring columns. Eight counters are drawn at a time, in
 //! 64-bit lanes, so that the products of a round are two vector instructions for every four counters.
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::rows_per_task;
 use super::simd::{Level, multiversion};
 use crate::{Dropout, Size, philox};
@@ -23,8 +22,8 @@ pub(crate) fn forward(level: Level, y: &mut [f32], x: &[f32], dropout: Dropout<V
         return;
     }
     let task_rows = rows_per_task(columns);
-    let tasks = y.par_chunks_mut(task_rows * columns).zip(x.par_chunks(task_rows * columns));
-    tasks.enumerate().for_each(|(task, (y, x))| {
+    let task_len = task_rows * columns;
+    for_each_part((chunks_mut(y, task_len), chunks(x, task_len)), |task, (y, x)| {
         y.copy_from_slice(x);
         drop_rows(level, y, dropout, task * task_rows, columns);
     });

@@ -18,10 +18,9 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::operand::{Arithmetic, ColumnScales, Kind, Rows};
 use super::panels::{COLUMNS, Panels};
+use super::pool;
 use super::shared::SharedMut;
 use super::tile::{self, STRIPS_MAX, TileCall, TileStart, tile_rows};
 
@@ -172,7 +171,7 @@ pub(crate) fn for_each_block(
     // A multiple of the rows of a tile on every level.
     const BLOCK_ROWS: usize = 96;
     const BLOCKS_PER_THREAD: usize = 24;
-    let threads = rayon::current_num_threads();
+    let threads = pool::threads();
     if threads == 1 || rows * columns.len() * inner.max(1) < FORK_MIN {
         for first in (0..rows).step_by(BLOCK_ROWS) {
             work(first..rows.min(first + BLOCK_ROWS), columns.clone());
@@ -187,7 +186,7 @@ pub(crate) fn for_each_block(
     let column_blocks = (BLOCKS_PER_THREAD * threads).div_ceil(row_blocks).clamp(1, groups);
     let block_columns = groups.div_ceil(column_blocks) * GROUP;
     let column_blocks = (columns.end - first_column).div_ceil(block_columns);
-    (0..row_blocks * column_blocks).into_par_iter().with_max_len(1).for_each(|at| {
+    pool::for_each(row_blocks * column_blocks, |at| {
         let first = at / column_blocks * block_rows;
         let rows = first..rows.min(first + block_rows);
         let first = first_column + at % column_blocks * block_columns;

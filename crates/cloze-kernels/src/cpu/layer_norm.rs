@@ -1,10 +1,9 @@
 //! LayerNorm, with the dropout and the residual connection that precede it in BERT.
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::{rows_per_task, stripe_width};
 use super::dropout::drop_rows;
-use super::math::{sum, sum_of_products, sum_of_squares_about};
+use super::math::{add_and_sum, sum, sum_of_products, sum_of_squares_about};
 use super::simd::{Level, multiply_add, multiversion};
 use crate::{Dropout, Size, Span};
 
@@ -33,8 +32,8 @@ pub(crate) fn forward(
     let (gamma, beta) = (&gamma[..columns], &beta[..columns]);
     let task_rows = rows_per_task(columns);
     let task_len = task_rows * columns;
-    let tasks = y.par_chunks_mut(task_len).zip(normalized.par_chunks_mut(task_len)).zip(rstd.par_chunks_mut(task_rows));
-    tasks.enumerate().for_each(|(task, ((y, normalized), rstd))| {
+    let tasks = (chunks_mut(y, task_len), chunks_mut(normalized, task_len), chunks_mut(rstd, task_rows));
+    for_each_part(tasks, |task, (y, normalized, rstd)| {
         if let Some(dropout) = dropout {
             drop_rows(level, normalized, dropout, task * task_rows, columns);
         }
@@ -68,13 +67,11 @@ fn forward_rows_body<const FMA: bool>(
     let columns = gamma.len();
     let rows = y.chunks_exact_mut(columns).zip(normalized.chunks_exact_mut(columns)).zip(rstd);
     for (row, ((y, normalized), rstd)) in rows.enumerate() {
-        if let Some(residual) = residual {
-            let residual = &residual[row * columns..][..columns];
-            for (s, residual) in normalized.iter_mut().zip(residual) {
-                *s += residual;
-            }
-        }
-        let mean = sum(normalized) / columns as f32;
+        let sum = match residual {
+            Some(residual) => add_and_sum(normalized, &residual[row * columns..][..columns]),
+            None => sum(normalized),
+        };
+        let mean = sum / columns as f32;
         // The variance is taken about the mean, in a second pass: E[s²] − E[s]² would cancel.
         let variance = sum_of_squares_about::<FMA>(normalized, mean) / columns as f32;
         *rstd = 1.0 / (variance + epsilon).sqrt();
@@ -116,34 +113,24 @@ pub(crate) fn backward(
     assert!(gamma_at.len == columns && beta_at.len == columns, "{gamma_at:?}, {beta_at:?} for {columns} columns");
     let (dgamma, dbeta) = two_spans_mut(gradients, gamma_at, beta_at);
     let width = stripe_width(columns, len);
-    let stripes = dgamma.par_chunks_mut(width).zip(dbeta.par_chunks_mut(width)).enumerate();
     let dy = &*dx;
-    stripes.for_each(|(stripe, (dgamma, dbeta))| {
+    for_each_part((chunks_mut(dgamma, width), chunks_mut(dbeta, width)), |stripe, (dgamma, dbeta)| {
         add_parameter_gradients(level, dgamma, dbeta, dy, normalized, stripe * width, columns);
     });
 
     let task_rows = rows_per_task(columns);
     let task_len = task_rows * columns;
-    let tasks = dx.par_chunks_mut(task_len).zip(normalized.par_chunks(task_len)).zip(rstd.par_chunks(task_rows));
-    let finish = |task: usize, dx: &mut [f32]| {
+    let outputs = (chunks_mut(dx, task_len), dresidual.map(|dresidual| chunks_mut(dresidual, task_len)));
+    let tasks = (outputs, chunks(normalized, task_len), chunks(rstd, task_rows));
+    for_each_part(tasks, |task, ((dx, dresidual), normalized, rstd)| {
+        backward_rows(level, dx, normalized, rstd, gamma);
+        if let Some(dresidual) = dresidual {
+            dresidual.copy_from_slice(dx);
+        }
         if let Some(dropout) = dropout {
             drop_rows(level, dx, dropout, task * task_rows, columns);
         }
-    };
-    match dresidual {
-        None => tasks.enumerate().for_each(|(task, ((dx, normalized), rstd))| {
-            backward_rows(level, dx, normalized, rstd, gamma);
-            finish(task, dx);
-        }),
-        Some(dresidual) => {
-            let tasks = tasks.zip(dresidual.par_chunks_mut(task_len)).enumerate();
-            tasks.for_each(|(task, (((dx, normalized), rstd), dresidual))| {
-                backward_rows(level, dx, normalized, rstd, gamma);
-                dresidual.copy_from_slice(dx);
-                finish(task, dx);
-            });
-        }
-    }
+    });
 }
 
 /// Two spans of one vector, which must not overlap.

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::activation;
+use super::chunks::{chunks_mut, for_each_part};
 use super::disjoint::{for_each_stripe, stripe_width};
 use super::gemm::{Block, GROUP, Start, for_each_block, multiply};
 use super::matrix::Matrix;
@@ -169,7 +168,7 @@ fn with_columns<R>(level: Level, kind: Kind, x: &[f32], size: Size, work: impl F
     // such rows evict each other from the first cache.
     let stride = steps.next_multiple_of(16) + 16;
     scratch::with(columns * stride, |words| {
-        words.par_chunks_mut(16 * stride).enumerate().for_each(|(at, words)| {
+        for_each_part(chunks_mut(words, 16 * stride), |at, words| {
             let first = at * 16;
             columns_to_words(level, kind, words, stride, &x[first..], columns, rows, 16.min(columns - first));
         });
@@ -182,7 +181,7 @@ fn with_panels<R>(level: Level, kind: Kind, x: &[f32], size: Size, work: impl Fn
     let Size { rows, columns } = size;
     let depth = kind.steps(rows);
     scratch::with(packed_len(columns, depth), |words| {
-        words.par_chunks_mut((depth * COLUMNS).max(1)).enumerate().for_each(|(at, panel)| {
+        for_each_part(chunks_mut(words, depth * COLUMNS), |at, panel| {
             let first = at * COLUMNS;
             pack_columns(level, kind, panel, &x[first..], columns, COLUMNS.min(columns - first), rows);
         });

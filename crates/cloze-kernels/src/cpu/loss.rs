@@ -1,7 +1,6 @@
 //! Losses of rows of logits or predictions.
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::rows_per_task;
 use super::math::{LANES, at_least, exp, exp_lanes, ln_f64, sum_of_lanes};
 use super::simd::{Level, multiply_add, multiversion};
@@ -25,10 +24,10 @@ pub(crate) fn cross_entropy_forward(
     }
     assert!(columns > 0, "rows without columns have no largest logit");
     let task = rows_per_task(columns);
-    let outputs = losses[..rows].par_chunks_mut(task).zip(log_sum_exp[..rows].par_chunks_mut(task));
-    let inputs = logits[..rows * columns].par_chunks(task * columns).zip(labels[..rows].par_chunks(task));
-    let tasks = outputs.zip(predictions.par_chunks_mut(task)).zip(inputs);
-    tasks.for_each(|(((losses, log_sum_exp), predictions), (logits, labels))| {
+    let (losses, log_sum_exp) = (chunks_mut(&mut losses[..rows], task), chunks_mut(&mut log_sum_exp[..rows], task));
+    let (logits, labels) = (chunks(&logits[..rows * columns], task * columns), chunks(&labels[..rows], task));
+    let tasks = (losses, log_sum_exp, chunks_mut(predictions, task), logits, labels);
+    for_each_part(tasks, |_, (losses, log_sum_exp, predictions, logits, labels)| {
         let outputs = losses.iter_mut().zip(log_sum_exp).zip(predictions);
         let inputs = logits.chunks_exact(columns).zip(labels);
         for (((loss, log_sum_exp), prediction), (logits, label)) in outputs.zip(inputs) {
@@ -105,9 +104,9 @@ pub(crate) fn cross_entropy_backward(
         return;
     }
     let task = rows_per_task(columns);
-    let inputs = log_sum_exp[..rows].par_chunks(task).zip(labels[..rows].par_chunks(task));
-    let tasks = dlogits[..rows * columns].par_chunks_mut(task * columns).zip(inputs);
-    tasks.for_each(|(dlogits, (log_sum_exp, labels))| {
+    let dlogits = chunks_mut(&mut dlogits[..rows * columns], task * columns);
+    let (log_sum_exp, labels) = (chunks(&log_sum_exp[..rows], task), chunks(&labels[..rows], task));
+    for_each_part((dlogits, log_sum_exp, labels), |_, (dlogits, log_sum_exp, labels)| {
         for (dlogits, (log_sum_exp, label)) in dlogits.chunks_exact_mut(columns).zip(log_sum_exp.iter().zip(labels)) {
             let label = *label as usize;
             let scale = scale as f32;
@@ -137,10 +136,11 @@ pub(crate) fn squared_error_forward(level: Level, losses: &mut [f32], x: &[f32],
         return;
     }
     let task = rows_per_task(columns);
-    let inputs =
-        x[..rows * columns].par_chunks(task * columns).zip(targets[..rows * columns].par_chunks(task * columns));
-    let tasks = losses[..rows].par_chunks_mut(task).zip(inputs);
-    tasks.for_each(|(losses, (x, targets))| squared_errors(level, losses, x, targets, columns));
+    let (x, targets) = (&x[..rows * columns], &targets[..rows * columns]);
+    let inputs = (chunks(x, task * columns), chunks(targets, task * columns));
+    for_each_part((chunks_mut(&mut losses[..rows], task), inputs), |_, (losses, (x, targets))| {
+        squared_errors(level, losses, x, targets, columns);
+    });
 }
 
 multiversion! {

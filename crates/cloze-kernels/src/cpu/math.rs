@@ -19,7 +19,7 @@ const CHAINS: usize = 4;
 
 /// The sum over all chains of `add(sum, index)` for the indices of a row, in a fixed order.
 #[inline(always)]
-fn sum_in_chains(len: usize, add: impl Fn(f32, usize) -> f32) -> f32 {
+fn sum_in_chains(len: usize, mut add: impl FnMut(f32, usize) -> f32) -> f32 {
     let mut chains = [[0.0; LANES]; CHAINS];
     let whole = len / (LANES * CHAINS) * (LANES * CHAINS);
     for first in (0..whole).step_by(LANES * CHAINS) {
@@ -57,6 +57,16 @@ pub(crate) fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
 #[inline(always)]
 pub(crate) fn sum(x: &[f32]) -> f32 {
     sum_in_chains(x.len(), |sum, at| sum + x[at])
+}
+
+/// `y += x`, and `Σ y`.
+#[inline(always)]
+pub(crate) fn add_and_sum(y: &mut [f32], x: &[f32]) -> f32 {
+    let x = &x[..y.len()];
+    sum_in_chains(x.len(), |sum, at| {
+        y[at] += x[at];
+        sum + y[at]
+    })
 }
 
 /// `Σ (x − center)²`.
@@ -246,6 +256,7 @@ pub(crate) fn ln_f64(x: f64) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::pool::Pool;
     use super::super::simd::{Level, multiversion};
     use super::*;
 
@@ -265,8 +276,8 @@ pub(crate) mod tests {
     }
 
     /// `work` on a pool of so many threads.
-    pub(crate) fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(work)
+    pub(crate) fn on_threads<R>(threads: usize, work: impl FnOnce() -> R) -> R {
+        Pool::new(threads).expect("threads").scope(work)
     }
 
     /// Every `stride`-th f32 of a magnitude in `low ..= high`, of both signs.

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks_mut, for_each_part};
 use super::lines::{Line, floats, floats_mut, try_filled};
 use super::operand::{ColumnScales, Kind, int8_weight_words, quantize_rows, to_words};
 use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_square};
@@ -67,13 +66,10 @@ impl Matrix {
             }
         };
         let count = last.div_ceil(COLUMNS) - first_panel;
-        let panels = self.words[first_panel * steps..].par_chunks_mut(steps).enumerate().take(count);
-        if kind == Kind::Int8 {
-            let panels = panels.zip(&mut self.scales[first_panel..]);
-            panels.for_each(|((at, words), scales)| pack(at, words, Some(scales)));
-        } else {
-            panels.for_each(|(at, words)| pack(at, words, None));
-        }
+        let panels = first_panel..first_panel + count;
+        let words = chunks_mut(&mut self.words[panels.start * steps..panels.end * steps], steps);
+        let scales = (kind == Kind::Int8).then(|| chunks_mut(&mut self.scales[panels], 1));
+        for_each_part((words, scales), |at, (words, scales)| pack(at, words, scales.map(|scales| &mut scales[0])));
     }
 
     /// Takes over rows that [`quantize_rows`] made, from `first` on.
@@ -109,8 +105,9 @@ impl Matrix {
         assert!(self.kind != Kind::Int8, "int8 is for inference");
         let depth = self.kind.steps(outputs.len());
         scratch::with(packed_len(self.shape.inputs, depth), |words| {
-            let panels = words.par_chunks_mut((depth * COLUMNS).max(1)).enumerate();
-            panels.for_each(|(panel, words)| self.write_backward_panel(words, panel, outputs.clone()));
+            for_each_part(chunks_mut(words, (depth * COLUMNS).max(1)), |panel, words| {
+                self.write_backward_panel(words, panel, outputs.clone());
+            });
             work(Panels { words, depth })
         })
     }

@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod ceiling;
+mod chunks;
 mod disjoint;
 mod dropout;
 mod gemm;
@@ -18,6 +19,7 @@ mod matrix;
 mod operand;
 mod optimizer;
 mod panels;
+mod pool;
 mod rows;
 mod scratch;
 mod shared;
@@ -31,6 +33,7 @@ use self::lines::{try_filled, try_reserve};
 use self::matrix::Matrix;
 pub use self::operand::quantize_rows;
 use self::operand::{Arithmetic, Kind, detect_bf16, detect_int8};
+use self::pool::Pool;
 use self::simd::Level;
 use crate::{
     Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Precision, Purpose, Role, Size,
@@ -43,7 +46,7 @@ use crate::{
 /// multiply-add rounds once, a multiplication and an addition twice.
 #[derive(Debug)]
 pub struct Cpu {
-    pool: rayon::ThreadPool,
+    pool: Pool,
     level: Level,
     precision: Precision,
     /// The numbers of the encoder's products.
@@ -126,11 +129,7 @@ impl Cpu {
         if threads == 0 {
             return Err(Error::Threads { threads, reason: "at least one is needed".to_string() });
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|at| format!("cpu-{at}"))
-            .build()
-            .map_err(|error| Error::Threads { threads, reason: error.to_string() })?;
+        let pool = Pool::new(threads).map_err(|error| Error::Threads { threads, reason: error.to_string() })?;
         Ok(Cpu { pool, level, precision: Precision::F32, encoder: Kind::F32, other: Kind::F32 })
     }
 }
@@ -143,7 +142,7 @@ impl Kernels for Cpu {
     type Indices = Vec<u32>;
 
     fn scope<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.pool.install(work)
+        self.pool.scope(work)
     }
 
     // ---- memory ---------------------------------------------------------------------------------

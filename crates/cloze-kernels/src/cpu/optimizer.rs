@@ -1,7 +1,6 @@
 //! What the optimizer does with the arenas of parameters, gradients and moments.
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::GRAIN;
 use super::simd::{Level, multiply_add, multiversion};
 use crate::{AdamStep, Span};
@@ -18,22 +17,21 @@ pub(crate) fn add_within(x: &mut [f32], to: Span, from: Span) {
         let (front, back) = x.split_at_mut(to.start);
         (&mut back[..to.len], &front[from.range()])
     };
-    to.par_chunks_mut(GRAIN).zip(from.par_chunks(GRAIN)).for_each(|(to, from)| {
+    for_each_part((chunks_mut(to, GRAIN), chunks(from, GRAIN)), |_, (to, from)| {
         for (to, from) in to.iter_mut().zip(from) {
             *to += from;
         }
     });
 }
 
-/// `Σ x²` in f64. Halves are summed for themselves down to pieces of a fixed size, so that the order
-/// depends on the length alone.
+/// `Σ x²` in f64. Pieces of a fixed size are summed for themselves, then their sums in order, so that the
+/// order depends on the length alone.
 pub(crate) fn sum_of_squares(level: Level, x: &[f32]) -> f64 {
-    if x.len() <= GRAIN {
-        return sum_of_squares_in_order(level, x);
-    }
-    let (first, second) = x.split_at((x.len() / 2).next_multiple_of(GRAIN));
-    let (first, second) = rayon::join(|| sum_of_squares(level, first), || sum_of_squares(level, second));
-    first + second
+    let mut sums = vec![0.0; x.len().div_ceil(GRAIN)];
+    for_each_part((chunks_mut(&mut sums, 1), chunks(x, GRAIN)), |_, (sum, x)| {
+        sum[0] = sum_of_squares_in_order(level, x);
+    });
+    sums.into_iter().sum()
 }
 
 multiversion! {
@@ -70,12 +68,12 @@ pub(crate) fn adam_step(
     at: Span,
     step: AdamStep,
 ) {
-    let weights = weights[at.range()].par_chunks_mut(GRAIN);
-    let first_moments = first_moments[at.range()].par_chunks_mut(GRAIN);
-    let second_moments = second_moments[at.range()].par_chunks_mut(GRAIN);
-    let gradients = gradients[at.range()].par_chunks(GRAIN);
+    let weights = chunks_mut(&mut weights[at.range()], GRAIN);
+    let first_moments = chunks_mut(&mut first_moments[at.range()], GRAIN);
+    let second_moments = chunks_mut(&mut second_moments[at.range()], GRAIN);
+    let gradients = chunks(&gradients[at.range()], GRAIN);
     let factors = Factors::new(step);
-    weights.zip(first_moments).zip(second_moments).zip(gradients).for_each(|(((w, m), v), gradients)| {
+    for_each_part((weights, first_moments, second_moments, gradients), |_, (w, m, v, gradients)| {
         adam_chunk(level, w, m, v, gradients, factors);
     });
 }

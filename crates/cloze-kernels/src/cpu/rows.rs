@@ -2,8 +2,7 @@
 
 use std::ops::Deref;
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::{for_each_stripe, rows_per_task, stripe_width};
 use super::simd::{Level, multiversion};
 use crate::{Size, Span};
@@ -19,8 +18,7 @@ where
         return;
     }
     let task_rows = rows_per_task(columns);
-    let tasks = y[..rows * columns].par_chunks_mut(task_rows * columns).enumerate();
-    tasks.for_each(|(task, y)| {
+    for_each_part(chunks_mut(&mut y[..rows * columns], task_rows * columns), |task, y| {
         let first = task * task_rows;
         for (row, y) in (first..).zip(y.chunks_exact_mut(columns)) {
             let Some(((table, index), others)) = tables.split_first() else {
@@ -54,8 +52,8 @@ pub(crate) fn gather(y: &mut [f32], x: &[f32], rows: &[u32], size: Size) {
         return;
     }
     let task_rows = rows_per_task(columns);
-    let tasks = y[..count * columns].par_chunks_mut(task_rows * columns).zip(rows[..count].par_chunks(task_rows));
-    tasks.for_each(|(y, rows)| {
+    let tasks = (chunks_mut(&mut y[..count * columns], task_rows * columns), chunks(&rows[..count], task_rows));
+    for_each_part(tasks, |_, (y, rows)| {
         for (y, row) in y.chunks_exact_mut(columns).zip(rows) {
             y.copy_from_slice(table_row(x, *row, columns));
         }

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::cpu::gemm::{Block, FORK_MIN};
+use crate::cpu::pool;
 use crate::cpu::shared::SharedMut;
 use crate::{AttentionStarts, Heads};
 
@@ -106,7 +105,7 @@ pub(super) fn for_each_head(starts: AttentionStarts<Vec<u32>>, heads: Heads, wor
     let count = starts.queries.len().saturating_sub(1) * heads.count;
     let scores: usize = sequences(starts).map(|(queries, keys)| queries.len() * keys.len()).sum();
     if 2 * scores * heads.columns() >= FORK_MIN {
-        (0..count).into_par_iter().with_max_len(1).for_each(head);
+        pool::for_each(count, head);
     } else {
         (0..count).for_each(head);
     }

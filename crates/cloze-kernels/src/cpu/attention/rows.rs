@@ -35,8 +35,8 @@ fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f3
     }
     let sum = sum_of_lanes(sums);
     let factor = 1.0 / sum;
-    for chunk in chunks {
-        *chunk = chunk.map(|exp| exp * factor);
+    for x in chunks.as_flattened_mut() {
+        *x *= factor;
     }
     largest * scale + ln(sum)
 }

@@ -8,12 +8,11 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use rayon::prelude::*;
-
+use super::chunks::{chunks_mut, for_each_part};
 use super::disjoint::rows_per_task;
 use super::panels::COLUMNS;
 use super::scratch;
-use super::simd::Level;
+use super::simd::{Level, multiversion};
 use crate::Size;
 
 /// The numbers of a product.
@@ -109,8 +108,8 @@ pub(crate) fn with_rows<R>(
         if rows <= task_rows {
             convert(0, words);
         } else {
-            let tasks = words.par_chunks_mut(task_rows * words_stride).enumerate();
-            tasks.for_each(|(task, words)| convert(task * task_rows, words));
+            let tasks = chunks_mut(words, task_rows * words_stride);
+            for_each_part(tasks, |task, words| convert(task * task_rows, words));
         }
         work(Rows { words, stride: words_stride })
     })
@@ -178,15 +177,35 @@ pub fn quantize_rows(values: &mut [i8], scales: &mut [f32], weights: &[f32]) {
     }
     assert!(weights.len().is_multiple_of(scales.len()), "{} weights in {} rows", weights.len(), scales.len());
     let inputs = weights.len() / scales.len();
+    let level = Level::detect();
     let rows = values.chunks_exact_mut(inputs).zip(weights.chunks_exact(inputs));
     for ((values, weights), scale) in rows.zip(scales) {
-        let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-        *scale = largest / 127.0;
-        let inverse = if *scale > 0.0 { 1.0 / *scale } else { 0.0 };
-        for (value, weight) in values.iter_mut().zip(weights) {
-            *value = (weight * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+        *scale = quantize_row(level, values, weights);
+    }
+}
+
+multiversion! {
+    /// One row; gives its scale.
+    fn quantize_row(values: &mut [i8], weights: &[f32]) -> f32 = quantize_row_body
+}
+
+#[inline(always)]
+fn quantize_row_body<const FMA: bool>(values: &mut [i8], weights: &[f32]) -> f32 {
+    let mut largest = [0.0_f32; COLUMNS];
+    for weights in weights.chunks(COLUMNS) {
+        for (largest, weight) in largest.iter_mut().zip(weights) {
+            *largest = if weight.abs() > *largest { weight.abs() } else { *largest };
         }
     }
+    let scale = largest.into_iter().fold(0.0, f32::max) / 127.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    for (value, weight) in values.iter_mut().zip(weights) {
+        // Adding 1.5 · 2²³ rounds to an integer, ties to even, which then stands in the low bits.
+        const ROUND: f32 = 12_582_912.0;
+        let bits = (weight * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+        *value = bits.clamp(-127, 127) as i8;
+    }
+    scale
 }
 
 /// The words of a row of B in int8, `[inputs]` to `[steps]`.
@@ -204,11 +223,6 @@ pub(crate) fn int8_weight_words(words: &mut [f32], values: &[i8]) {
 pub(crate) mod tests {
     use super::*;
     use crate::cpu::math::tests::numbers;
-
-    /// The kinds that this machine has, beside f32 on each level.
-    pub(crate) fn short_kinds() -> Vec<Kind> {
-        [detect_bf16(), detect_int8()].into_iter().flatten().collect()
-    }
 
     /// The number that two bytes stand for.
     fn bf16(bits: u32) -> f32 {
