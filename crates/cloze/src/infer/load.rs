@@ -59,9 +59,8 @@ where
             Ok(())
         },
     )?;
-    let (mut matrices, mut vectors) = kernels.scope(|| {
-        rayon::join(|| all_of(&matrices, load_matrix).into_iter(), || all_of(&vectors, load_vector).into_iter())
-    });
+    let (mut matrices, mut vectors) =
+        rayon::join(|| all_of(&matrices, load_matrix).into_iter(), || all_of(&vectors, load_vector).into_iter());
     let mut parameters = declaration
         .layout
         .try_map(|_| matrices.next().expect("a matrix for each"), |_| vectors.next().expect("a vector for each"))?;

@@ -10,7 +10,7 @@ mod workspace;
 use std::path::Path;
 use std::sync::Mutex;
 
-use cloze_kernels::{Cpu, Kernels};
+use cloze_kernels::Cpu;
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use rayon::prelude::*;
 
@@ -39,7 +39,8 @@ const SHORTEST_INPUT: usize = 3;
 /// How a model is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Number of threads; by default as many as the process may use.
+    /// Number of threads to compute with; by default as many as the process may use. Files are read and
+    /// texts are tokenized on rayon's threads.
     pub threads: Option<usize>,
     /// The numbers to compute with; by default f32, or int8 where the weights are stored so.
     pub precision: Option<Precision>,
@@ -243,9 +244,9 @@ impl Model {
         )))
     }
 
-    /// Token ids of texts, on the model's threads.
+    /// Token ids of texts.
     fn encode(&self, texts: &[Text], max_length: usize) -> Vec<Encoding> {
-        self.network.kernels.scope(|| encode_texts(&self.tokenizer, texts, max_length))
+        encode_texts(&self.tokenizer, texts, max_length)
     }
 
     /// The packed parameters.
@@ -285,7 +286,7 @@ fn precision_of(checkpoint: &Checkpoint, wanted: Option<Precision>) -> Result<Pr
     }
 }
 
-/// Token ids of texts, on all threads.
+/// Token ids of texts, on rayon's threads.
 pub(crate) fn encode_texts(tokenizer: &Tokenizer, texts: &[Text], max_length: usize) -> Vec<Encoding> {
     let encode = |text: &Text| match text.b {
         None => tokenizer.encode(text.a, Some(max_length)),
