@@ -343,6 +343,22 @@ pub trait Kernels: Send + Sync + Sized {
         rows: usize,
     );
 
+    /// `y = second(activation(first(x)))`, two linear layers one after the other: x `[rows, first inputs]`,
+    /// y `[rows, second outputs]`. The bits are those of [`Kernels::linear_activation_forward`] and then
+    /// [`Kernels::linear_forward`]; what lies between them may be in `hidden`, `[rows, first outputs]`, or
+    /// nowhere.
+    #[allow(clippy::too_many_arguments)]
+    fn feed_forward(
+        &self,
+        y: &mut Self::Activations,
+        hidden: &mut Self::Activations,
+        x: &Self::Activations,
+        first: (&Self::Matrix, &Self::Vector),
+        second: (&Self::Matrix, &Self::Vector),
+        activation: Activation,
+        rows: usize,
+    );
+
     /// `dx[r, i] (+)= Σ_o dy[r, o] · weight[o, i]` over the outputs `o` in `outputs` only, in order:
     /// dy `[rows, outputs.len()]`, dx `[rows, inputs]`.
     fn linear_backward_input(

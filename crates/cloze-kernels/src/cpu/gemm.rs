@@ -25,7 +25,7 @@ use super::shared::SharedMut;
 use super::tile::{self, STRIPS_MAX, TileCall, TileStart, tile_rows};
 
 /// Columns that one step of the inner loop works on, at most.
-pub(crate) const GROUP: usize = STRIPS_MAX * COLUMNS;
+const GROUP: usize = STRIPS_MAX * COLUMNS;
 
 /// Below this number of multiply-adds a product is computed by its caller alone; waking other threads
 /// takes as long.
@@ -150,6 +150,12 @@ fn lanes(first: usize, columns: &Range<usize>) -> u16 {
     let from = columns.start.saturating_sub(first).min(COLUMNS);
     let to = columns.end.saturating_sub(first).min(COLUMNS);
     (((1_u32 << to) - 1) & !((1_u32 << from) - 1)) as u16
+}
+
+/// Columns in stretches that the inner loop computes together.
+pub(crate) fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let first = columns.start / COLUMNS * COLUMNS;
+    (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
 }
 
 /// Calls `work(rows, columns)` for blocks that together cover `0..rows` and `columns`, on all threads

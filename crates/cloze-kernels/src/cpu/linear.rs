@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::activation;
 use super::chunks::{chunks_mut, for_each_part};
 use super::disjoint::{for_each_stripe, stripe_width};
-use super::gemm::{Block, GROUP, Start, for_each_block, multiply};
+use super::gemm::{Block, Start, for_each_block, groups, multiply};
 use super::matrix::Matrix;
 use super::operand::{Arithmetic, Kind, Rows, with_rows};
 use super::panels::{COLUMNS, Panels, columns_to_words, pack_columns, packed_len};
@@ -87,12 +87,6 @@ fn forward_then(
             }
         });
     });
-}
-
-/// Columns in stretches that the inner loop computes together.
-fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let first = columns.start / COLUMNS * COLUMNS;
-    (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
 }
 
 /// `dx[r, i] (+)= Σ_o dy[r, o] · W[o, i]` over `o` in `outputs`.

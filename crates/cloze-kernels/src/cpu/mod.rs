@@ -9,6 +9,7 @@ mod ceiling;
 mod chunks;
 mod disjoint;
 mod dropout;
+mod feed_forward;
 mod gemm;
 mod layer_norm;
 mod linear;
@@ -255,6 +256,20 @@ impl Kernels for Cpu {
     ) {
         let pre = pre.map(Vec::as_mut_slice);
         self.scope(|| linear::activation_forward(self.level, y, pre, x, weight, bias, activation, rows));
+    }
+
+    fn feed_forward(
+        &self,
+        y: &mut Vec<f32>,
+        hidden: &mut Vec<f32>,
+        x: &Vec<f32>,
+        first: (&Matrix, &Vec<f32>),
+        second: (&Matrix, &Vec<f32>),
+        activation: Activation,
+        rows: usize,
+    ) {
+        let (first, second) = ((first.0, first.1.as_slice()), (second.0, second.1.as_slice()));
+        self.scope(|| feed_forward::forward(self.level, y, hidden, x, first, second, activation, rows));
     }
 
     fn linear_backward_input(

@@ -153,6 +153,20 @@ impl Kernels for Reference {
         }
     }
 
+    fn feed_forward(
+        &self,
+        y: &mut Vec<f64>,
+        hidden: &mut Vec<f64>,
+        x: &Vec<f64>,
+        first: (&Matrix, &Vec<f64>),
+        second: (&Matrix, &Vec<f64>),
+        activation: Activation,
+        rows: usize,
+    ) {
+        self.linear_activation_forward(hidden, None, x, first.0, first.1, activation, rows);
+        self.linear_forward(y, hidden, second.0, Some(second.1), rows, 0..second.0.shape().outputs);
+    }
+
     fn linear_backward_input(
         &self,
         dx: &mut Vec<f64>,

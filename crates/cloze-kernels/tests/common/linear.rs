@@ -5,7 +5,7 @@ use std::ops::Range;
 use cloze_kernels::{Activation, Kernels, MatrixShape, Span, Store};
 
 use super::assert_same_bits;
-use super::buffers::{activations, matrix, read_activations, read_vector, unset_activations, vector};
+use super::buffers::{activations, inference_matrix, matrix, read_activations, read_vector, unset_activations, vector};
 
 pub const ACTIVATIONS: [Activation; 4] =
     [Activation::GeluErf, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
@@ -74,6 +74,28 @@ pub fn linear_activation_forward<K: Kernels>(
     let y = read_activations(k, &y, len);
     assert_same_bits("y without pre", &read_activations(k, &y_alone, len), &y);
     (y, read_activations(k, &pre, len))
+}
+
+/// Both layers at once, and one after the other.
+pub fn feed_forward<K: Kernels>(
+    k: &K,
+    x: &[f64],
+    first: &Layer,
+    second: &Layer,
+    activation: Activation,
+    rows: usize,
+) -> (Vec<f64>, Vec<f64>) {
+    let (hidden_len, len) = (rows * first.shape.outputs, rows * second.shape.outputs);
+    let [mut y, mut y_one_by_one] = [(); 2].map(|()| unset_activations(k, len));
+    let mut hidden = unset_activations(k, hidden_len);
+    let x = activations(k, x);
+    let [first, second] = [first, second]
+        .map(|layer| (inference_matrix(k, layer.shape, &layer.weight), vector(k, &layer.bias), layer.shape.outputs));
+    let (layer1, layer2) = ((&first.0, &first.1), (&second.0, &second.1));
+    k.feed_forward(&mut y, &mut hidden, &x, layer1, layer2, activation, rows);
+    k.linear_activation_forward(&mut hidden, None, &x, &first.0, &first.1, activation, rows);
+    k.linear_forward(&mut y_one_by_one, &hidden, &second.0, Some(&second.1), rows, 0..second.2);
+    (read_activations(k, &y, len), read_activations(k, &y_one_by_one, len))
 }
 
 /// Adds to `dx` if there is one.

@@ -16,23 +16,30 @@ pub(super) fn feed_forward_block_forward<K: Kernels>(
 ) {
     let (kernels, config, layer) = (&call.network.kernels, &call.network.config, call.parameters());
     let (hidden, rows) = (config.hidden_size, call.rows());
-    kernels.linear_activation_forward(
-        &mut tape.intermediate,
-        (keep != Keep::LastHiddenState).then_some(&mut tape.intermediate_pre),
-        &tape.attention_output,
-        &layer.intermediate.weight,
-        &layer.intermediate.bias,
-        config.activation(),
-        rows,
-    );
-    kernels.linear_forward(
-        &mut tape.output_normalized,
-        &tape.intermediate,
-        &layer.output.weight,
-        Some(&layer.output.bias),
-        rows,
-        0..hidden,
-    );
+    let (intermediate, output) = (&layer.intermediate, &layer.output);
+    if keep == Keep::LastHiddenState {
+        kernels.feed_forward(
+            &mut tape.output_normalized,
+            &mut tape.intermediate,
+            &tape.attention_output,
+            (&intermediate.weight, &intermediate.bias),
+            (&output.weight, &output.bias),
+            config.activation(),
+            rows,
+        );
+    } else {
+        kernels.linear_activation_forward(
+            &mut tape.intermediate,
+            Some(&mut tape.intermediate_pre),
+            &tape.attention_output,
+            &intermediate.weight,
+            &intermediate.bias,
+            config.activation(),
+            rows,
+        );
+        let y = &mut tape.output_normalized;
+        kernels.linear_forward(y, &tape.intermediate, &output.weight, Some(&output.bias), rows, 0..hidden);
+    }
     kernels.layer_norm_forward(
         y,
         &mut tape.output_normalized,
