@@ -389,12 +389,13 @@ pub trait Kernels: Send + Sync + Sized {
     /// `y = activation(x)`, the first `len` elements.
     fn activation_forward(&self, y: &mut Self::Activations, x: &Self::Activations, activation: Activation, len: usize);
 
-    /// `dx *= activation'(pre)`, the first `len` elements; `dx` holds the gradient of the activation's
-    /// output before, of its input after.
+    /// `dx *= activation'(pre)`, then `pre = activation(pre)`, the first `len` elements. `dx` holds the
+    /// gradient of the activation's output before, of its input after. What forward gave is made again,
+    /// with the same bits, because two buffers of it would be the largest that training keeps.
     fn activation_backward(
         &self,
         dx: &mut Self::Activations,
-        pre: &Self::Activations,
+        pre: &mut Self::Activations,
         activation: Activation,
         len: usize,
     );

@@ -25,7 +25,7 @@ use super::shared::SharedMut;
 use super::tile::{self, STRIPS_MAX, TileCall, TileStart, tile_rows};
 
 /// Columns that one step of the inner loop works on, at most.
-const GROUP: usize = STRIPS_MAX * COLUMNS;
+pub(crate) const GROUP: usize = STRIPS_MAX * COLUMNS;
 
 /// Below this number of multiply-adds a product is computed by its caller alone; waking other threads
 /// takes as long.

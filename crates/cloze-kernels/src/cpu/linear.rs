@@ -108,10 +108,11 @@ pub(crate) fn backward_input(
     };
     let arithmetic = Arithmetic { level, kind: weight.kind };
     let (count, dy) = (outputs.len(), &dy[..rows * outputs.len()]);
-    weight.with_backward_panels(outputs, |panels| {
-        with_rows(arithmetic, dy, count, Size { rows, columns: count }, |dy| {
-            for_each_block(rows, 0..inputs, count, |rows, columns| {
-                let block = Block { data: dx, first: rows.start * inputs + columns.start, stride: inputs };
+    with_rows(arithmetic, dy, count, Size { rows, columns: count }, |dy| {
+        weight.for_each_backward_slab(outputs, |slab, panels| {
+            for_each_block(rows, 0..slab.len(), count, |rows, columns| {
+                let first = rows.start * inputs + slab.start + columns.start;
+                let block = Block { data: dx, first, stride: inputs };
                 // SAFETY: the blocks do not overlap, and nothing else uses dx.
                 unsafe { multiply(arithmetic, block, start, dy, panels, &[], rows, columns) };
             });

@@ -302,8 +302,9 @@ impl Kernels for Cpu {
         self.scope(|| activation::forward(self.level, &mut y[..len], &x[..len], activation));
     }
 
-    fn activation_backward(&self, dx: &mut Vec<f32>, pre: &Vec<f32>, activation: Activation, len: usize) {
-        self.scope(|| activation::backward(self.level, &mut dx[..len], &pre[..len], activation));
+    fn activation_backward(&self, dx: &mut Vec<f32>, pre: &mut Vec<f32>, activation: Activation, len: usize) {
+        let short = self.other != Kind::F32;
+        self.scope(|| activation::backward(self.level, &mut dx[..len], &mut pre[..len], activation, short));
     }
 
     // ---- rows -----------------------------------------------------------------------------------

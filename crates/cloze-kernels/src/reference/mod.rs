@@ -196,8 +196,10 @@ impl Kernels for Reference {
         activation::activation_forward(y, x, activation, len);
     }
 
-    fn activation_backward(&self, dx: &mut Vec<f64>, pre: &Vec<f64>, activation: Activation, len: usize) {
+    fn activation_backward(&self, dx: &mut Vec<f64>, pre: &mut Vec<f64>, activation: Activation, len: usize) {
         activation::activation_backward(dx, pre, activation, len);
+        let x = pre.clone();
+        activation::activation_forward(pre, &x, activation, len);
     }
 
     // ---- rows -----------------------------------------------------------------------------------

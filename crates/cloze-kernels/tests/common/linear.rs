@@ -142,6 +142,9 @@ pub fn activation_forward<K: Kernels>(k: &K, x: &[f64], activation: Activation) 
 
 pub fn activation_backward<K: Kernels>(k: &K, dy: &[f64], pre: &[f64], activation: Activation) -> Vec<f64> {
     let mut dx = activations(k, dy);
-    k.activation_backward(&mut dx, &activations(k, pre), activation, pre.len());
+    let mut y = activations(k, pre);
+    k.activation_backward(&mut dx, &mut y, activation, pre.len());
+    let expected = activation_forward(k, pre, activation);
+    assert_same_bits("the output made again", &read_activations(k, &y, pre.len()), &expected);
     read_activations(k, &dx, pre.len())
 }
