@@ -329,6 +329,16 @@ pub trait Kernels: Send + Sync + Sized {
         outputs: Range<usize>,
     );
 
+    /// [`Kernels::linear_forward`] for several ranges of outputs, each to a buffer of its own.
+    fn linear_forward_parts<const PARTS: usize>(
+        &self,
+        parts: [(&mut Self::Activations, Range<usize>); PARTS],
+        x: &Self::Activations,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+        rows: usize,
+    );
+
     /// `pre = linear_forward(x)`, `y = activation(pre)`, both `[rows, outputs]`, for all outputs. With
     /// no place for `pre` it is not kept.
     #[allow(clippy::too_many_arguments)]

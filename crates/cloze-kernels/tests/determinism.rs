@@ -71,6 +71,18 @@ fn two_layers_at_once_give_the_bits_of_one_after_the_other() {
 }
 
 #[test]
+fn parts_of_the_outputs_have_the_bits_of_calls_of_their_own() {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        for (threads, rows) in [(1, 1), (3, 37), (2, 130)] {
+            let k = Cpu::with_precision(threads, precision).unwrap();
+            let layer = Layer::random(1, 111, 77);
+            linear::assert_parts_are_ranges(&k, &random(5, rows * 77), &layer, [0..37, 37..111], rows);
+            linear::assert_parts_are_ranges(&k, &random(6, rows * 77), &layer, [5..5, 0..111], rows);
+        }
+    }
+}
+
+#[test]
 fn threads_do_not_matter_in_rows() {
     assert_threads_do_not_matter(&suite::rows_cases());
 }

@@ -244,6 +244,18 @@ impl Kernels for Cpu {
         self.scope(|| linear::forward(self.level, y, x, weight, bias.map(Vec::as_slice), rows, outputs));
     }
 
+    fn linear_forward_parts<const PARTS: usize>(
+        &self,
+        parts: [(&mut Vec<f32>, Range<usize>); PARTS],
+        x: &Vec<f32>,
+        weight: &Matrix,
+        bias: Option<&Vec<f32>>,
+        rows: usize,
+    ) {
+        let parts = parts.map(|(y, outputs)| (y.as_mut_slice(), outputs));
+        self.scope(|| linear::forward_parts(self.level, parts, x, weight, bias.map(Vec::as_slice), rows));
+    }
+
     fn linear_activation_forward(
         &self,
         y: &mut Vec<f32>,

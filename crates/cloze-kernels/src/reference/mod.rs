@@ -133,6 +133,19 @@ impl Kernels for Reference {
         linear::linear_forward(y, x, weight, bias.map(Vec::as_slice), rows, outputs);
     }
 
+    fn linear_forward_parts<const PARTS: usize>(
+        &self,
+        parts: [(&mut Vec<f64>, Range<usize>); PARTS],
+        x: &Vec<f64>,
+        weight: &Matrix,
+        bias: Option<&Vec<f64>>,
+        rows: usize,
+    ) {
+        for (y, outputs) in parts {
+            self.linear_forward(y, x, weight, bias, rows, outputs);
+        }
+    }
+
     fn linear_activation_forward(
         &self,
         y: &mut Vec<f64>,

@@ -76,6 +76,21 @@ pub fn linear_activation_forward<K: Kernels>(
     (y, read_activations(k, &pre, len))
 }
 
+/// Asserts that `linear_forward_parts` gives what `linear_forward` gives for each range.
+pub fn assert_parts_are_ranges<K: Kernels>(k: &K, x: &[f64], layer: &Layer, ranges: [Range<usize>; 2], rows: usize) {
+    let (weight, bias) = (inference_matrix(k, layer.shape, &layer.weight), vector(k, &layer.bias));
+    let x = activations(k, x);
+    let [mut first, mut second, mut alone] = [(); 3].map(|()| unset_activations(k, rows * layer.shape.outputs));
+    let parts = [(&mut first, ranges[0].clone()), (&mut second, ranges[1].clone())];
+    k.linear_forward_parts(parts, &x, &weight, Some(&bias), rows);
+    for (part, range) in [first, second].iter().zip(ranges) {
+        let len = rows * range.len();
+        k.linear_forward(&mut alone, &x, &weight, Some(&bias), rows, range);
+        let part = read_activations(k, part, rows * layer.shape.outputs);
+        assert_same_bits("a part", &part[..len], &read_activations(k, &alone, rows * layer.shape.outputs)[..len]);
+    }
+}
+
 /// Both layers at once, and one after the other.
 pub fn feed_forward<K: Kernels>(
     k: &K,
