@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser};
+use cloze::checkpoint::Report;
 use cloze::infer::OpenOptions;
 use cloze::precision::{self, check_training};
 use cloze::{Model, Precision};
@@ -119,13 +120,8 @@ pub fn casing(cased: bool) -> Casing {
 /// Opens a model directory, and says what its files lack or have too much of.
 pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     let model = Model::open_with(dir, common.open_options())?;
-    note_substitution(model.substitution());
-    let report = model.load_report();
-    for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
-        if !names.is_empty() {
-            eprintln!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
-        }
-    }
+    note_substitute(model.substitute());
+    note_report(dir, model.load_report());
     let (tokens, rows) = (model.tokenizer().vocab_size(), model.config().vocab_size);
     if tokens < rows {
         eprintln!(
@@ -137,9 +133,18 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     Ok(model)
 }
 
+/// Says what a model directory lacks or has too much.
+pub fn note_report(dir: &Path, report: &Report) {
+    for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
+        if !names.is_empty() {
+            eprintln!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
+        }
+    }
+}
+
 /// Says that the processor computes something else than the precision asked for.
-pub fn note_substitution(substitution: Option<String>) {
-    if let Some(note) = substitution {
+pub fn note_substitute(substitute: Option<&str>) {
+    if let Some(note) = substitute {
         eprintln!("note: {note}");
     }
 }

@@ -255,3 +255,31 @@ fn bench_runs_a_model_and_writes_what_others_need_to_compare() {
     world.run("bench forward --model missing").fails(1, &["missing"]);
     world.run(&bench.replace("3,9", "33")).fails(1, &["33 tokens", "max_position_embeddings"]);
 }
+
+#[test]
+fn quantize_writes_a_model_that_answers_as_the_source_in_int8() {
+    let world = world_with_models();
+    let ran = world.run("quantize --model classifier --output small --json").ok();
+    let line = ran.answer();
+    assert_eq!(keys(&line), ["output", "bytes", "bytes_f32"]);
+    assert_eq!(line["output"], "small");
+    let lines = |arguments: &str| world.run(&format!("{arguments} --input dev.tsv --json")).ok().stdout;
+    assert_eq!(lines("predict --model small"), lines("predict --model classifier --precision int8"));
+    assert_eq!(lines("evaluate --model small"), lines("evaluate --model classifier --precision int8"));
+    let info = world.run("info small --json").ok().answer();
+    assert_eq!((&info["quantized"], &info["precision"]), (&json!(true), &json!("int8")));
+    let info = world.run("info classifier --json").ok().answer();
+    assert_eq!((&info["quantized"], &info["precision"]), (&json!(false), &json!("f32")));
+    assert!(world.run("info small").ok().stdout.contains("stored in int8, computes in int8"));
+
+    world.run("predict --model small --text a --precision bf16").fails(1, &["small", "bf16", "quantized from"]);
+    world.run("quantize --model classifier --output small").fails(1, &["small", "--overwrite"]);
+    world.run("quantize --model classifier --output small --overwrite").ok();
+    world.run("quantize --model small --output smaller").fails(1, &["small", "int8"]);
+    world.run("quantize --model missing --output smaller").fails(1, &["missing"]);
+    let train = common::FINETUNE.replace("--config config.json --tokenizer vocab.txt", "--model small");
+    world.run(&format!("{train} --output tuned")).fails(1, &["small", "train", "quantized from"]);
+    world.finetune("small", "").fails(1, &["small already holds a model", "--overwrite"]);
+    world.finetune("small", "--overwrite").ok();
+    assert!(!world.path("small/model.int8.safetensors").exists(), "a training replaces the whole model");
+}

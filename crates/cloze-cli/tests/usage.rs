@@ -4,7 +4,7 @@ mod common;
 
 use common::World;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "quickstart",
     "vocab",
     "tokenize",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 14] = [
     "predict",
     "fill",
     "embed",
+    "quantize",
     "bench",
     "bench forward",
     "bench train",

@@ -90,6 +90,7 @@ pub mod model;
 pub mod optim;
 pub mod params;
 pub mod precision;
+pub mod quantize;
 pub mod random;
 pub mod settings;
 pub mod train;

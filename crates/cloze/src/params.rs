@@ -86,6 +86,18 @@ pub struct Parameters<M, V> {
     pub classifier: Option<Linear<M, V>>,
 }
 
+impl Parameter {
+    /// Elements of a row: of all dimensions but the first.
+    pub fn columns(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// Whether it is a weight of a linear layer of the encoder, where the time is spent.
+    pub fn is_encoder_weight(&self) -> bool {
+        self.role == Some(Role::Encoder)
+    }
+}
+
 impl<M, V> Linear<M, V> {
     fn try_map<M2, V2, E>(
         &self,
@@ -251,6 +263,8 @@ pub struct Parameter {
     pub decay: bool,
     /// How it starts.
     pub initialization: Initialization,
+    /// What it belongs to, if it is the weight of a linear layer.
+    pub role: Option<Role>,
 }
 
 /// All parameters of a model: by name, and by place in the network.
@@ -278,7 +292,7 @@ impl Arena {
     fn declare(&mut self, name: String, shape: &[usize], decay: bool, initialization: Initialization) -> Span {
         let span = Span { start: self.len, len: shape.iter().product() };
         self.len += span.len;
-        self.parameters.push(Parameter { name, shape: shape.to_vec(), span, decay, initialization });
+        self.parameters.push(Parameter { name, shape: shape.to_vec(), span, decay, initialization, role: None });
         span
     }
 
@@ -293,16 +307,18 @@ impl Arena {
     /// Several linear layers on the same input, stacked to one: first all weights, then all biases.
     fn joined_linear(&mut self, names: &[String], outputs: usize, inputs: usize) -> Linear<MatrixSpan, Span> {
         let start = self.len;
+        let role = if names[0].starts_with("bert.encoder.") { Role::Encoder } else { Role::Head };
+        let first = self.parameters.len();
         for name in names {
             self.declare(format!("{name}.weight"), &[outputs, inputs], true, Initialization::TruncatedNormal);
         }
+        self.parameters[first..].iter_mut().for_each(|weight| weight.role = Some(role));
         let weight = Span { start, len: self.len - start };
         for name in names {
             self.declare(format!("{name}.bias"), &[outputs], false, Initialization::Zeros);
         }
         let bias = Span { start: weight.start + weight.len, len: names.len() * outputs };
         let shape = MatrixShape { outputs: names.len() * outputs, inputs };
-        let role = if names[0].starts_with("bert.encoder.") { Role::Encoder } else { Role::Head };
         Linear { weight: MatrixSpan { span: weight, shape, role }, bias }
     }
 
@@ -432,6 +448,22 @@ mod tests {
         let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
         // Embeddings 23,837,184; encoder 85,054,464; pooler 590,592; MLM 622,650; NSP 1,538.
         assert_eq!(Declaration::new(&Config::base(), heads).len, 110_106_428);
+    }
+
+    #[test]
+    fn the_encoder_has_six_weights_a_layer_in_roles_as_in_the_layout() {
+        let declaration = Declaration::new(&Config::tiny(), ALL);
+        let names: Vec<&str> = declaration
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.is_encoder_weight())
+            .map(|parameter| parameter.name.as_str())
+            .collect();
+        assert_eq!(names.len(), 6 * 2);
+        assert!(names.iter().all(|name| name.starts_with("bert.encoder.") && name.ends_with(".weight")), "{names:?}");
+        assert!(names.iter().all(|name| !name.contains("LayerNorm")), "{names:?}");
+        assert_eq!(declaration.layout.layers[0].output.weight.role, Role::Encoder);
+        assert_eq!(declaration.layout.pooler.unwrap().weight.role, Role::Head);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The numbers that products are computed with: their names on the command line and in `cloze.json`, and
-//! what is said where a processor cannot compute with them.
+//! which of them train.
 
-use cloze_kernels::Cpu;
 pub use cloze_kernels::Precision;
 
 use crate::Error;
@@ -18,13 +17,6 @@ pub fn name(precision: Precision) -> &'static str {
 /// The precision of this name.
 pub fn named(name: &str) -> Option<Precision> {
     NAMES.iter().find(|(other, _)| *other == name).map(|(_, precision)| *precision)
-}
-
-/// What to tell the user where the processor lacks the instructions for `precision`, and `kernels` compute
-/// something else instead.
-pub(crate) fn substitution(kernels: &Cpu, precision: Precision) -> Option<String> {
-    let instead = kernels.substitute()?;
-    Some(format!("this processor lacks the instructions for {}; used instead: {instead}", name(precision)))
 }
 
 /// Refuses a precision that cannot be trained in.

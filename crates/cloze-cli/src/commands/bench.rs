@@ -12,7 +12,7 @@ use cloze::data::{Format, read_examples_from};
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs, note_substitution, open_model};
+use crate::arguments::{Common, TokenizerArgs, note_substitute, open_model};
 use crate::output::{Output, grouped};
 
 /// Flags of `cloze bench`.
@@ -188,8 +188,8 @@ fn forward(arguments: &ForwardArgs, common: &Common) -> anyhow::Result<Line> {
     let work = arguments.shape.work(common);
     let ran = match (&arguments.weights.preset, &arguments.weights.model) {
         (Some(config), _) => {
-            let (network, substitution) = bench::random_network(config, common.open_options(), common.seed)?;
-            note_substitution(substitution);
+            let network = bench::random_network(config, common.open_options(), common.seed)?;
+            note_substitute(network.kernels.substitute());
             bench::forward(&network, &work)?
         }
         (None, Some(dir)) => bench::forward(open_model(dir, common)?.network(), &work)?,
@@ -204,7 +204,7 @@ fn forward(arguments: &ForwardArgs, common: &Common) -> anyhow::Result<Line> {
 fn train(arguments: &TrainArgs, common: &Common) -> anyhow::Result<Line> {
     let work = arguments.shape.work(common);
     let ran = bench::train(&arguments.preset, common.open_options(), arguments.recompute, &work)?;
-    note_substitution(ran.substitution);
+    note_substitute(ran.substitute);
     Ok(Line { losses: Some(ran.first_loss), ..measured(&ran.measurement, &work) })
 }
 

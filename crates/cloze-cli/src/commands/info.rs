@@ -7,6 +7,7 @@ use cloze::Model;
 use cloze::checkpoint::{Pooling, SentenceSettings};
 use cloze::config::HiddenAct;
 use cloze::infer::Task;
+use cloze::precision;
 use cloze_tokenizer::Casing;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -36,6 +37,10 @@ struct Info<'a> {
     parameters: usize,
     parts: Map<String, Value>,
     bytes_f32: usize,
+    /// Whether the encoder's weights are stored in int8.
+    quantized: bool,
+    /// What the model computes in.
+    precision: &'static str,
     tokenizer: TokenizerInfo,
     heads: Vec<String>,
     labels: &'a [String],
@@ -88,6 +93,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         parameters,
         parts: parts.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect(),
         bytes_f32: 4 * parameters,
+        quantized: model.is_quantized(),
+        precision: precision::name(model.precision()),
         tokenizer: TokenizerInfo {
             tokens: model.tokenizer().vocab_size(),
             cased: model.tokenizer().casing() == Casing::Cased,
@@ -165,6 +172,8 @@ fn readable(info: &Info, parts: &[(&str, usize)]) -> String {
         ),
         format!("  {} parameters, {:.1} MB in f32", grouped(info.parameters as u64), info.bytes_f32 as f64 / 1e6),
     ];
+    let stored = if info.quantized { "weights of the encoder stored in int8, " } else { "" };
+    lines.push(format!("  {stored}computes in {}", info.precision));
     for (name, count) in parts {
         lines.push(format!("    {:>13}  {name}", grouped(*count as u64)));
     }

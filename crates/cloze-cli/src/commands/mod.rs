@@ -8,6 +8,7 @@ mod finetune;
 mod info;
 mod predict;
 mod pretrain;
+mod quantize;
 mod tokenize;
 pub mod vocab;
 
@@ -39,6 +40,8 @@ pub enum Command {
     Fill(fill::Arguments),
     /// Turn texts into vectors
     Embed(embed::Arguments),
+    /// Write a model with int8 weights, a quarter of the size and faster
+    Quantize(quantize::Arguments),
     /// Measure speed and memory
     Bench(bench::Arguments),
     /// Tell what a model directory holds
@@ -70,6 +73,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Predict(arguments) => predict::run(arguments, common)?,
         Command::Fill(arguments) => fill::run(arguments, common)?,
         Command::Embed(arguments) => embed::run(arguments, common)?,
+        Command::Quantize(arguments) => quantize::run(arguments, common)?,
         Command::Bench(arguments) => bench::run(arguments, common)?,
         Command::Info(arguments) => info::run(arguments, common)?,
     }

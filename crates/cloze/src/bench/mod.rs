@@ -6,17 +6,17 @@ mod operations;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cloze_kernels::{Cpu, Kernels, Purpose};
+use cloze_kernels::{Cpu, Kernels};
 use safetensors::Dtype;
 
-use crate::checkpoint::{TensorHead, write_tensor_file};
+use crate::checkpoint::{Rows, TakeRows, TensorHead, write_tensor_file};
 use crate::heads::{Targets, TrainingBatch};
-use crate::infer::{InferenceWorkspace, OpenOptions};
+use crate::infer::{InferenceWorkspace, OpenOptions, load};
 use crate::model::{Batch, Network};
 use crate::optim::{OptimizerKind, OptimizerSettings};
-use crate::params::{Declaration, HeadSet};
+use crate::params::{Declaration, HeadSet, Parameter};
 use crate::random::{Purpose as Draws, Random};
-use crate::train::{Trainer, vector_of};
+use crate::train::Trainer;
 use crate::{Config, Error, precision};
 
 use operations::{forward_operations, train_operations};
@@ -124,20 +124,17 @@ impl Forward {
     }
 }
 
-/// A network with random weights and a pooler, and what to tell the user if the processor lacks the
-/// instructions for the precision.
-pub fn random_network(
-    config: &Config,
-    options: OpenOptions,
-    seed: u64,
-) -> Result<(Network<Cpu>, Option<String>), Error> {
+/// A network with random weights and a pooler.
+pub fn random_network(config: &Config, options: OpenOptions, seed: u64) -> Result<Network<Cpu>, Error> {
     let heads = HeadSet { pooler: true, ..HeadSet::default() };
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
-    let substitution = precision::substitution(&kernels, options.precision());
-    let weights = vector_of(&kernels, &declaration.initial_weights(config.initializer_range, seed))?;
-    let network = Network::new(kernels, config, &declaration, &weights, Purpose::Inference)?;
-    Ok((network, substitution))
+    let draw = |parameter: &Parameter, take: &mut TakeRows| {
+        let mut values = vec![0.0; parameter.span.len];
+        Declaration::initialize(parameter, config.initializer_range, seed, &mut values);
+        take(0, Rows::Numbers(&values))
+    };
+    load(kernels, config, &declaration, draw)
 }
 
 /// All hidden states of the last layer, and the pooler, in the buffers that every use of a model has.
@@ -172,8 +169,8 @@ pub struct Train {
     pub measurement: Measurement,
     /// The loss before the first update: masked language model and next sentence prediction together.
     pub first_loss: f64,
-    /// What to tell the user if the processor lacks the instructions for the precision.
-    pub substitution: Option<String>,
+    /// What is computed instead where the processor lacks the instructions for the precision.
+    pub substitute: Option<&'static str>,
 }
 
 /// One whole step of MLM + NSP from random weights: dropout, backward, clipping, AdamW. With `recompute`
@@ -183,7 +180,6 @@ pub fn train(config: &Config, options: OpenOptions, recompute: bool, work: &Work
     let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
-    let substitution = precision::substitution(&kernels, options.precision());
     let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
     let weights = declaration.initial_weights(config.initializer_range, work.seed);
     let mut trainer = Trainer::new(kernels, config, &declaration, &weights, optimizer, work.seed)?;
@@ -204,7 +200,8 @@ pub fn train(config: &Config, options: OpenOptions, recompute: bool, work: &Work
         },
     )?;
     let measurement = Measurement { times, ceilings, operations: train_operations(config, &batch) };
-    Ok(Train { measurement, first_loss: first_loss.unwrap_or(f64::NAN), substitution })
+    let substitute = trainer.network().kernels.substitute();
+    Ok(Train { measurement, first_loss: first_loss.unwrap_or(f64::NAN), substitute })
 }
 
 /// The time of each repetition, and the ceiling before the first and after each.
@@ -287,7 +284,7 @@ mod tests {
     fn a_forward_pass_is_that_of_inference_whatever_the_threads() {
         let run = |threads| {
             let options = OpenOptions { threads: Some(threads), ..OpenOptions::default() };
-            let (network, _) = random_network(&config(), options, 7).unwrap();
+            let network = random_network(&config(), options, 7).unwrap();
             forward(&network, &work()).unwrap()
         };
         let (one, three) = (run(1), run(3));
@@ -300,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let (network, _) = random_network(&config(), OpenOptions::default(), 7).unwrap();
+        let network = random_network(&config(), OpenOptions::default(), 7).unwrap();
         let ran = forward(&network, &work()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("outputs.safetensors");

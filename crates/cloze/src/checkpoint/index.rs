@@ -10,8 +10,11 @@ use super::tensors::{TensorFile, error};
 use crate::config::Fields;
 use crate::error::Error;
 
-const SINGLE: &str = "model.safetensors";
-const SHARDS: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const SHARDS: &str = "model.safetensors.index.json";
+pub(crate) const QUANTIZED: &str = "model.int8.safetensors";
+/// What tells a quantized file: its metadata.
+pub(crate) const QUANTIZED_METADATA: [(&str, &str); 2] = [("format", "cloze-int8"), ("version", "1")];
 /// Each is kept open.
 const SHARDS_MAX: usize = 256;
 
@@ -29,15 +32,22 @@ pub(super) struct Place {
 pub(super) struct Index {
     pub(super) files: Vec<TensorFile>,
     pub(super) places: BTreeMap<String, Place>,
+    /// Whether the encoder's weights are in int8.
+    pub(super) quantized: bool,
 }
 
 impl Index {
-    /// The tensors of `model.safetensors`, or of the shards that an index names.
+    /// The tensors of `model.safetensors`, or of the shards that an index names, or else of
+    /// `model.int8.safetensors`.
     pub(super) fn open(dir: &Path) -> Result<Index, Error> {
+        let mut quantized = false;
         let files = if exists(&dir.join(SINGLE)) {
             vec![TensorFile::open(&dir.join(SINGLE))?]
         } else if exists(&dir.join(SHARDS)) {
             open_shards(dir)?
+        } else if exists(&dir.join(QUANTIZED)) {
+            quantized = true;
+            vec![open_quantized(dir)?]
         } else {
             return Err(nothing_to_read(dir));
         };
@@ -55,7 +65,7 @@ impl Index {
                 }
             }
         }
-        Ok(Index { files, places })
+        Ok(Index { files, places, quantized })
     }
 
     /// A tensor by its declared name: its file, and its name there.
@@ -66,6 +76,27 @@ impl Index {
     pub(super) fn shape(&self, declared: &str) -> Option<&[usize]> {
         self.find(declared).and_then(|(file, stored)| file.shape(stored))
     }
+}
+
+/// Whether a folder holds a model, or a part of one.
+pub fn holds_model(dir: &Path) -> bool {
+    ["config.json", SINGLE, SHARDS, QUANTIZED].iter().any(|name| exists(&dir.join(name)))
+}
+
+/// The file that [`quantize`](crate::quantize::quantize) writes; its metadata must say that it is one.
+fn open_quantized(dir: &Path) -> Result<TensorFile, Error> {
+    let file = TensorFile::open(&dir.join(QUANTIZED))?;
+    for (key, value) in QUANTIZED_METADATA {
+        let found = file.metadata().get(key);
+        if found.map(String::as_str) != Some(value) {
+            let found = found.map_or("nothing".to_string(), |found| format!("`{}`", printable(found)));
+            let message = format!(
+                "expected `{value}` as `{key}` in the metadata, found {found}: another program or a newer version wrote it; quantize the model again"
+            );
+            return Err(error(file.path(), None, message));
+        }
+    }
+    Ok(file)
 }
 
 /// Whether there is something of this name, be it a link that leads nowhere.

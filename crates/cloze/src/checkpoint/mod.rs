@@ -4,8 +4,9 @@
 //! shapes in the headers of the tensor files, and those with the files' lengths, before anything of
 //! that size is allocated.
 
-mod index;
+pub(crate) mod index;
 mod names;
+mod pieces;
 mod save;
 mod sentence;
 mod tensors;
@@ -13,13 +14,20 @@ mod tensors;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod quantized_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use safetensors::Dtype;
+
 use index::Index;
+pub use index::holds_model;
+pub(crate) use names::scale_name;
 use names::{TIED, is_redundant, printable};
+pub(crate) use pieces::{Rows, TakeRows};
 pub(crate) use save::{TensorHead, write_tensor_file};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
@@ -63,6 +71,9 @@ impl Checkpoint {
         let checkpoint = Checkpoint { config, index, heads };
         for parameter in &Declaration::new(&checkpoint.config, heads).parameters {
             match checkpoint.find(parameter) {
+                Some((file, stored)) if checkpoint.is_quantized() && parameter.is_encoder_weight() => {
+                    checkpoint.check_quantized(parameter, file, stored)?;
+                }
                 Some((file, stored)) => file.check_shape(stored, &parameter.shape)?,
                 None if is_encoder(&parameter.name) => return Err(checkpoint.incomplete(dir, parameter)),
                 None => {}
@@ -84,6 +95,23 @@ impl Checkpoint {
         self.heads
     }
 
+    /// Whether the encoder's weights are stored in int8, in a file that [`quantize`](crate::quantize::quantize)
+    /// wrote.
+    pub fn is_quantized(&self) -> bool {
+        self.index.quantized
+    }
+
+    /// An error if the weights are quantized, which says that they cannot be used for `what`.
+    pub(crate) fn expect_all_digits(&self, what: &str) -> Result<(), Error> {
+        if !self.is_quantized() {
+            return Ok(());
+        }
+        let message = format!(
+            "its weights are in int8, which is not enough to {what}: the digits are lost; use the model that it was quantized from"
+        );
+        Err(tensors::error(self.index.files[0].path(), None, message))
+    }
+
     /// Forgets the classifier, for a new one with other labels: its tensors are reported as unused.
     pub fn forget_classifier(&mut self) {
         self.heads.classifier = None;
@@ -94,27 +122,40 @@ impl Checkpoint {
     /// memory.
     pub fn read(&self, declaration: &Declaration, weights: &mut [f32]) -> Result<Report, Error> {
         assert_eq!(weights.len(), declaration.len);
+        self.expect_all_digits("train")?;
+        for parameter in &declaration.parameters {
+            let columns = parameter.columns();
+            let values = &mut weights[parameter.span.range()];
+            self.for_each_piece(parameter, &mut |row, piece| {
+                let piece = piece.numbers();
+                values[row * columns..][..piece.len()].copy_from_slice(piece);
+                Ok(())
+            })?;
+        }
+        self.report(declaration)
+    }
+
+    /// What the directory lacks, and what it has too much, of these parameters.
+    ///
+    /// # Errors
+    /// If the directory has a decoder of its own, not tied to the word embeddings.
+    pub(crate) fn report(&self, declaration: &Declaration) -> Result<Report, Error> {
         let mut missing = Vec::new();
         let mut used = BTreeSet::new();
         for parameter in &declaration.parameters {
-            let Some((file, stored)) = self.find(parameter) else {
-                missing.push(parameter.name.clone());
-                continue;
-            };
-            let values = &mut weights[parameter.span.range()];
-            file.read(stored, &parameter.shape, values)?;
-            if let Some(element) = values.iter().position(|value| !value.is_finite()) {
-                let message = format!(
-                    "element {element} is {}: the file is damaged, or the run that wrote it had failed",
-                    values[element]
-                );
-                return Err(file.error(stored, message));
+            match self.find(parameter) {
+                Some((file, stored)) => {
+                    used.insert((file.path(), stored));
+                    if self.is_quantized() && parameter.is_encoder_weight() {
+                        used.extend(
+                            self.index.find(&scale_name(parameter)).map(|(file, stored)| (file.path(), stored)),
+                        );
+                    }
+                }
+                None => missing.push(parameter.name.clone()),
             }
-            used.insert((file.path(), stored));
         }
-        if declaration.layout.mlm.is_some() {
-            self.check_tied(declaration, weights)?;
-        }
+        self.check_tied(declaration)?;
         let unused = self.index.places.iter().filter(|(declared, place)| {
             let path = self.index.files[place.file].path();
             !is_redundant(declared) && !used.contains(&(path, place.stored.as_str()))
@@ -133,29 +174,17 @@ impl Checkpoint {
         })
     }
 
-    /// The decoder of the masked language model is the word embeddings again. A directory that stores
-    /// another one is not this model.
-    fn check_tied(&self, declaration: &Declaration, weights: &[f32]) -> Result<(), Error> {
-        for (tied, source) in TIED {
-            let parameter = declaration.parameters.iter().find(|parameter| parameter.name == source);
-            let (Some((file, stored)), Some(parameter)) = (self.index.find(tied), parameter) else { continue };
-            file.check_shape(stored, &parameter.shape)?;
-            let values = &weights[parameter.span.range()];
-            file.for_each_chunk(stored, |first, chunk| {
-                let differing = chunk.iter().zip(&values[first..]).position(|(a, b)| a.to_bits() != b.to_bits());
-                match differing {
-                    None => Ok(()),
-                    Some(element) => Err(file.error(
-                        stored,
-                        format!(
-                            "differs from `{source}` at element {}; models whose decoder is not tied to the embeddings cannot be read",
-                            first + element
-                        ),
-                    )),
-                }
-            })?;
+    /// The tensors of an encoder's weight in int8: the weight, and a scale for each of its rows.
+    fn check_quantized(&self, parameter: &Parameter, file: &TensorFile, stored: &str) -> Result<(), Error> {
+        file.check(stored, &parameter.shape, &[Dtype::I8])?;
+        let name = scale_name(parameter);
+        match self.index.find(&name) {
+            Some((file, stored)) => file.check(stored, &parameter.shape[..1], &[Dtype::F32]),
+            None => Err(file.error(
+                &name,
+                format!("missing; without its scales `{}` cannot be read: quantize the model again", parameter.name),
+            )),
         }
-        Ok(())
     }
 
     fn incomplete(&self, dir: &Path, parameter: &Parameter) -> Error {

@@ -1,10 +1,17 @@
 //! The many spellings of a tensor's name, and the one that is declared.
 
+use crate::params::Parameter;
+
 /// The tensors that repeat another one, and the one they repeat.
 pub(super) const TIED: [(&str, &str); 2] = [
     ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
     ("cls.predictions.decoder.bias", "cls.predictions.bias"),
 ];
+
+/// The name of the scales of a weight in int8, one for each of its rows.
+pub(crate) fn scale_name(weight: &Parameter) -> String {
+    format!("{}_scale", weight.name)
+}
 
 /// The declared spelling of a stored name: with the prefix `bert.` that files of a bare encoder lack,
 /// and with `weight` and `bias` where old files have `gamma` and `beta`.

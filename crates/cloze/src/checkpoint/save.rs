@@ -80,6 +80,10 @@ impl TensorWriter<'_> {
         self.numbers(values, f32::to_le_bytes)
     }
 
+    pub fn i8(&mut self, values: &[i8]) -> Result<(), Error> {
+        self.numbers(values, i8::to_le_bytes)
+    }
+
     pub fn i64(&mut self, values: &[i64]) -> Result<(), Error> {
         self.numbers(values, i64::to_le_bytes)
     }

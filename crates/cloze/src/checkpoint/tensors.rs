@@ -21,8 +21,8 @@ use crate::error::{Error, at};
 const PREFIX_BYTES: u64 = 8;
 /// More than the names and shapes of the largest model that a configuration may describe.
 const HEADER_BYTES_MAX: u64 = 4 << 20;
-/// Elements that are read and converted at a time.
-const CHUNK: usize = 1 << 14;
+/// Elements that are read and converted at a time: their bytes stay in a core's cache.
+const CHUNK: usize = 1 << 16;
 
 /// An open safetensors file, its header read and checked.
 #[derive(Debug)]
@@ -92,54 +92,56 @@ impl TensorFile {
     pub fn read(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<(), Error> {
         assert_eq!(shape.iter().product::<usize>(), values.len());
         self.check_shape(name, shape)?;
-        self.for_each_chunk(name, |first, chunk| {
-            values[first..first + chunk.len()].copy_from_slice(chunk);
-            Ok(())
-        })
+        self.numbers(name)?.read(0, values)
     }
 
-    /// An error unless the file has a tensor of this name and shape, in a type that can be read.
+    /// An error unless the file has a tensor of this name and shape, in one of the types of weights.
     pub(super) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<(), Error> {
+        self.check(name, shape, &[Dtype::F32, Dtype::F16, Dtype::BF16])
+    }
+
+    /// An error unless the file has a tensor of this name and shape, in one of these types.
+    pub(super) fn check(&self, name: &str, shape: &[usize], types: &[Dtype]) -> Result<(), Error> {
         let info = self.info(name)?;
         if info.shape != shape {
             return Err(self.error(name, format!("expected shape {shape:?}, found {:?}", info.shape)));
         }
-        match info.dtype {
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(()),
-            other => Err(self.wrong_type(name, other)),
-        }
+        if types.contains(&info.dtype) { Ok(()) } else { Err(self.wrong_type(name, types, info.dtype)) }
     }
 
-    /// Hands over a tensor's values, converted to f32, piece by piece, each with the index of its
-    /// first element. Only one piece is in memory at a time.
-    pub(super) fn for_each_chunk(
-        &self,
-        name: &str,
-        mut work: impl FnMut(usize, &[f32]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// The numbers of a tensor in f32, f16 or bf16, to be read in any pieces.
+    pub(super) fn numbers(&self, name: &str) -> Result<NumberReader<'_, f32>, Error> {
         let info = self.info(name)?;
-        let (size, convert): (usize, Convert) = match info.dtype {
+        let (size, convert): (usize, Convert<f32>) = match info.dtype {
             Dtype::F32 => (4, |values, bytes| convert(values, bytes, f32::from_le_bytes)),
             Dtype::F16 => (2, |values, bytes| convert(values, bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
             Dtype::BF16 => (2, |values, bytes| convert(values, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
-            other => return Err(self.wrong_type(name, other)),
+            other => return Err(self.wrong_type(name, &[Dtype::F32, Dtype::F16, Dtype::BF16], other)),
         };
-        let len = (info.data_offsets.1 - info.data_offsets.0) / size;
-        let mut bytes = vec![0; len.min(CHUNK) * size];
-        let mut values = vec![0.0; len.min(CHUNK)];
-        for first in (0..len).step_by(CHUNK) {
-            let count = CHUNK.min(len - first);
-            let (bytes, values) = (&mut bytes[..count * size], &mut values[..count]);
-            let offset = self.data_start + (info.data_offsets.0 + first * size) as u64;
-            self.file.read_exact_at(bytes, offset).map_err(at("read", &self.path))?;
-            convert(values, bytes);
-            work(first, values)?;
-        }
-        Ok(())
+        Ok(self.reader(info, size, convert))
     }
 
-    fn wrong_type(&self, name: &str, found: Dtype) -> Error {
-        self.error(name, format!("expected numbers of type F32, F16 or BF16, found {found}"))
+    /// The numbers of a tensor in i8, to be read in any pieces.
+    pub(super) fn integers(&self, name: &str) -> Result<NumberReader<'_, i8>, Error> {
+        let info = self.info(name)?;
+        match info.dtype {
+            Dtype::I8 => Ok(self.reader(info, 1, |values, bytes| convert(values, bytes, i8::from_le_bytes))),
+            other => Err(self.wrong_type(name, &[Dtype::I8], other)),
+        }
+    }
+
+    fn reader<T>(&self, info: &TensorInfo, size: usize, convert: Convert<T>) -> NumberReader<'_, T> {
+        let (start, end) = info.data_offsets;
+        NumberReader { file: self, start: self.data_start + start as u64, len: (end - start) / size, size, convert }
+    }
+
+    fn wrong_type(&self, name: &str, types: &[Dtype], found: Dtype) -> Error {
+        let names: Vec<String> = types.iter().map(Dtype::to_string).collect();
+        let expected = match names.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => names.concat(),
+        };
+        self.error(name, format!("expected numbers of type {expected}, found {found}"))
     }
 
     pub(super) fn error(&self, tensor: &str, message: String) -> Error {
@@ -151,11 +153,62 @@ impl TensorFile {
     }
 }
 
+/// The numbers of a tensor.
+pub(super) struct NumberReader<'a, T> {
+    file: &'a TensorFile,
+    /// Where they begin in the file.
+    start: u64,
+    /// How many there are.
+    len: usize,
+    /// Bytes of each.
+    size: usize,
+    convert: Convert<T>,
+}
+
+impl<T: Copy + Default> NumberReader<'_, T> {
+    /// All numbers at once.
+    pub(super) fn all(&self) -> Result<Vec<T>, Error> {
+        let mut values = vec![T::default(); self.len];
+        self.read(0, &mut values)?;
+        Ok(values)
+    }
+
+    /// Reads the numbers from the element `first` on that `values` has room for.
+    pub(super) fn read(&self, first: usize, values: &mut [T]) -> Result<(), Error> {
+        assert!(first + values.len() <= self.len, "{first} + {} of {} numbers", values.len(), self.len);
+        let mut bytes = vec![0; values.len().min(CHUNK) * self.size];
+        let mut offset = self.start + (first * self.size) as u64;
+        for values in values.chunks_mut(CHUNK) {
+            let bytes = &mut bytes[..values.len() * self.size];
+            self.file.file.read_exact_at(bytes, offset).map_err(at("read", &self.file.path))?;
+            (self.convert)(values, bytes);
+            offset += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Hands over all numbers, at most `chunk` at a time, each time with the index of the first. Only one
+    /// chunk is in memory at a time.
+    pub(super) fn for_each_chunk(
+        &self,
+        chunk: usize,
+        mut work: impl FnMut(usize, &[T]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut values = vec![T::default(); self.len.min(chunk)];
+        for first in (0..self.len).step_by(chunk) {
+            let values = &mut values[..chunk.min(self.len - first)];
+            self.read(first, values)?;
+            work(first, values)?;
+        }
+        Ok(())
+    }
+}
+
 /// Turns the bytes of elements of some type to numbers.
-type Convert = fn(&mut [f32], &[u8]);
+type Convert<T> = fn(&mut [T], &[u8]);
 
 /// `values[i] = from(bytes of element i)`
-fn convert<const SIZE: usize>(values: &mut [f32], bytes: &[u8], from: impl Fn([u8; SIZE]) -> f32) {
+fn convert<T, const SIZE: usize>(values: &mut [T], bytes: &[u8], from: impl Fn([u8; SIZE]) -> T) {
     let (elements, _) = bytes.as_chunks();
     for (value, &element) in values.iter_mut().zip(elements) {
         *value = from(element);

@@ -277,7 +277,7 @@ fn a_shape_that_does_not_fit_is_an_error() {
 #[test]
 fn a_type_that_cannot_be_read_is_an_error() {
     let integers = model(|tensors| tensor(tensors, WORDS).dtype = Dtype::I32);
-    integers.expect_error(&["model.safetensors", WORDS, "F16", "I32"]);
+    integers.expect_error(&["model.safetensors", WORDS, "type F32, F16 or BF16, found I32"]);
 }
 
 #[test]

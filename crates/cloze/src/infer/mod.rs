@@ -3,29 +3,30 @@
 mod classify;
 mod embed;
 mod fill;
+mod load;
 mod outputs;
 mod workspace;
 
 use std::path::Path;
 use std::sync::Mutex;
 
-use cloze_kernels::{Cpu, Kernels, Purpose};
+use cloze_kernels::Cpu;
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Report, SentenceSettings};
+use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TakeRows};
 use crate::config::ProblemType;
 use crate::model::Network;
-use crate::params::{Declaration, HeadSet};
+use crate::params::{Declaration, HeadSet, Parameter};
 use crate::precision::{self, Precision};
 use crate::settings::StoredSettings;
-use crate::train::vector_of;
 use crate::{Config, Error};
 
 pub use classify::{Classification, NextSentence, Regression};
 pub(crate) use classify::{argmax, softmax};
 pub use embed::{EmbedOptions, Embedding, Pooling};
 pub use fill::{Candidate, FilledMask};
+pub(crate) use load::load;
 pub use outputs::Outputs;
 pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 
@@ -38,9 +39,10 @@ const SHORTEST_INPUT: usize = 3;
 /// How a model is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Number of threads; by default as many as the process may use.
+    /// Number of threads to compute with; by default as many as the process may use. Files are read and
+    /// texts are tokenized on rayon's threads.
     pub threads: Option<usize>,
-    /// The numbers to compute with; by default f32.
+    /// The numbers to compute with; by default f32, or int8 where the weights are stored so.
     pub precision: Option<Precision>,
 }
 
@@ -101,6 +103,7 @@ pub struct Model {
     sentence: Option<SentenceSettings>,
     settings: StoredSettings,
     precision: Precision,
+    quantized: bool,
     network: Network<Cpu>,
     /// Buffers that no call uses at the moment.
     workspaces: Mutex<Vec<InferenceWorkspace>>,
@@ -119,16 +122,16 @@ impl Model {
     pub fn open_with(dir: impl AsRef<Path>, options: OpenOptions) -> Result<Model, Error> {
         let dir = dir.as_ref();
         let checkpoint = Checkpoint::open(dir)?;
+        let options = OpenOptions { precision: Some(precision_of(&checkpoint, options.precision)?), ..options };
         let tokenizer = Tokenizer::open(dir, Casing::Uncased)?;
         let config = checkpoint.config().clone();
         check_vocabulary(&tokenizer, &config, dir)?;
         let heads = checkpoint.heads();
         let declaration = Declaration::new(&config, heads);
-        let mut weights = vec![0.0; declaration.len];
-        let report = checkpoint.read(&declaration, &mut weights)?;
         let kernels = options.kernels()?;
-        let weights = vector_of(&kernels, &weights)?;
-        let network = Network::new(kernels, &config, &declaration, &weights, Purpose::Inference)?;
+        let read = |parameter: &Parameter, take: &mut TakeRows| checkpoint.for_each_piece(parameter, take);
+        let network = load(kernels, &config, &declaration, read)?;
+        let report = checkpoint.report(&declaration)?;
         Ok(Model {
             tokenizer,
             declaration,
@@ -137,6 +140,7 @@ impl Model {
             sentence: SentenceSettings::read(dir)?,
             settings: StoredSettings::read(dir)?,
             precision: options.precision(),
+            quantized: checkpoint.is_quantized(),
             network,
             workspaces: Mutex::new(Vec::new()),
             config,
@@ -173,9 +177,15 @@ impl Model {
         self.precision
     }
 
-    /// What to tell the user if the processor lacks the instructions for this precision.
-    pub fn substitution(&self) -> Option<String> {
-        precision::substitution(&self.network.kernels, self.precision)
+    /// Whether the encoder's weights were stored in int8.
+    pub fn is_quantized(&self) -> bool {
+        self.quantized
+    }
+
+    /// What is computed instead, in a sentence for the user, where the processor lacks the instructions for
+    /// this precision.
+    pub fn substitute(&self) -> Option<&'static str> {
+        self.network.kernels.substitute()
     }
 
     /// What is stored with the model beyond Hugging Face's files.
@@ -234,9 +244,9 @@ impl Model {
         )))
     }
 
-    /// Token ids of texts, on the model's threads.
+    /// Token ids of texts.
     fn encode(&self, texts: &[Text], max_length: usize) -> Vec<Encoding> {
-        self.network.kernels.scope(|| encode_texts(&self.tokenizer, texts, max_length))
+        encode_texts(&self.tokenizer, texts, max_length)
     }
 
     /// The packed parameters.
@@ -264,7 +274,19 @@ impl Model {
     }
 }
 
-/// Token ids of texts, on all threads.
+/// The precision to open a directory in: as wanted, else int8 where the weights have no more digits, else f32.
+fn precision_of(checkpoint: &Checkpoint, wanted: Option<Precision>) -> Result<Precision, Error> {
+    match wanted {
+        Some(wanted) if wanted != Precision::Int8 => {
+            checkpoint.expect_all_digits(&format!("compute in {}", precision::name(wanted)))?;
+            Ok(wanted)
+        }
+        _ if checkpoint.is_quantized() => Ok(Precision::Int8),
+        _ => Ok(wanted.unwrap_or_default()),
+    }
+}
+
+/// Token ids of texts, on rayon's threads.
 pub(crate) fn encode_texts(tokenizer: &Tokenizer, texts: &[Text], max_length: usize) -> Vec<Encoding> {
     let encode = |text: &Text| match text.b {
         None => tokenizer.encode(text.a, Some(max_length)),

@@ -14,5 +14,4 @@ pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 pub use finetune::finetune;
 pub use pretrain::pretrain;
 pub(crate) use source::HeldOut;
-pub(crate) use trainer::vector_of;
 pub use trainer::{StepReport, Trainer, TrainerState};

@@ -1,6 +1,6 @@
 //! Pre-training: masked language model and next sentence prediction over a corpus.
 
-use cloze_kernels::{Cpu, Kernels};
+use cloze_kernels::Cpu;
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
@@ -79,7 +79,7 @@ fn train(
     let mut pace = Pace::new();
     let mut metrics = run.state.history.metrics_of(trainer.step_count());
     while trainer.step_count() < settings.steps {
-        let batch = trainer.network().kernels.scope(|| source.next_batch(update.batch_size));
+        let batch = source.next_batch(update.batch_size);
         (run.state.epoch, run.state.position) = source.position();
         let learning_rate = schedule.rate(trainer.step_count());
         let report = trainer.step(&batch, update.accumulate, learning_rate)?;

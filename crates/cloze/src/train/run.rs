@@ -82,7 +82,7 @@ pub(super) fn look(options: &RunOptions, settings: &RunSettings) -> Result<Found
     }
     let folder = output.display();
     let Some(run) = StoredSettings::read(output)?.run else {
-        if output.join("config.json").exists() || output.join("model.safetensors").exists() {
+        if checkpoint::holds_model(output) {
             return Err(Error::Settings(format!(
                 "{folder} already holds a model; choose another --output, or give --overwrite to replace it"
             )));
@@ -302,6 +302,7 @@ impl Run {
     /// Removes what a run before has left.
     fn clear(&self) -> Result<(), Error> {
         remove(&self.output.join(FILE_NAME))?;
+        remove(&self.output.join(checkpoint::index::QUANTIZED))?;
         for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
             let entry = entry.map_err(at("read", &self.output))?;
             let name = entry.file_name();

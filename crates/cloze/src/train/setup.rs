@@ -51,6 +51,7 @@ pub(super) fn open_start(
         Start::Config(path) => (Config::read(path)?, None, path.clone()),
         Start::Model(path) => {
             let checkpoint = Checkpoint::open(path)?;
+            checkpoint.expect_all_digits("train")?;
             (checkpoint.config().clone(), Some(checkpoint), path.clone())
         }
     };
@@ -137,8 +138,8 @@ impl Prepared {
             version: env!("CARGO_PKG_VERSION").to_string(),
             finished: false,
         };
-        if let Some(note) = precision::substitution(&kernels, update.precision) {
-            let _ = observer(&Event::Note(note));
+        if let Some(note) = kernels.substitute() {
+            let _ = observer(&Event::Note(note.to_string()));
         }
         let mut run = Run::new(options, self.max_seq_length, config, declaration, tokenizer);
         let restored = run.begin(found, stored, observer)?;

@@ -223,7 +223,7 @@ fn part_range(sequences: usize, parts: usize, part: usize) -> std::ops::Range<us
     start..start + size + usize::from(part < longer)
 }
 
-pub(crate) fn vector_of<K: Kernels>(kernels: &K, values: &[f32]) -> Result<K::Vector, Error> {
+fn vector_of<K: Kernels>(kernels: &K, values: &[f32]) -> Result<K::Vector, Error> {
     let mut vector = kernels.vector(values.len())?;
     let mut at = 0;
     for chunk in values.chunks(1 << 16) {

@@ -1,0 +1,52 @@
+//! `cloze quantize`: a model directory with int8 weights from another one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cloze::quantize::quantize;
+use serde::Serialize;
+
+use crate::arguments::{Common, create_folder, note_report};
+use crate::output::Output;
+
+/// Flags of `cloze quantize`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze quantize --model classifier --output classifier-int8\n  \
+    cloze predict --model classifier-int8 --text \"The milk was good.\"\n\n\
+    The answers are those of the same model with --precision int8, to the bit. The result cannot be trained.")]
+pub struct Arguments {
+    /// A model directory
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Folder for the model in int8
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Replace the model that the folder holds
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// The one line with `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    output: &'a Path,
+    /// Of the file with the weights.
+    bytes: u64,
+    /// Of the same weights in f32.
+    bytes_f32: u64,
+}
+
+/// Runs `cloze quantize`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let Arguments { model, output, overwrite } = arguments;
+    create_folder(output)?;
+    let quantized = quantize(model, output, *overwrite)?;
+    note_report(model, &quantized.report);
+    let answer = Answer { output, bytes: quantized.bytes, bytes_f32: quantized.bytes_f32 };
+    let mut lines = Output::new(common.json);
+    lines.answer(&answer, || {
+        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+        format!("{}: {}, in f32 {}", output.display(), megabytes(answer.bytes), megabytes(answer.bytes_f32))
+    })?;
+    Ok(lines.finish()?)
+}

@@ -1,0 +1,129 @@
+//! A model directory with the encoder's weights in int8, a quarter of their size, from another model directory.
+//!
+//! The weights are in `model.int8.safetensors`, which `docs/int8.md` describes. The rounding is that of opening
+//! the source in int8, so both give the same answers to the bit.
+
+use std::fs;
+use std::path::Path;
+
+use cloze_kernels::quantize_rows;
+use cloze_tokenizer::{Casing, Tokenizer};
+use safetensors::Dtype;
+
+use crate::Error;
+use crate::checkpoint::index::{QUANTIZED, QUANTIZED_METADATA, SHARDS, SINGLE};
+use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TensorHead, holds_model, scale_name, write_tensor_file};
+use crate::error::at;
+use crate::infer::check_vocabulary;
+use crate::params::{Declaration, Parameter};
+use crate::settings::StoredSettings;
+
+/// What was quantized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantized {
+    /// What the source lacks, and what it has that the model has no place for and is left out.
+    pub report: Report,
+    /// Of the file with the weights.
+    pub bytes: u64,
+    /// Of the same weights in f32.
+    pub bytes_f32: u64,
+}
+
+/// Writes the model of the directory `model`, with the encoder's weights in int8, to the directory `output`,
+/// together with everything that the model is used with: configuration, tokenizer, pooling, stored settings.
+///
+/// # Errors
+/// If the source is damaged, no BERT, or in int8 already; if `output` is the source, or holds a model and is not
+/// to be overwritten; if files cannot be written.
+pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantized, Error> {
+    let checkpoint = Checkpoint::open(model)?;
+    checkpoint.expect_all_digits("quantize")?;
+    let config = checkpoint.config();
+    let tokenizer = Tokenizer::open(model, Casing::Uncased)?;
+    check_vocabulary(&tokenizer, config, model)?;
+    let sentence = SentenceSettings::read(model)?;
+    let settings = StoredSettings { run: None, ..StoredSettings::read(model)? };
+    let declaration = Declaration::new(config, checkpoint.heads());
+    let report = checkpoint.report(&declaration)?;
+    take_folder(model, output, overwrite)?;
+
+    write_weights(&checkpoint, &declaration, &report, &output.join(QUANTIZED))?;
+    config.write(&output.join("config.json"))?;
+    tokenizer.save(output)?;
+    settings.write(output)?;
+    // What an overwritten model had beside would be read as this one's.
+    for name in [SINGLE, SHARDS, "modules.json"] {
+        remove_if_there(&output.join(name))?;
+    }
+    if let Some(sentence) = sentence {
+        sentence.write(output, config.hidden_size)?;
+    }
+    let path = output.join(QUANTIZED);
+    let bytes = fs::metadata(&path).map_err(at("read", &path))?.len();
+    Ok(Quantized { report, bytes, bytes_f32: 4 * declaration.len as u64 })
+}
+
+/// Makes the folder, unless it holds a model that is to be kept.
+fn take_folder(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> {
+    fs::create_dir_all(output).map_err(at("create", output))?;
+    let place = |path: &Path| fs::canonicalize(path).map_err(at("read", path));
+    let folder = output.display();
+    if place(model)? == place(output)? {
+        return Err(Error::Settings(format!(
+            "{folder} is the model itself, which stays as it is; choose another --output"
+        )));
+    }
+    if !overwrite && (holds_model(output) || StoredSettings::read(output)?.run.is_some()) {
+        return Err(Error::Settings(format!(
+            "{folder} already holds a model; choose another --output, or give --overwrite to replace it"
+        )));
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the tensors that the directory has, in the order of the declaration: a weight of the encoder in int8
+/// and then its scales, all others in f32. A tensor at a time is in memory.
+fn write_weights(
+    checkpoint: &Checkpoint,
+    declaration: &Declaration,
+    report: &Report,
+    path: &Path,
+) -> Result<(), Error> {
+    let is_there = |parameter: &&Parameter| !report.missing.contains(&parameter.name);
+    let parameters: Vec<&Parameter> = declaration.parameters.iter().filter(is_there).collect();
+    let mut heads = Vec::new();
+    for parameter in &parameters {
+        if parameter.is_encoder_weight() {
+            heads.push(TensorHead::new(&parameter.name, Dtype::I8, &parameter.shape));
+            heads.push(TensorHead::new(scale_name(parameter), Dtype::F32, &parameter.shape[..1]));
+        } else {
+            heads.push(TensorHead::new(&parameter.name, Dtype::F32, &parameter.shape));
+        }
+    }
+    let metadata = QUANTIZED_METADATA.map(|(key, value)| (key.to_string(), value.to_string()));
+    write_tensor_file(path, &heads, &metadata, |file| {
+        for parameter in &parameters {
+            if !parameter.is_encoder_weight() {
+                checkpoint.for_each_piece(parameter, &mut |_, rows| file.f32(rows.numbers()))?;
+                continue;
+            }
+            let mut scales = vec![0.0; parameter.shape[0]];
+            let mut values = Vec::new();
+            checkpoint.for_each_piece(parameter, &mut |first, rows| {
+                let rows = rows.numbers();
+                values.resize(rows.len(), 0);
+                quantize_rows(&mut values, &mut scales[first..first + rows.len() / parameter.columns()], rows);
+                file.i8(&values)
+            })?;
+            file.f32(&scales)?;
+        }
+        Ok(())
+    })
+}
