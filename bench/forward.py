@@ -39,20 +39,22 @@ def peers(precision, options):
         found.append(openvino("static_int8.xml", "f32"))
         return found, notes
     found.append(torch("PyTorch"))
-    if machine.cpp_compiler():
-        found.append(torch("PyTorch compiled", "--compile"))
-    else:
+    compiles = machine.cpp_compiler() is not None
+    if not compiles:
         notes.append("PyTorch compiled: needs a C++ compiler, and there is none")
+    told_matters = precision == "f32"
+    if told_matters and told is None:
+        notes.append("PyTorch, MKL told: needs a C compiler, and there is none")
+    if compiles and (options.thorough or not told_matters or told is None):
+        found.append(torch("PyTorch compiled", "--compile"))
+    if told_matters and told is not None:
+        found.append(torch("PyTorch, MKL told", environment=told))
+        if compiles:
+            found.append(torch("PyTorch compiled, MKL told", "--compile", environment=told))
     if precision == "f32":
-        if told is None:
-            notes.append("PyTorch, MKL told: needs a C compiler, and there is none")
-        else:
-            found.append(torch("PyTorch, MKL told", environment=told))
-            if machine.cpp_compiler():
-                found.append(torch("PyTorch compiled, MKL told", "--compile", environment=told))
         found.append(worker("ONNX Runtime", "onnx_forward.py", "--model", exports / "fused.onnx"))
         if options.candle:
-            command = [options.candle, "--model", str(options.model), *threads]
+            command = [str(options.candle), "--model", str(options.model)]
             found.append(Worker("candle", command, plain, options.cache / "workers.log"))
     found.append(openvino("model.xml", precision))
     return found, notes

@@ -29,9 +29,14 @@ def names(known):
     return parse
 
 
+def words(text):
+    return [word.strip().lower() for word in text.split(",")] if text else []
+
+
 def parse_options():
     parser = argparse.ArgumentParser(prog="bench/run", description="Cloze beside others, on this machine.")
     parser.add_argument("--quick", action="store_true", help="three shapes, two rounds, one training; minutes")
+    parser.add_argument("--thorough", action="store_true", help="slower forms of PyTorch, too")
     parser.add_argument("--only", type=names(["forward", "train", "start"]), help="some parts, with commas between")
     parser.add_argument("--precision", dest="precisions", type=names(["f32", "bf16", "int8"]))
     parser.add_argument("--shapes", type=names(FORWARD), help=f"of forward: {','.join(FORWARD)}")
@@ -40,6 +45,7 @@ def parse_options():
     parser.add_argument("--train-rounds", type=int, help="turns in training [default: 3, quick: 2]")
     parser.add_argument("--threads", type=int, default=machine.cores(), help="[default: all]")
     parser.add_argument("--peers", help="contenders with one of these words in their names, for example onnx,openvino")
+    parser.add_argument("--skip", help="none with one of these words in their names, for example compiled")
     parser.add_argument("--model-size", dest="size", choices=SIZES, default="base", help="of forward and start")
     parser.add_argument("--cloze", type=Path, required=True, help="the program [bench/run builds it]")
     parser.add_argument("--candle", type=Path, help="the worker of bench/candle [bench/run --with candle builds it]")
@@ -58,8 +64,13 @@ def parse_options():
     options.exports = options.cache / "exports" / options.size
     options.output = options.output or (options.cache / "quick.md" if quick else ROOT / "docs" / "benchmarks.md")
     options.results = options.cache / ("quick.json" if quick else "results.json")
-    words = [word.strip().lower() for word in options.peers.split(",")] if options.peers else [""]
-    options.wants = lambda name: any(word in name.lower() for word in words)
+    wanted, unwanted = words(options.peers), words(options.skip)
+
+    def wants(name):
+        found = [word for word in unwanted + wanted if word in name.lower()]
+        return not set(found) & set(unwanted) and (not wanted or bool(found))
+
+    options.wants = wants
     return options
 
 

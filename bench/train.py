@@ -19,20 +19,28 @@ HEADS = {"masked": "masked rows", "all": "all logits"}
 def peers(size, precision, options):
     plain = machine.environment(options.threads, options.cache)
     told = machine.mkl_told(plain, options.cache)
-    kinds = [("PyTorch", plain, False)]
-    if precision == "f32" and told:
-        kinds.append(("PyTorch, MKL told", told, False))
+    masked, every = HEADS.values()
+
+    def worker(name, words, environment=plain, compiled=False):
+        head = next(head for head, its_words in HEADS.items() if its_words == words)
+        command = [sys.executable, str(HERE / "peers" / "torch_train.py"), "--size", size_flag(size)]
+        command += ["--precision", precision, "--head", head, "--threads", str(options.threads)]
+        command += ["--compile"] if compiled else []
+        return Worker(f"{name}, {words}", command, environment, options.cache / "workers.log")
+
+    # PyTorch as it comes, and then in faster forms.
+    found = [worker("PyTorch", every)]
+    # Products of matrices come from MKL in f32 only.
+    name, strong = ("PyTorch, MKL told", told) if precision == "f32" and told else ("PyTorch", plain)
+    if options.thorough or strong is plain:
+        found.append(worker("PyTorch", masked))
+    if strong is not plain:
+        found += [worker(name, every, strong), worker(name, masked, strong)]
     if machine.cpp_compiler():
-        # Where products of matrices come from MKL, that is f32, the compiled model is measured in its faster form.
-        kinds.append(("PyTorch compiled, MKL told", told, True) if precision == "f32" and told else
-                     ("PyTorch compiled", plain, True))  # fmt: skip
-    found = []
-    for head, words in HEADS.items():
-        for name, environment, compiled in kinds:
-            command = [sys.executable, str(HERE / "peers" / "torch_train.py"), "--size", size_flag(size)]
-            command += ["--precision", precision, "--head", head, "--threads", str(options.threads)]
-            command += ["--compile"] if compiled else []
-            found.append(Worker(f"{name}, {words}", command, environment, options.cache / "workers.log"))
+        name = name.replace("PyTorch", "PyTorch compiled")
+        found.append(worker(name, masked, strong, compiled=True))
+        if options.thorough:
+            found.append(worker(name, every, strong, compiled=True))
     return found
 
 
@@ -70,7 +78,7 @@ def run(options, precision):
         cloze = cloze_contender(size, precision, options)
         contenders = [peer for peer in peers(size, precision, options) if options.wants(peer.name)]
         if shape.rows > sum(shape.lengths):
-            # With padding a step takes several times as long; the form that computes less will do.
+            # With padding a step takes several times as long; the forms that compute less will do.
             contenders = [peer for peer in contenders if peer.name.endswith(HEADS["masked"])]
         measured = measure(
             cloze, contenders, [shape], options.train_rounds,

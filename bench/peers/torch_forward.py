@@ -14,13 +14,11 @@ class Model:
         torch.set_num_threads(arguments.threads)
         torch.set_num_interop_threads(1)
         self.model = BertModel.from_pretrained(arguments.model, dtype=DTYPES[arguments.precision]).eval()
-        self.call = self.model
-        if arguments.compile:
-            # Every shape is compiled for itself: that is the fastest. Weights are constants ("freezing"), so that
-            # they are packed once.
+        self.compile = arguments.compile
+        if self.compile:
+            # Weights are constants ("freezing"), so that they are packed once.
             torch._dynamo.config.recompile_limit = 64
             torch._inductor.config.freezing = True
-            self.call = torch.compile(self.model, dynamic=False)
 
     def prepare(self, parts):
         self.inputs = []
@@ -32,6 +30,12 @@ class Model:
             if not part.full:
                 inputs["attention_mask"] = torch.from_numpy(part.attention_mask)
             self.inputs.append(inputs)
+        self.call = self.model
+        if self.compile:
+            # A batch of one shape is compiled for that shape, which is the fastest. For several shapes one code
+            # for all has to do: compiling takes too long.
+            torch._dynamo.reset()
+            self.call = torch.compile(self.model, dynamic=len(parts) > 1)
 
     def run(self):
         with torch.inference_mode():
