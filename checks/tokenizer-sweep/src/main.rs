@@ -11,19 +11,14 @@
 //!
 //! Ends with exit code 1 and the first differences if there are any.
 
-mod compare;
-mod model;
-mod text;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use rayon::prelude::*;
-
-use compare::Tally;
-use model::Model;
-use text::Random;
+use tokenizer_sweep::compare::{self, Tally};
+use tokenizer_sweep::model::{self, Model};
+use tokenizer_sweep::text::{self, Random};
 
 struct Arguments {
     vocab: Option<PathBuf>,

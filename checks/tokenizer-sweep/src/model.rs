@@ -1,7 +1,7 @@
 //! The tokenizers that are compared, ours and theirs.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cloze_tokenizer::{Casing, Tokenizer};
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
@@ -59,25 +59,26 @@ pub fn made_up() -> Vec<Model> {
     ]
 }
 
-/// The vocabulary files in `dir`.
+/// The vocabulary files in `dir`: those named `…-vocab.txt`.
 pub fn read(dir: &Path) -> Vec<Model> {
     let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
-    let models: Vec<Model> = paths
-        .into_iter()
-        .filter_map(|path| {
-            let name = path.file_name()?.to_str()?.strip_suffix("-vocab.txt")?.to_string();
-            let uncased = name.contains("uncased") || name.contains("chinese");
-            let casing = if uncased { Casing::Uncased } else { Casing::Cased };
-            let vocab = WordPiece::read_file(path.to_str()?).unwrap_or_else(|e| panic!("{e}"));
-            let theirs = their_tokenizer(vocab.into_iter().collect(), Normalization::new(casing), &[]);
-            let ours = Tokenizer::open(&path, casing).unwrap_or_else(|e| panic!("{e}"));
-            Some(Model { name, ours, theirs, decodes_alike: true })
-        })
-        .collect();
+    let is_vocabulary = |path: &&PathBuf| path.to_string_lossy().ends_with("-vocab.txt");
+    let models: Vec<Model> = paths.iter().filter(is_vocabulary).map(|path| read_file(path)).collect();
     assert!(!models.is_empty(), "{}: no files named …-vocab.txt", dir.display());
     models
+}
+
+/// A vocabulary file, used with lower-casing if its name says `uncased` or `chinese`.
+pub fn read_file(path: &Path) -> Model {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let uncased = name.contains("uncased") || name.contains("chinese");
+    let casing = if uncased { Casing::Uncased } else { Casing::Cased };
+    let vocab = WordPiece::read_file(&path.to_string_lossy()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let theirs = their_tokenizer(vocab.into_iter().collect(), Normalization::new(casing), &[]);
+    let ours = Tokenizer::open(path, casing).unwrap_or_else(|e| panic!("{e}"));
+    Model { name: name.trim_end_matches("-vocab.txt").to_string(), ours, theirs, decodes_alike: true }
 }
 
 /// Less usual settings, which come to us by way of a `tokenizer.json` that they wrote.

@@ -329,6 +329,16 @@ pub trait Kernels: Send + Sync + Sized {
         outputs: Range<usize>,
     );
 
+    /// [`Kernels::linear_forward`] for several ranges of outputs, each to a buffer of its own.
+    fn linear_forward_parts<const PARTS: usize>(
+        &self,
+        parts: [(&mut Self::Activations, Range<usize>); PARTS],
+        x: &Self::Activations,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+        rows: usize,
+    );
+
     /// `pre = linear_forward(x)`, `y = activation(pre)`, both `[rows, outputs]`, for all outputs. With
     /// no place for `pre` it is not kept.
     #[allow(clippy::too_many_arguments)]
@@ -339,6 +349,22 @@ pub trait Kernels: Send + Sync + Sized {
         x: &Self::Activations,
         weight: &Self::Matrix,
         bias: &Self::Vector,
+        activation: Activation,
+        rows: usize,
+    );
+
+    /// `y = second(activation(first(x)))`, two linear layers one after the other: x `[rows, first inputs]`,
+    /// y `[rows, second outputs]`. The bits are those of [`Kernels::linear_activation_forward`] and then
+    /// [`Kernels::linear_forward`]; what lies between them may be in `hidden`, `[rows, first outputs]`, or
+    /// nowhere.
+    #[allow(clippy::too_many_arguments)]
+    fn feed_forward(
+        &self,
+        y: &mut Self::Activations,
+        hidden: &mut Self::Activations,
+        x: &Self::Activations,
+        first: (&Self::Matrix, &Self::Vector),
+        second: (&Self::Matrix, &Self::Vector),
         activation: Activation,
         rows: usize,
     );
@@ -373,12 +399,13 @@ pub trait Kernels: Send + Sync + Sized {
     /// `y = activation(x)`, the first `len` elements.
     fn activation_forward(&self, y: &mut Self::Activations, x: &Self::Activations, activation: Activation, len: usize);
 
-    /// `dx *= activation'(pre)`, the first `len` elements; `dx` holds the gradient of the activation's
-    /// output before, of its input after.
+    /// `dx *= activation'(pre)`, then `pre = activation(pre)`, the first `len` elements. `dx` holds the
+    /// gradient of the activation's output before, of its input after. What forward gave is made again,
+    /// with the same bits, because two buffers of it would be the largest that training keeps.
     fn activation_backward(
         &self,
         dx: &mut Self::Activations,
-        pre: &Self::Activations,
+        pre: &mut Self::Activations,
         activation: Activation,
         len: usize,
     );

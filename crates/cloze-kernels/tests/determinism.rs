@@ -3,7 +3,7 @@
 
 mod common;
 
-use cloze_kernels::{Cpu, Heads, Kernels, Size, Span};
+use cloze_kernels::{Activation, Cpu, Heads, Kernels, Precision, Size, Span};
 use common::attention::{self, Batch};
 use common::buffers::Mask;
 use common::layer_norm::{self, Norm};
@@ -53,6 +53,33 @@ fn assert_threads_do_not_matter(cases: &[impl Case]) {
 fn threads_do_not_matter_in_linear_layers() {
     assert_threads_do_not_matter(&suite::linear_cases());
     assert_threads_do_not_matter(&suite::activated_cases());
+}
+
+#[test]
+fn two_layers_at_once_give_the_bits_of_one_after_the_other() {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        // Few rows, which share the columns, and so many that each thread takes several blocks of them.
+        for (threads, rows) in [(1, 1), (1, 37), (3, 37), (1, 250), (2, 500)] {
+            let k = Cpu::with_precision(threads, precision).unwrap();
+            let (first, second) = (Layer::random(1, 77, 37), Layer::random(3, 37, 77));
+            let x = random(5, rows * 37);
+            let (at_once, one_by_one) = linear::feed_forward(&k, &x, &first, &second, Activation::GeluErf, rows);
+            assert_same_bits(&format!("{precision:?}, {rows} rows on {threads} threads"), &at_once, &one_by_one);
+            assert!(at_once.iter().all(|y| y.is_finite() && *y != 0.0));
+        }
+    }
+}
+
+#[test]
+fn parts_of_the_outputs_have_the_bits_of_calls_of_their_own() {
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        for (threads, rows) in [(1, 1), (3, 37), (2, 130)] {
+            let k = Cpu::with_precision(threads, precision).unwrap();
+            let layer = Layer::random(1, 111, 77);
+            linear::assert_parts_are_ranges(&k, &random(5, rows * 77), &layer, [0..37, 37..111], rows);
+            linear::assert_parts_are_ranges(&k, &random(6, rows * 77), &layer, [5..5, 0..111], rows);
+        }
+    }
 }
 
 #[test]

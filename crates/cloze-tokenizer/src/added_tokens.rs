@@ -142,12 +142,12 @@ impl Matcher {
     fn new(strings: &[(String, u32)]) -> Matcher {
         let trie = Trie::new(strings.iter().map(|(string, index)| (string.as_str(), *index)));
         let mut begins = Box::new([false; 256]);
-        trie.first_bytes().iter().for_each(|&byte| begins[byte as usize] = true);
+        trie.first_bytes().for_each(|byte| begins[byte as usize] = true);
         Matcher { trie, begins }
     }
 
     fn is_empty(&self) -> bool {
-        self.trie.first_bytes().is_empty()
+        self.trie.first_bytes().next().is_none()
     }
 
     fn find(&self, text: &str, from: usize) -> Option<(u32, Range<usize>)> {

@@ -29,6 +29,19 @@ impl Encoding {
         self.ids.is_empty()
     }
 
+    /// An empty one with room for the tokens of a text of this many bytes. English has one token in
+    /// more than four bytes, special tokens included.
+    pub(crate) fn for_text(bytes: usize) -> Encoding {
+        let tokens = bytes / 4 + SPECIAL_TOKENS_PAIR;
+        Encoding {
+            ids: Vec::with_capacity(tokens),
+            token_type_ids: Vec::with_capacity(tokens),
+            offsets: Vec::with_capacity(tokens),
+            words: Vec::with_capacity(tokens),
+            truncated: 0,
+        }
+    }
+
     pub(crate) fn push(&mut self, id: u32, offsets: (usize, usize), word: Option<usize>) {
         self.ids.push(id);
         self.token_type_ids.push(0);
@@ -43,6 +56,13 @@ impl Encoding {
         self.token_type_ids.truncate(len);
         self.offsets.truncate(len);
         self.words.truncate(len);
+        if self.truncated > 0 {
+            // Those who cut texts may keep many of them. Room for a `[SEP]` stays.
+            self.ids.shrink_to(len + 1);
+            self.token_type_ids.shrink_to(len + 1);
+            self.offsets.shrink_to(len + 1);
+            self.words.shrink_to(len + 1);
+        }
     }
 
     /// The tokens in `range`; nothing of it counts as cut off.
@@ -56,7 +76,7 @@ impl Encoding {
         }
     }
 
-    fn append(&mut self, other: &Encoding, token_type_id: u32) {
+    pub(crate) fn append(&mut self, other: &Encoding, token_type_id: u32) {
         self.ids.extend_from_slice(&other.ids);
         self.token_type_ids.resize(self.ids.len(), token_type_id);
         self.offsets.extend_from_slice(&other.offsets);
@@ -64,7 +84,7 @@ impl Encoding {
         self.truncated += other.truncated;
     }
 
-    fn append_special(&mut self, id: u32, token_type_id: u32) {
+    pub(crate) fn push_special(&mut self, id: u32, token_type_id: u32) {
         self.push(id, (0, 0), None);
         *self.token_type_ids.last_mut().expect("just pushed") = token_type_id;
     }
@@ -78,9 +98,9 @@ pub(crate) const SPECIAL_TOKENS_PAIR: usize = 3;
 /// `[CLS] a [SEP]`
 pub(crate) fn assemble(a: &Encoding, cls: u32, sep: u32) -> Encoding {
     let mut whole = Encoding::default();
-    whole.append_special(cls, 0);
+    whole.push_special(cls, 0);
     whole.append(a, 0);
-    whole.append_special(sep, 0);
+    whole.push_special(sep, 0);
     whole
 }
 
@@ -88,7 +108,7 @@ pub(crate) fn assemble(a: &Encoding, cls: u32, sep: u32) -> Encoding {
 pub(crate) fn assemble_pair(a: &Encoding, b: &Encoding, cls: u32, sep: u32) -> Encoding {
     let mut whole = assemble(a, cls, sep);
     whole.append(b, 1);
-    whole.append_special(sep, 1);
+    whole.push_special(sep, 1);
     whole
 }
 
@@ -136,6 +156,19 @@ mod tests {
         assert_eq!(longest_first(5, 5, 0), (0, 0));
         assert_eq!(longest_first(1, 0, 0), (0, 0));
         assert_eq!(longest_first(5, usize::MAX, usize::MAX), (5, usize::MAX - 5));
+    }
+
+    #[test]
+    fn what_is_cut_takes_no_memory() {
+        let mut encoding = Encoding::for_text(4000);
+        (0..1000).for_each(|id| encoding.push(id, (0, 1), Some(0)));
+        encoding.truncate(10);
+        assert_eq!((encoding.len(), encoding.truncated), (10, 990));
+        let capacities = [encoding.ids.capacity(), encoding.token_type_ids.capacity(), encoding.offsets.capacity()];
+        assert!(
+            capacities.iter().chain([&encoding.words.capacity()]).all(|&capacity| capacity < 100),
+            "{capacities:?}"
+        );
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod unicode;
 mod vocab;
 mod word_counts;
 mod wordpiece;
+mod words;
 
 pub use added_tokens::AddedToken;
 pub use encoding::Encoding;

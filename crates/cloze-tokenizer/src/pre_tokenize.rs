@@ -2,68 +2,81 @@
 
 use crate::unicode;
 
-/// One word of the normalized text, and where each of its bytes came from.
-#[derive(Default)]
-pub(crate) struct Word {
-    /// The normalized word; never handed on empty.
-    pub text: String,
-    /// For each byte of `text`, the index of the original character.
-    pub sources: Vec<usize>,
+/// One word of the normalized text; never empty.
+pub(crate) struct Word<'a> {
+    pub text: &'a str,
     /// Characters in `text`.
     pub chars: usize,
+    pub sources: Sources<'a>,
 }
 
-impl Word {
+/// Where the bytes of a word came from, as indices of original characters.
+pub(crate) enum Sources<'a> {
+    /// One after the other from this one on.
+    From(usize),
+    /// For each byte its own.
+    Each(&'a [usize]),
+}
+
+impl Word<'_> {
     /// The range of original characters behind the bytes from `start` to `end` (exclusive).
     pub fn offsets(&self, start: usize, end: usize) -> (usize, usize) {
-        (self.sources[start], self.sources[end - 1] + 1)
-    }
-
-    fn push(&mut self, c: char, source: usize) {
-        self.text.push(c);
-        self.sources.resize(self.text.len(), source);
-        self.chars += 1;
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.sources.clear();
-        self.chars = 0;
+        match self.sources {
+            Sources::From(first) => (first + start, first + end),
+            Sources::Each(sources) => (sources[start], sources[end - 1] + 1),
+        }
     }
 }
 
 /// Collects characters until a word is complete, then hands it to `use_word`.
 pub(crate) struct WordSplitter<F: FnMut(&Word)> {
-    word: Word,
+    text: String,
+    /// For each byte of `text`, the index of the original character.
+    sources: Vec<usize>,
+    chars: usize,
     use_word: F,
 }
 
 impl<F: FnMut(&Word)> WordSplitter<F> {
     pub fn new(use_word: F) -> Self {
-        WordSplitter { word: Word::default(), use_word }
+        WordSplitter { text: String::new(), sources: Vec::new(), chars: 0, use_word }
     }
 
     /// Takes the next normalized character, which came from the original character `source`.
     pub fn push(&mut self, c: char, source: usize) {
         if c.is_ascii_alphanumeric() {
-            self.word.push(c, source);
+            self.extend(c, source);
         } else if c.is_whitespace() {
             self.end_word();
         } else if unicode::is_punctuation(c) {
             self.end_word();
-            self.word.push(c, source);
+            self.extend(c, source);
             self.end_word();
         } else {
-            self.word.push(c, source);
+            self.extend(c, source);
         }
     }
 
     /// Hands on the word that is under way; to be called at the end of a text.
     pub fn end_word(&mut self) {
-        if !self.word.text.is_empty() {
-            (self.use_word)(&self.word);
-            self.word.clear();
+        if !self.text.is_empty() {
+            (self.use_word)(&Word { text: &self.text, chars: self.chars, sources: Sources::Each(&self.sources) });
+            self.text.clear();
+            self.sources.clear();
+            self.chars = 0;
         }
+    }
+
+    /// Hands on a word that is complete already. None may be under way.
+    pub fn push_word(&mut self, word: &Word) {
+        debug_assert!(self.text.is_empty(), "{:?} is under way", self.text);
+        (self.use_word)(word);
+    }
+
+    fn extend(&mut self, c: char, source: usize) {
+        self.text.push(c);
+        self.sources.resize(self.text.len(), source);
+        self.chars += 1;
     }
 }
 
@@ -75,7 +88,7 @@ mod tests {
         let mut words = Vec::new();
         let mut splitter = WordSplitter::new(|word: &Word| {
             assert_eq!(word.chars, word.text.chars().count());
-            words.push((word.text.clone(), word.offsets(0, word.text.len())));
+            words.push((word.text.to_string(), word.offsets(0, word.text.len())));
         });
         text.chars().enumerate().for_each(|(source, c)| splitter.push(c, source));
         splitter.end_word();

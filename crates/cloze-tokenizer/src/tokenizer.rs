@@ -14,6 +14,7 @@ use crate::trie::Trie;
 use crate::vocab::SPECIAL_TOKENS;
 pub use crate::vocab::SpecialIds;
 use crate::wordpiece::{CONTINUING_SUBWORD_PREFIX, MAX_INPUT_CHARS_PER_WORD, Piece, WordPiece};
+use crate::words::for_each_word;
 
 /// A BERT tokenizer. Nothing in it changes after it is made, so threads can share a reference.
 #[derive(Clone, Debug)]
@@ -140,7 +141,7 @@ impl Tokenizer {
 
     /// The tokens of `text`, without `[CLS]` and `[SEP]`.
     pub fn tokenize(&self, text: &str) -> Encoding {
-        let mut encoding = Encoding::default();
+        let mut encoding = Encoding::for_text(text.len());
         self.tokenize_into(text, None, &mut encoding);
         encoding
     }
@@ -151,7 +152,7 @@ impl Tokenizer {
     ///
     /// If `max_length` is less than 2.
     pub fn encode(&self, text: &str, max_length: Option<usize>) -> Encoding {
-        self.encode_tokens(self.tokenize(text), max_length)
+        self.encode_with(text.len(), max_length, |tokens| self.tokenize_into(text, None, tokens))
     }
 
     /// `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens in all: one token at a time off the end
@@ -178,11 +179,9 @@ impl Tokenizer {
     ///
     /// If `max_length` is less than 2.
     pub fn encode_words(&self, words: &[&str], max_length: Option<usize>) -> Encoding {
-        let mut encoding = Encoding::default();
-        for (index, word) in words.iter().enumerate() {
-            self.tokenize_into(word, Some(index), &mut encoding);
-        }
-        self.encode_tokens(encoding, max_length)
+        self.encode_with(words.iter().map(|word| word.len()).sum(), max_length, |tokens| {
+            words.iter().enumerate().for_each(|(index, word)| self.tokenize_into(word, Some(index), tokens));
+        })
     }
 
     /// `text` in windows `[CLS] … [SEP]` of `max_length` tokens (the last may be shorter), of which
@@ -277,11 +276,16 @@ impl Tokenizer {
         self.truncation_max_length
     }
 
-    fn encode_tokens(&self, mut tokens: Encoding, max_length: Option<usize>) -> Encoding {
+    /// `[CLS] … [SEP]` around the tokens of `bytes` of text, which `tokenize` appends.
+    fn encode_with(&self, bytes: usize, max_length: Option<usize>, tokenize: impl FnOnce(&mut Encoding)) -> Encoding {
+        let mut encoding = Encoding::for_text(bytes);
+        encoding.push_special(self.special.cls, 0);
+        tokenize(&mut encoding);
         if let Some(max_length) = max_length {
-            tokens.truncate(room(max_length, SPECIAL_TOKENS_SINGLE));
+            encoding.truncate(1 + room(max_length, SPECIAL_TOKENS_SINGLE));
         }
-        assemble(&tokens, self.special.cls, self.special.sep)
+        encoding.push_special(self.special.sep, 0);
+        encoding
     }
 
     /// Appends the tokens of `text`. `word` is the number that all of them get; if it is `None`,
@@ -307,10 +311,7 @@ impl Tokenizer {
         if self.added.any_normalized() {
             return self.tokenize_part_with_normalized(text, first, sink);
         }
-        let mut splitter = WordSplitter::new(|word: &Word| sink.push_word(word));
-        let end = self.normalizer.normalize(text, first, |c, source| splitter.push(c, source));
-        splitter.end_word();
-        end
+        for_each_word(text, first, &self.normalizer, |word| sink.push_word(word))
     }
 
     /// The same where added tokens are to be found in the normalized text: that has to be whole
@@ -358,7 +359,7 @@ impl Sink<'_> {
 
     fn push_word(&mut self, word: &Word) {
         self.pieces.clear();
-        self.wordpiece.split(&word.text, word.chars, &mut self.pieces);
+        self.wordpiece.split(word.text, word.chars, &mut self.pieces);
         for &(id, start, end) in &self.pieces {
             self.out.push(id, word.offsets(start, end), self.word.or(Some(self.next_word)));
         }

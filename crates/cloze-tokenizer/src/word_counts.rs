@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use crate::normalize::{Casing, Normalizer};
-use crate::pre_tokenize::{Word, WordSplitter};
 use crate::wordpiece::MAX_INPUT_CHARS_PER_WORD;
+use crate::words::for_each_word;
 
 /// Counts of the words of normalized text.
 ///
@@ -87,20 +87,18 @@ impl WordCounts {
 
     fn add_chunk(&mut self, text: &str) {
         let counts = &mut self.counts;
-        let mut splitter = WordSplitter::new(|word: &Word| {
+        for_each_word(text, 0, &self.normalizer, |word| {
             if word.chars > MAX_INPUT_CHARS_PER_WORD {
                 return;
             }
             // Not by `entry`, which would copy every word and not only the new ones.
-            match counts.get_mut(&word.text) {
+            match counts.get_mut(word.text) {
                 Some(count) => *count += 1,
                 None => {
-                    counts.insert(word.text.clone(), 1);
+                    counts.insert(word.text.to_string(), 1);
                 }
             }
         });
-        self.normalizer.normalize(text, 0, |c, source| splitter.push(c, source));
-        splitter.end_word();
     }
 }
 

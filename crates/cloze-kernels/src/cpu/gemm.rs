@@ -152,46 +152,79 @@ fn lanes(first: usize, columns: &Range<usize>) -> u16 {
     (((1_u32 << to) - 1) & !((1_u32 << from) - 1)) as u16
 }
 
-/// Calls `work(rows, columns)` for blocks that together cover `0..rows` and `columns`, on all threads
-/// unless the product, with `inner` numbers in its inner dimension, is small. Columns meet at multiples
-/// of [`COLUMNS`].
+/// Columns in stretches that the inner loop computes together.
+pub(crate) fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let first = columns.start / COLUMNS * COLUMNS;
+    (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
+}
+
+/// How a product is divided among threads: blocks of rows and columns that together cover `0..rows` and
+/// `columns`. Columns meet at multiples of [`COLUMNS`].
 ///
 /// There are so many blocks that the last ones to finish do not leave the other threads waiting for long.
 /// Of the rows a block has as many as the second cache holds beside the panels of B, and columns in whole
 /// groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocks {
+    rows: usize,
+    columns: Range<usize>,
+    block_rows: usize,
+    block_columns: usize,
+    column_blocks: usize,
+    count: usize,
+}
+
+impl Blocks {
+    /// Divides a product with `inner` numbers in its inner dimension.
+    pub(crate) fn new(rows: usize, columns: Range<usize>, inner: usize) -> Blocks {
+        // A multiple of the rows of a tile on every level.
+        const BLOCK_ROWS: usize = 96;
+        const BLOCKS_PER_THREAD: usize = 24;
+        let threads = pool::threads();
+        let first_column = columns.start / COLUMNS * COLUMNS;
+        let groups = (columns.end - first_column).div_ceil(GROUP).max(1);
+        let row_blocks = rows.div_ceil(BLOCK_ROWS).max(1);
+        let block_rows = rows.div_ceil(row_blocks).next_multiple_of(8).max(8);
+        let row_blocks = rows.div_ceil(block_rows);
+        let alone = threads == 1 || rows * columns.len() * inner.max(1) < FORK_MIN;
+        let wanted = if alone { 1 } else { (BLOCKS_PER_THREAD * threads).div_ceil(row_blocks).clamp(1, groups) };
+        let block_columns = groups.div_ceil(wanted) * GROUP;
+        let column_blocks = (columns.end - first_column).div_ceil(block_columns);
+        let count = if columns.is_empty() { 0 } else { row_blocks * column_blocks };
+        Blocks { rows, columns, block_rows, block_columns, column_blocks, count }
+    }
+
+    /// Number of blocks.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The rows and columns of one block.
+    pub(crate) fn at(&self, at: usize) -> (Range<usize>, Range<usize>) {
+        let first_row = at / self.column_blocks * self.block_rows;
+        let rows = first_row..self.rows.min(first_row + self.block_rows);
+        let first = self.columns.start / COLUMNS * COLUMNS + at % self.column_blocks * self.block_columns;
+        (rows, first.max(self.columns.start)..self.columns.end.min(first + self.block_columns))
+    }
+}
+
+/// Calls `work(rows, columns)` for all [`Blocks`], on all threads unless the product is small.
 pub(crate) fn for_each_block(
     rows: usize,
     columns: Range<usize>,
     inner: usize,
     work: impl Fn(Range<usize>, Range<usize>) + Sync,
 ) {
-    if rows == 0 || columns.is_empty() {
-        return;
+    let work_at = |blocks: &Blocks, at: usize| {
+        let (rows, columns) = blocks.at(at);
+        work(rows, columns);
+    };
+    let small = rows * columns.len() * inner.max(1) < FORK_MIN;
+    let blocks = Blocks::new(rows, columns, inner);
+    match small {
+        true => (0..blocks.count()).for_each(|at| work_at(&blocks, at)),
+        false => pool::for_each(blocks.count(), |at| work_at(&blocks, at)),
     }
-    // A multiple of the rows of a tile on every level.
-    const BLOCK_ROWS: usize = 96;
-    const BLOCKS_PER_THREAD: usize = 24;
-    let threads = pool::threads();
-    if threads == 1 || rows * columns.len() * inner.max(1) < FORK_MIN {
-        for first in (0..rows).step_by(BLOCK_ROWS) {
-            work(first..rows.min(first + BLOCK_ROWS), columns.clone());
-        }
-        return;
-    }
-    let row_blocks = rows.div_ceil(BLOCK_ROWS);
-    let block_rows = rows.div_ceil(row_blocks).next_multiple_of(8);
-    let row_blocks = rows.div_ceil(block_rows);
-    let first_column = columns.start / COLUMNS * COLUMNS;
-    let groups = (columns.end - first_column).div_ceil(GROUP);
-    let column_blocks = (BLOCKS_PER_THREAD * threads).div_ceil(row_blocks).clamp(1, groups);
-    let block_columns = groups.div_ceil(column_blocks) * GROUP;
-    let column_blocks = (columns.end - first_column).div_ceil(block_columns);
-    pool::for_each(row_blocks * column_blocks, |at| {
-        let first = at / column_blocks * block_rows;
-        let rows = first..rows.min(first + block_rows);
-        let first = first_column + at % column_blocks * block_columns;
-        work(rows, first.max(columns.start)..columns.end.min(first + block_columns));
-    });
 }
 
 #[cfg(test)]

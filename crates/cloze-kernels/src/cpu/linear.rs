@@ -5,10 +5,11 @@ use std::ops::Range;
 use super::activation;
 use super::chunks::{chunks_mut, for_each_part};
 use super::disjoint::{for_each_stripe, stripe_width};
-use super::gemm::{Block, GROUP, Start, for_each_block, multiply};
+use super::gemm::{Block, Blocks, Start, for_each_block, groups, multiply};
 use super::matrix::Matrix;
 use super::operand::{Arithmetic, Kind, Rows, with_rows};
 use super::panels::{COLUMNS, Panels, columns_to_words, pack_columns, packed_len};
+use super::pool;
 use super::scratch;
 use super::shared::SharedMut;
 use super::simd::Level;
@@ -24,7 +25,19 @@ pub(crate) fn forward(
     rows: usize,
     outputs: Range<usize>,
 ) {
-    forward_then(level, y, x, weight, bias, rows, outputs, |_, _, _| {});
+    forward_then(level, [(y, outputs)], x, weight, bias, rows, |_, _, _| {});
+}
+
+/// [`forward`] for several ranges of outputs, each with a buffer of its own.
+pub(crate) fn forward_parts<const PARTS: usize>(
+    level: Level,
+    parts: [(&mut [f32], Range<usize>); PARTS],
+    x: &[f32],
+    weight: &Matrix,
+    bias: Option<&[f32]>,
+    rows: usize,
+) {
+    forward_then(level, parts, x, weight, bias, rows, |_, _, _| {});
 }
 
 /// `pre = forward(x)`, `y = activation(pre)`, for all outputs. A block gets its activation from the
@@ -42,57 +55,60 @@ pub(crate) fn activation_forward(
 ) {
     let (outputs, short) = (0..weight.shape.outputs, weight.kind != Kind::F32);
     let Some(pre) = pre else {
-        return forward_then(level, y, x, weight, Some(bias), rows, outputs, |y, rows, columns| {
+        return forward_then(level, [(y, outputs)], x, weight, Some(bias), rows, |y, rows, columns| {
             // SAFETY: the block is this call's alone.
             unsafe { activation::apply_to_block(level, y, None, rows, columns, activation, short) };
         });
     };
     let y = SharedMut::new(y);
-    forward_then(level, pre, x, weight, Some(bias), rows, outputs, |pre, rows, columns| {
+    forward_then(level, [(pre, outputs)], x, weight, Some(bias), rows, |pre, rows, columns| {
         let y = Block { data: y, ..pre };
         // SAFETY: the block is this call's alone, and y has the same places.
         unsafe { activation::apply_to_block(level, y, Some(pre), rows, columns, activation, short) };
     });
 }
 
-/// [`forward`], then `finish(block, rows, columns)` for blocks that together cover y once, each right after
-/// it was computed.
-#[allow(clippy::too_many_arguments)]
-fn forward_then(
+/// [`forward_parts`], then `finish(block, rows, columns)` for blocks that together cover the buffers once,
+/// each right after it was computed.
+fn forward_then<const PARTS: usize>(
     level: Level,
-    y: &mut [f32],
+    parts: [(&mut [f32], Range<usize>); PARTS],
     x: &[f32],
     weight: &Matrix,
     bias: Option<&[f32]>,
     rows: usize,
-    outputs: Range<usize>,
     finish: impl Fn(Block, usize, usize) + Sync,
 ) {
     let MatrixShape { outputs: all_outputs, inputs } = weight.shape;
-    assert!(outputs.start <= outputs.end && outputs.end <= all_outputs, "{outputs:?} of {all_outputs} outputs");
-    let stride = outputs.len();
-    let y = SharedMut::new(&mut y[..rows * stride]);
     let start = bias.map_or(Start::Zero, |bias| Start::Bias(&bias[..all_outputs]));
     let arithmetic = Arithmetic { level, kind: weight.kind };
-    let x_size = Size { rows, columns: inputs };
-    with_rows(arithmetic, &x[..rows * inputs], inputs, x_size, |x| {
-        for_each_block(rows, outputs.clone(), inputs, |rows, columns| {
-            for columns in groups(columns) {
-                let first = rows.start * stride + columns.start - outputs.start;
-                let block = Block { data: y, first, stride };
-                let (panels, scales) = (weight.forward_panels(), weight.scales());
-                // SAFETY: the blocks do not overlap, and nothing else uses y.
-                unsafe { multiply(arithmetic, block, start, x, panels, scales, rows.clone(), columns.clone()) };
-                finish(block, rows.len(), columns.len());
-            }
-        });
+    let parts = parts.map(|(y, outputs)| {
+        assert!(outputs.start <= outputs.end && outputs.end <= all_outputs, "{outputs:?} of {all_outputs} outputs");
+        let y = SharedMut::new(&mut y[..rows * outputs.len()]);
+        (y, Blocks::new(rows, outputs.clone(), inputs), outputs)
     });
-}
-
-/// Columns in stretches that the inner loop computes together.
-fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let first = columns.start / COLUMNS * COLUMNS;
-    (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
+    let work = |x: Rows, mut at: usize| {
+        let mut parts = parts.iter();
+        let (y, blocks, outputs) = loop {
+            let part = parts.next().expect("there are as many turns as blocks");
+            match at.checked_sub(part.1.count()) {
+                Some(rest) => at = rest,
+                None => break part,
+            }
+        };
+        let (rows, columns) = blocks.at(at);
+        let stride = outputs.len();
+        for columns in groups(columns) {
+            let block = Block { data: *y, first: rows.start * stride + columns.start - outputs.start, stride };
+            let (panels, scales) = (weight.forward_panels(), weight.scales());
+            // SAFETY: the blocks do not overlap, and nothing else uses the buffers.
+            unsafe { multiply(arithmetic, block, start, x, panels, scales, rows.clone(), columns.clone()) };
+            finish(block, rows.len(), columns.len());
+        }
+    };
+    with_rows(arithmetic, &x[..rows * inputs], inputs, Size { rows, columns: inputs }, |x| {
+        pool::for_each(parts.iter().map(|(_, blocks, _)| blocks.count()).sum(), |at| work(x, at));
+    });
 }
 
 /// `dx[r, i] (+)= Σ_o dy[r, o] · W[o, i]` over `o` in `outputs`.
@@ -114,10 +130,11 @@ pub(crate) fn backward_input(
     };
     let arithmetic = Arithmetic { level, kind: weight.kind };
     let (count, dy) = (outputs.len(), &dy[..rows * outputs.len()]);
-    weight.with_backward_panels(outputs, |panels| {
-        with_rows(arithmetic, dy, count, Size { rows, columns: count }, |dy| {
-            for_each_block(rows, 0..inputs, count, |rows, columns| {
-                let block = Block { data: dx, first: rows.start * inputs + columns.start, stride: inputs };
+    with_rows(arithmetic, dy, count, Size { rows, columns: count }, |dy| {
+        weight.for_each_backward_slab(outputs, |slab, panels| {
+            for_each_block(rows, 0..slab.len(), count, |rows, columns| {
+                let first = rows.start * inputs + slab.start + columns.start;
+                let block = Block { data: dx, first, stride: inputs };
                 // SAFETY: the blocks do not overlap, and nothing else uses dx.
                 unsafe { multiply(arithmetic, block, start, dy, panels, &[], rows, columns) };
             });

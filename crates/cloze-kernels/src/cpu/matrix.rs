@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::chunks::{chunks_mut, for_each_part};
+use super::gemm::GROUP;
 use super::lines::{Line, floats, floats_mut, try_filled};
 use super::operand::{ColumnScales, Kind, int8_weight_words, quantize_rows, to_words};
 use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_square};
@@ -100,16 +101,23 @@ impl Matrix {
         &self.scales
     }
 
-    /// Calls `work` with B of `dx = dy · W` over some of the outputs: its columns are the inputs.
-    pub(super) fn with_backward_panels<R>(&self, outputs: Range<usize>, work: impl FnOnce(Panels) -> R) -> R {
+    /// Calls `work` with B of `dx = dy · W` over some of the outputs, some of the inputs at a time: with the
+    /// inputs, which are its columns, and their panels.
+    pub(super) fn for_each_backward_slab(&self, outputs: Range<usize>, mut work: impl FnMut(Range<usize>, Panels)) {
         assert!(self.kind != Kind::Int8, "int8 is for inference");
         let depth = self.kind.steps(outputs.len());
-        scratch::with(packed_len(self.shape.inputs, depth), |words| {
-            for_each_part(chunks_mut(words, (depth * COLUMNS).max(1)), |panel, words| {
-                self.write_backward_panel(words, panel, outputs.clone());
+        // 16 MiB: the decoder of a vocabulary is hundreds.
+        const WORDS_MAX: usize = 4 << 20;
+        let slab = (WORDS_MAX / depth.max(1) / GROUP).max(1) * GROUP;
+        for first in (0..self.shape.inputs).step_by(slab) {
+            let inputs = first..self.shape.inputs.min(first + slab);
+            scratch::with(packed_len(inputs.len(), depth), |words| {
+                for_each_part(chunks_mut(words, (depth * COLUMNS).max(1)), |panel, words| {
+                    self.write_backward_panel(words, first / COLUMNS + panel, outputs.clone());
+                });
+                work(inputs, Panels { words, depth });
             });
-            work(Panels { words, depth })
-        })
+        }
     }
 
     /// One panel of 16 inputs, square by square: `[steps over the outputs][16]`.

@@ -9,6 +9,7 @@ mod ceiling;
 mod chunks;
 mod disjoint;
 mod dropout;
+mod feed_forward;
 mod gemm;
 mod layer_norm;
 mod linear;
@@ -243,6 +244,18 @@ impl Kernels for Cpu {
         self.scope(|| linear::forward(self.level, y, x, weight, bias.map(Vec::as_slice), rows, outputs));
     }
 
+    fn linear_forward_parts<const PARTS: usize>(
+        &self,
+        parts: [(&mut Vec<f32>, Range<usize>); PARTS],
+        x: &Vec<f32>,
+        weight: &Matrix,
+        bias: Option<&Vec<f32>>,
+        rows: usize,
+    ) {
+        let parts = parts.map(|(y, outputs)| (y.as_mut_slice(), outputs));
+        self.scope(|| linear::forward_parts(self.level, parts, x, weight, bias.map(Vec::as_slice), rows));
+    }
+
     fn linear_activation_forward(
         &self,
         y: &mut Vec<f32>,
@@ -255,6 +268,20 @@ impl Kernels for Cpu {
     ) {
         let pre = pre.map(Vec::as_mut_slice);
         self.scope(|| linear::activation_forward(self.level, y, pre, x, weight, bias, activation, rows));
+    }
+
+    fn feed_forward(
+        &self,
+        y: &mut Vec<f32>,
+        hidden: &mut Vec<f32>,
+        x: &Vec<f32>,
+        first: (&Matrix, &Vec<f32>),
+        second: (&Matrix, &Vec<f32>),
+        activation: Activation,
+        rows: usize,
+    ) {
+        let (first, second) = ((first.0, first.1.as_slice()), (second.0, second.1.as_slice()));
+        self.scope(|| feed_forward::forward(self.level, y, hidden, x, first, second, activation, rows));
     }
 
     fn linear_backward_input(
@@ -287,8 +314,9 @@ impl Kernels for Cpu {
         self.scope(|| activation::forward(self.level, &mut y[..len], &x[..len], activation));
     }
 
-    fn activation_backward(&self, dx: &mut Vec<f32>, pre: &Vec<f32>, activation: Activation, len: usize) {
-        self.scope(|| activation::backward(self.level, &mut dx[..len], &pre[..len], activation));
+    fn activation_backward(&self, dx: &mut Vec<f32>, pre: &mut Vec<f32>, activation: Activation, len: usize) {
+        let short = self.other != Kind::F32;
+        self.scope(|| activation::backward(self.level, &mut dx[..len], &mut pre[..len], activation, short));
     }
 
     // ---- rows -----------------------------------------------------------------------------------

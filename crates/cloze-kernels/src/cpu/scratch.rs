@@ -7,17 +7,18 @@ use std::cell::RefCell;
 use super::lines::{LINE, Line, floats_mut};
 
 thread_local! {
-    /// The buffers that are not in use. A stack: calls nested alike find the buffers they grew.
+    /// The buffers that are not in use.
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work` with `len` numbers of working memory, aligned to a cache line. What they hold at first
 /// is unspecified: NaN in builds with debug assertions, so that a read before the first write shows.
 pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     let needed = len.div_ceil(LINE);
+    let mut lines = FREE.with_borrow_mut(|free| take_best(free, needed));
     if lines.len() < needed {
-        // A new vector rather than `resize`, which would copy the old numbers for nothing.
+        // The old memory goes first, and its numbers are not copied.
+        drop(std::mem::take(&mut lines));
         lines = vec![Line::ZERO; needed];
     }
     let numbers = &mut floats_mut(&mut lines)[..len];
@@ -27,6 +28,14 @@ pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let result = work(numbers);
     FREE.with_borrow_mut(|free| free.push(lines));
     result
+}
+
+/// The smallest buffer that suffices; otherwise the largest, which has to grow, so that there are never more
+/// large ones than are in use at once.
+fn take_best(free: &mut Vec<Vec<Line>>, needed: usize) -> Vec<Line> {
+    let fitting = (0..free.len()).filter(|&at| free[at].len() >= needed).min_by_key(|&at| free[at].len());
+    let best = fitting.or_else(|| (0..free.len()).max_by_key(|&at| free[at].len()));
+    best.map(|at| free.swap_remove(at)).unwrap_or_default()
 }
 
 #[cfg(test)]

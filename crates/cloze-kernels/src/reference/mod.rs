@@ -133,6 +133,19 @@ impl Kernels for Reference {
         linear::linear_forward(y, x, weight, bias.map(Vec::as_slice), rows, outputs);
     }
 
+    fn linear_forward_parts<const PARTS: usize>(
+        &self,
+        parts: [(&mut Vec<f64>, Range<usize>); PARTS],
+        x: &Vec<f64>,
+        weight: &Matrix,
+        bias: Option<&Vec<f64>>,
+        rows: usize,
+    ) {
+        for (y, outputs) in parts {
+            self.linear_forward(y, x, weight, bias, rows, outputs);
+        }
+    }
+
     fn linear_activation_forward(
         &self,
         y: &mut Vec<f64>,
@@ -151,6 +164,20 @@ impl Kernels for Reference {
         for y in &mut y[..rows * outputs] {
             *y = activation::value(activation, *y);
         }
+    }
+
+    fn feed_forward(
+        &self,
+        y: &mut Vec<f64>,
+        hidden: &mut Vec<f64>,
+        x: &Vec<f64>,
+        first: (&Matrix, &Vec<f64>),
+        second: (&Matrix, &Vec<f64>),
+        activation: Activation,
+        rows: usize,
+    ) {
+        self.linear_activation_forward(hidden, None, x, first.0, first.1, activation, rows);
+        self.linear_forward(y, hidden, second.0, Some(second.1), rows, 0..second.0.shape().outputs);
     }
 
     fn linear_backward_input(
@@ -182,8 +209,10 @@ impl Kernels for Reference {
         activation::activation_forward(y, x, activation, len);
     }
 
-    fn activation_backward(&self, dx: &mut Vec<f64>, pre: &Vec<f64>, activation: Activation, len: usize) {
+    fn activation_backward(&self, dx: &mut Vec<f64>, pre: &mut Vec<f64>, activation: Activation, len: usize) {
         activation::activation_backward(dx, pre, activation, len);
+        let x = pre.clone();
+        activation::activation_forward(pre, &x, activation, len);
     }
 
     // ---- rows -----------------------------------------------------------------------------------

@@ -55,8 +55,17 @@ pub fn indices<K: Kernels>(k: &K, values: &[u32]) -> K::Indices {
 
 /// A matrix for training, packed from the middle of a vector.
 pub fn matrix<K: Kernels>(k: &K, shape: MatrixShape, values: &[f64]) -> K::Matrix {
+    packed(k, shape, Purpose::Training, values)
+}
+
+/// The same for inference.
+pub fn inference_matrix<K: Kernels>(k: &K, shape: MatrixShape, values: &[f64]) -> K::Matrix {
+    packed(k, shape, Purpose::Inference, values)
+}
+
+fn packed<K: Kernels>(k: &K, shape: MatrixShape, purpose: Purpose, values: &[f64]) -> K::Matrix {
     let source = vector(k, &[&[f64::NAN; 3], values].concat());
-    let mut matrix = k.matrix(shape, Purpose::Training, Role::Encoder).unwrap();
+    let mut matrix = k.matrix(shape, purpose, Role::Encoder).unwrap();
     k.pack(&mut matrix, &source, Span { start: 3, len: values.len() });
     matrix
 }

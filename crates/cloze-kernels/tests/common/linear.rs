@@ -5,7 +5,7 @@ use std::ops::Range;
 use cloze_kernels::{Activation, Kernels, MatrixShape, Span, Store};
 
 use super::assert_same_bits;
-use super::buffers::{activations, matrix, read_activations, read_vector, unset_activations, vector};
+use super::buffers::{activations, inference_matrix, matrix, read_activations, read_vector, unset_activations, vector};
 
 pub const ACTIVATIONS: [Activation; 4] =
     [Activation::GeluErf, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
@@ -76,6 +76,43 @@ pub fn linear_activation_forward<K: Kernels>(
     (y, read_activations(k, &pre, len))
 }
 
+/// Asserts that `linear_forward_parts` gives what `linear_forward` gives for each range.
+pub fn assert_parts_are_ranges<K: Kernels>(k: &K, x: &[f64], layer: &Layer, ranges: [Range<usize>; 2], rows: usize) {
+    let (weight, bias) = (inference_matrix(k, layer.shape, &layer.weight), vector(k, &layer.bias));
+    let x = activations(k, x);
+    let [mut first, mut second, mut alone] = [(); 3].map(|()| unset_activations(k, rows * layer.shape.outputs));
+    let parts = [(&mut first, ranges[0].clone()), (&mut second, ranges[1].clone())];
+    k.linear_forward_parts(parts, &x, &weight, Some(&bias), rows);
+    for (part, range) in [first, second].iter().zip(ranges) {
+        let len = rows * range.len();
+        k.linear_forward(&mut alone, &x, &weight, Some(&bias), rows, range);
+        let part = read_activations(k, part, rows * layer.shape.outputs);
+        assert_same_bits("a part", &part[..len], &read_activations(k, &alone, rows * layer.shape.outputs)[..len]);
+    }
+}
+
+/// Both layers at once, and one after the other.
+pub fn feed_forward<K: Kernels>(
+    k: &K,
+    x: &[f64],
+    first: &Layer,
+    second: &Layer,
+    activation: Activation,
+    rows: usize,
+) -> (Vec<f64>, Vec<f64>) {
+    let (hidden_len, len) = (rows * first.shape.outputs, rows * second.shape.outputs);
+    let [mut y, mut y_one_by_one] = [(); 2].map(|()| unset_activations(k, len));
+    let mut hidden = unset_activations(k, hidden_len);
+    let x = activations(k, x);
+    let [first, second] = [first, second]
+        .map(|layer| (inference_matrix(k, layer.shape, &layer.weight), vector(k, &layer.bias), layer.shape.outputs));
+    let (layer1, layer2) = ((&first.0, &first.1), (&second.0, &second.1));
+    k.feed_forward(&mut y, &mut hidden, &x, layer1, layer2, activation, rows);
+    k.linear_activation_forward(&mut hidden, None, &x, &first.0, &first.1, activation, rows);
+    k.linear_forward(&mut y_one_by_one, &hidden, &second.0, Some(&second.1), rows, 0..second.2);
+    (read_activations(k, &y, len), read_activations(k, &y_one_by_one, len))
+}
+
 /// Adds to `dx` if there is one.
 pub fn linear_backward_input<K: Kernels>(
     k: &K,
@@ -120,6 +157,9 @@ pub fn activation_forward<K: Kernels>(k: &K, x: &[f64], activation: Activation) 
 
 pub fn activation_backward<K: Kernels>(k: &K, dy: &[f64], pre: &[f64], activation: Activation) -> Vec<f64> {
     let mut dx = activations(k, dy);
-    k.activation_backward(&mut dx, &activations(k, pre), activation, pre.len());
+    let mut y = activations(k, pre);
+    k.activation_backward(&mut dx, &mut y, activation, pre.len());
+    let expected = activation_forward(k, pre, activation);
+    assert_same_bits("the output made again", &read_activations(k, &y, pre.len()), &expected);
     read_activations(k, &dx, pre.len())
 }

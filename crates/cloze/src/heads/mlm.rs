@@ -193,7 +193,7 @@ pub fn mlm_backward<K: Kernels>(
         &head.layer_norm.weight,
         size,
     );
-    kernels.activation_backward(dtransformed, &tape.pre, config.activation(), count * columns);
+    kernels.activation_backward(dtransformed, &mut tape.pre, config.activation(), count * columns);
     let shape = MatrixShape { outputs: columns, inputs: columns };
     let (weight, bias) = (layout.transform.weight.span, Some(layout.transform.bias));
     kernels.linear_backward_weight(gradients, weight, bias, dtransformed, &tape.hidden, shape, count);

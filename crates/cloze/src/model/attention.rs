@@ -22,8 +22,14 @@ pub(super) fn attention_block_forward<K: Kernels>(call: &LayerCall<K>, tape: &mu
     let x_rows = if call.read.is_some() { &tape.input_rows } else { x };
 
     let bias = Some(&layer.qkv.bias);
-    kernels.linear_forward(&mut tape.q, x_rows, &layer.qkv.weight, bias, rows, 0..hidden);
-    kernels.linear_forward(&mut tape.kv, x, &layer.qkv.weight, bias, call.batch.tokens, hidden..3 * hidden);
+    let (weight, kv_columns) = (&layer.qkv.weight, hidden..3 * hidden);
+    if call.read.is_some() {
+        kernels.linear_forward(&mut tape.q, x_rows, weight, bias, rows, 0..hidden);
+        kernels.linear_forward(&mut tape.kv, x, weight, bias, call.batch.tokens, kv_columns);
+    } else {
+        let parts = [(&mut tape.q, 0..hidden), (&mut tape.kv, kv_columns)];
+        kernels.linear_forward_parts(parts, x, weight, bias, rows);
+    }
     kernels.attention_forward(
         &mut tape.context,
         &mut tape.log_sum_exp,

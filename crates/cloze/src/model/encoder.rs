@@ -29,7 +29,7 @@ pub fn encoder_forward<K: Kernels>(
         let (input, output) = (tape.hidden_index(index), tape.hidden_index(index + 1));
         let [x, y] = tape.hidden.get_disjoint_mut([input, output]).expect("a layer has two hidden states");
         let at = index % tape.layers.len();
-        layer_forward(&call, y, &mut tape.layers[at], x, tape.keep);
+        layer_forward(&call, y, &mut tape.layers[at], &mut tape.intermediate, x, tape.keep);
     }
     Ok(())
 }
@@ -55,10 +55,10 @@ pub fn encoder_backward<K: Kernels>(
         let at = tape.layer_index(index);
         if tape.keep == Keep::HiddenStates && index + 1 < layers {
             let [x, y] = tape.hidden.get_disjoint_mut([index, index + 1]).expect("a layer has two hidden states");
-            layer_forward(&call, y, &mut tape.layers[at], x, tape.keep);
+            layer_forward(&call, y, &mut tape.layers[at], &mut tape.intermediate, x, tape.keep);
         }
         let (layout, x) = (&declaration.layout.layers[index], &tape.hidden[index]);
-        feed_forward_block_backward(&call, buffers, gradients, layout, &tape.layers[at]);
+        feed_forward_block_backward(&call, buffers, gradients, layout, &mut tape.layers[at]);
         attention_block_backward(&call, buffers, gradients, layout, &tape.layers[at], x);
         std::mem::swap(&mut buffers.dhidden, &mut buffers.dinput);
     }
@@ -69,11 +69,12 @@ fn layer_forward<K: Kernels>(
     call: &LayerCall<K>,
     y: &mut K::Activations,
     tape: &mut LayerTape<K>,
+    intermediate: &mut K::Activations,
     x: &K::Activations,
     keep: Keep,
 ) {
     attention_block_forward(call, tape, x);
-    feed_forward_block_forward(call, y, tape, keep);
+    feed_forward_block_forward(call, y, tape, intermediate, keep);
 }
 
 /// A layer's call; only the last layer leaves out rows.
@@ -102,6 +103,7 @@ fn reserve<K: Kernels>(
     for buffer in &mut tape.hidden {
         grow(kernels, buffer, tokens * hidden)?;
     }
+    grow(kernels, &mut tape.intermediate, tokens * network.config.intermediate_size)?;
     let own_last = tape.layers.len() > 1;
     for index in 0..tape.layers.len() {
         let last = index + 1 == config.num_hidden_layers;

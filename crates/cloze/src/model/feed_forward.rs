@@ -12,27 +12,35 @@ pub(super) fn feed_forward_block_forward<K: Kernels>(
     call: &LayerCall<K>,
     y: &mut K::Activations,
     tape: &mut LayerTape<K>,
+    intermediate: &mut K::Activations,
     keep: Keep,
 ) {
     let (kernels, config, layer) = (&call.network.kernels, &call.network.config, call.parameters());
     let (hidden, rows) = (config.hidden_size, call.rows());
-    kernels.linear_activation_forward(
-        &mut tape.intermediate,
-        (keep != Keep::LastHiddenState).then_some(&mut tape.intermediate_pre),
-        &tape.attention_output,
-        &layer.intermediate.weight,
-        &layer.intermediate.bias,
-        config.activation(),
-        rows,
-    );
-    kernels.linear_forward(
-        &mut tape.output_normalized,
-        &tape.intermediate,
-        &layer.output.weight,
-        Some(&layer.output.bias),
-        rows,
-        0..hidden,
-    );
+    let (first, second) = (&layer.intermediate, &layer.output);
+    if keep == Keep::LastHiddenState {
+        kernels.feed_forward(
+            &mut tape.output_normalized,
+            intermediate,
+            &tape.attention_output,
+            (&first.weight, &first.bias),
+            (&second.weight, &second.bias),
+            config.activation(),
+            rows,
+        );
+    } else {
+        kernels.linear_activation_forward(
+            intermediate,
+            Some(&mut tape.intermediate_pre),
+            &tape.attention_output,
+            &first.weight,
+            &first.bias,
+            config.activation(),
+            rows,
+        );
+        let y = &mut tape.output_normalized;
+        kernels.linear_forward(y, intermediate, &second.weight, Some(&second.bias), rows, 0..hidden);
+    }
     kernels.layer_norm_forward(
         y,
         &mut tape.output_normalized,
@@ -52,7 +60,7 @@ pub(super) fn feed_forward_block_backward<K: Kernels>(
     buffers: &mut ActivationGradients<K>,
     gradients: &mut K::Vector,
     layout: &EncoderLayer<MatrixSpan, Span>,
-    tape: &LayerTape<K>,
+    tape: &mut LayerTape<K>,
 ) {
     let (kernels, config, layer) = (&call.network.kernels, &call.network.config, call.parameters());
     let (hidden, intermediate, rows) = (config.hidden_size, config.intermediate_size, call.rows());
@@ -68,15 +76,6 @@ pub(super) fn feed_forward_block_backward<K: Kernels>(
         &layer.output_layer_norm.weight,
         Size { rows, columns: hidden },
     );
-    kernels.linear_backward_weight(
-        gradients,
-        layout.output.weight.span,
-        Some(layout.output.bias),
-        &buffers.dhidden,
-        &tape.intermediate,
-        MatrixShape { outputs: hidden, inputs: intermediate },
-        rows,
-    );
     kernels.linear_backward_input(
         &mut buffers.dintermediate,
         &buffers.dhidden,
@@ -86,7 +85,18 @@ pub(super) fn feed_forward_block_backward<K: Kernels>(
         0..hidden,
     );
     let dintermediate = &mut buffers.dintermediate;
-    kernels.activation_backward(dintermediate, &tape.intermediate_pre, config.activation(), rows * intermediate);
+    let pre = &mut tape.intermediate_pre;
+    kernels.activation_backward(dintermediate, pre, config.activation(), rows * intermediate);
+    // Now `pre` is what the second layer read.
+    kernels.linear_backward_weight(
+        gradients,
+        layout.output.weight.span,
+        Some(layout.output.bias),
+        &buffers.dhidden,
+        pre,
+        MatrixShape { outputs: hidden, inputs: intermediate },
+        rows,
+    );
     kernels.linear_backward_weight(
         gradients,
         layout.intermediate.weight.span,

@@ -71,7 +71,7 @@ pub fn pooler_backward<K: Kernels>(
     let columns = network.config.hidden_size;
     let pooler = network.parameters.pooler.as_ref().expect("the network has a pooler");
     let shape = MatrixShape { outputs: columns, inputs: columns };
-    kernels.activation_backward(&mut tape.dpooled, &tape.pre, Activation::Tanh, sequences * columns);
+    kernels.activation_backward(&mut tape.dpooled, &mut tape.pre, Activation::Tanh, sequences * columns);
     let (weight, bias) = (layout.weight.span, Some(layout.bias));
     kernels.linear_backward_weight(gradients, weight, bias, &tape.dpooled, &tape.first, shape, sequences);
     let outputs = 0..columns;

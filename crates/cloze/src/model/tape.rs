@@ -34,10 +34,9 @@ pub struct LayerTape<K: Kernels> {
     pub attention_rstd: K::Vector,
     /// After attention's LayerNorm: `[rows, hidden]`
     pub attention_output: K::Activations,
-    /// Before the activation: `[rows, intermediate]`; empty where backward does not follow
+    /// Before the activation: `[rows, intermediate]`; empty where backward does not follow. Backward turns
+    /// it into what stood after the activation.
     pub intermediate_pre: K::Activations,
-    /// After the activation: `[rows, intermediate]`
-    pub intermediate: K::Activations,
     /// `[rows, hidden]`
     pub output_normalized: K::Activations,
     /// `[rows]`
@@ -56,6 +55,8 @@ pub struct Tape<K: Kernels> {
     pub embedding_output: K::Activations,
     /// The input of every layer, and the output of the last; or two in turn.
     pub hidden: Vec<K::Activations>,
+    /// After the activation of the layer at hand: `[tokens, intermediate]`
+    pub intermediate: K::Activations,
     /// One for each layer, or one for all in turn.
     pub layers: Vec<LayerTape<K>>,
 }
@@ -112,7 +113,6 @@ impl<K: Kernels> LayerTape<K> {
             attention_rstd: kernels.vector(0)?,
             attention_output: buffer()?,
             intermediate_pre: buffer()?,
-            intermediate: buffer()?,
             output_normalized: buffer()?,
             output_rstd: kernels.vector(0)?,
         })
@@ -142,7 +142,6 @@ impl<K: Kernels> LayerTape<K> {
         if keep != Keep::LastHiddenState {
             grow(kernels, &mut self.intermediate_pre, rows * config.intermediate_size)?;
         }
-        grow(kernels, &mut self.intermediate, rows * config.intermediate_size)?;
         grow(kernels, &mut self.output_normalized, rows * hidden)?;
         grow_vector(kernels, &mut self.output_rstd, rows)?;
         Ok(())
@@ -163,6 +162,7 @@ impl<K: Kernels> Tape<K> {
             embedding_normalized: kernels.activations(0)?,
             embedding_rstd: kernels.vector(0)?,
             embedding_output: kernels.activations(0)?,
+            intermediate: kernels.activations(0)?,
             hidden: (0..hidden).map(|_| kernels.activations(0)).collect::<Result<_, _>>()?,
             layers: (0..tapes).map(|_| LayerTape::new(kernels)).collect::<Result<_, _>>()?,
         })
