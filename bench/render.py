@@ -89,7 +89,7 @@ def section(content, head, tables):
     for precision in precisions:
         one = content[precision]
         parts.append(f"### {precision}\n\nMeasured on {one['when']}, Cloze at {one['cloze'].split(', ')[-1]}, "
-                     f"{one['rounds']} rounds.\n")  # fmt: skip
+                     f"rounds: {one['rounds']}.\n")  # fmt: skip
         parts += tables(one["shapes"])
         notes = [f"- {note}" for note in [*one["notes"], *failures(one["shapes"])]]
         if notes:
@@ -139,12 +139,16 @@ def common_tables(shapes):
 def grid(shapes, cell, without=None):
     names = list(dict.fromkeys(name for shape in shapes.values() for name in shape["contenders"]))
     # Cloze first; the others in the order in which they were started.
-    names = [name for name in sorted(names, key=lambda name: not name.startswith(CLOZE)) if name != without]
+    names = [name for name in sorted(names, key=place) if name != without]
     rows = []
     for name in names:
         entries = [(shape["contenders"].get(name), shape) for shape in shapes.values()]
         rows.append([name, *(cell(entry, shape) if entry and entry["rounds"] else ABSENT for entry, shape in entries)])
     return table(["", *shapes], rows)
+
+
+def place(name):
+    return 0 if name == CLOZE else 1 if name.startswith(CLOZE) else 2
 
 
 def agreement_table(shapes):
@@ -157,7 +161,7 @@ def agreement_table(shapes):
                 if key in entry.get("check", {}):
                     row[key].append(entry["check"][key])
     cells = []
-    for name, row in sorted(rows.items(), key=lambda item: item[0] != CLOZE):
+    for name, row in sorted(rows.items(), key=lambda item: place(item[0])):
         first = "see *Start*" if name == CLOZE else rounded(row["first"], ".1f")
         difference = f"{max(row['difference']):.1e}" if row["difference"] else ABSENT
         cosine = f"{min(row['cosine']):.6f}" if row["cosine"] else ABSENT
@@ -226,7 +230,7 @@ def ceiling(shape):
 
 def fraction(entry, shape):
     peak = ceiling(shape)
-    return ABSENT if peak is None else f"{1e3 * shape['gflop'] / milliseconds(entry) / peak:.2f}"
+    return ABSENT if peak is None or shape["gflop"] is None else f"{1e3 * shape['gflop'] / milliseconds(entry) / peak:.2f}"
 
 
 def memory(entry, shape):
