@@ -84,7 +84,10 @@ def main():
         """Parts can be measured one after another: each replaces what it was measured for before."""
         settings["when"] = datetime.date.today().isoformat()
         settings["cloze"] = results["machine"]["cloze"]
-        results.setdefault(section, {}).update({name: settings | value for name, value in content.items()})
+        # Figures of another model have no place in one table with these.
+        others = results.get(section, {}).items()
+        kept = {name: value for name, value in others if value.get("size") == settings.get("size")}
+        results[section] = kept | {name: settings | value for name, value in content.items()}
         options.results.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
     if {"forward", "start"} & set(options.only):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 PRECISIONS = ["f32", "bf16", "int8"]
 CLOZE = "Cloze"
+LENGTHS = Path(__file__).with_name("lengths.json")
 ABSENT = "–"
 
 HEAD = """# Benchmarks
@@ -73,9 +74,6 @@ def machine(described):
 def forward_head(forward):
     first = next(iter(forward.values()))
     return FORWARD_HEAD.format(size=first["size"], tokens=sum(json.loads(LENGTHS.read_text())))
-
-
-LENGTHS = Path(__file__).with_name("lengths.json")
 
 
 def section(content, head, tables):
@@ -224,13 +222,16 @@ def ratio(entry):
 def ceiling(shape):
     """Gflop/s that the machine does at most, as Cloze measured it beside its own times."""
     rounds = shape["contenders"].get(CLOZE, {"rounds": []})["rounds"]
-    values = [answer["gflops"] / answer["fraction_of_ceiling"] for answer in rounds if answer.get("fraction_of_ceiling")]
+    told = [answer for answer in rounds if answer.get("fraction_of_ceiling")]
+    values = [answer["gflops"] / answer["fraction_of_ceiling"] for answer in told]
     return statistics.median(values) if values else None
 
 
 def fraction(entry, shape):
     peak = ceiling(shape)
-    return ABSENT if peak is None or shape["gflop"] is None else f"{1e3 * shape['gflop'] / milliseconds(entry) / peak:.2f}"
+    if peak is None or shape["gflop"] is None:
+        return ABSENT
+    return f"{1e3 * shape['gflop'] / milliseconds(entry) / peak:.2f}"
 
 
 def memory(entry, shape):
