@@ -54,6 +54,8 @@ def document(results):
         parts.append(section(results["train"], TRAIN_HEAD, train_tables))
     if "start" in results:
         parts.append(start(results["start"]["start"]))
+    if "tokenizer" in results:
+        parts.append(tokenizer(results["tokenizer"]["tokenizer"]))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -175,6 +177,10 @@ def start(content):
     rendered = table(["", "seconds", "probabilities differ by"], rows)
     notes = [f"- {name}: {entry['note']}" for name, entry in content["contenders"].items() if "note" in entry]
     return START_HEAD.format(size=content["size"]) + rendered + "\n" + "\n".join(notes)
+
+
+def tokenizer(content):
+    return "## Tokenizer\n\n" + (f"```text\n{content['text']}```\n" if "text" in content else content["note"] + "\n")
 
 
 def failures(shapes):
