@@ -12,6 +12,8 @@ from rounds import Cloze, Worker, measure, progress
 from shapes import FORWARD, forward_flops, repetitions, size_flag
 
 HERE = Path(__file__).parent
+# What peers/export.py makes at the end.
+LAST_EXPORT = "static_int8.xml"
 
 
 def peers(precision, options):
@@ -83,8 +85,9 @@ def prepare_models(options):
         if not (options.model / "vocab.txt").exists():
             progress(f"making a model with random weights: {options.size}")
             script("make_model.py", options.model, "--size", size_flag(options.size))
-        progress("exporting the model for ONNX Runtime and OpenVINO, where that has not been done")
-        script("export.py", options.model, options.exports)
+        if not (options.exports / LAST_EXPORT).exists():
+            progress("exporting the model for ONNX Runtime and OpenVINO")
+            script("export.py", options.model, options.exports)
 
 
 def run(options, precision):

@@ -10,6 +10,7 @@ import forward
 import machine
 import render
 import start
+import tokenizer
 import train
 from rounds import progress
 from shapes import DEFAULT_TRAIN, FORWARD, QUICK_FORWARD, QUICK_TRAIN, SIZES, TRAIN
@@ -47,6 +48,7 @@ def parse_options():
     parser.add_argument("--peers", help="contenders with one of these words in their names, for example onnx,openvino")
     parser.add_argument("--skip", help="none with one of these words in their names, for example compiled")
     parser.add_argument("--model-size", dest="size", choices=SIZES, default="base", help="of forward and start")
+    parser.add_argument("--tokenizer", type=Path, nargs="+", help="VOCAB FILES: measure tokenizers on them, too")
     parser.add_argument("--cloze", type=Path, required=True, help="the program [bench/run builds it]")
     parser.add_argument("--candle", type=Path, help="the worker of bench/candle [bench/run --with candle builds it]")
     parser.add_argument("--cache", type=Path, default=HERE / ".cache", help="models, outputs, logs, results")
@@ -84,7 +86,10 @@ def main():
         """Parts can be measured one after another: each replaces what it was measured for before."""
         settings["when"] = datetime.date.today().isoformat()
         settings["cloze"] = results["machine"]["cloze"]
-        results.setdefault(section, {}).update({name: settings | value for name, value in content.items()})
+        # Figures of another model have no place in one table with these.
+        others = results.get(section, {}).items()
+        kept = {name: value for name, value in others if value.get("size") == settings.get("size")}
+        results[section] = kept | {name: settings | value for name, value in content.items()}
         options.results.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
     if {"forward", "start"} & set(options.only):
@@ -97,6 +102,8 @@ def main():
             keep("train", train.run(options, precision), rounds=options.train_rounds)
     if "start" in options.only:
         keep("start", {"start": start.run(options)}, size=options.size, rounds=options.rounds)
+    if options.tokenizer:
+        keep("tokenizer", {"tokenizer": tokenizer.run(options)})
 
     options.output.write_text(render.document(results))
     progress(f"wrote {options.output}")

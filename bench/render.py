@@ -7,6 +7,7 @@ from pathlib import Path
 
 PRECISIONS = ["f32", "bf16", "int8"]
 CLOZE = "Cloze"
+LENGTHS = Path(__file__).with_name("lengths.json")
 ABSENT = "–"
 
 HEAD = """# Benchmarks
@@ -53,6 +54,8 @@ def document(results):
         parts.append(section(results["train"], TRAIN_HEAD, train_tables))
     if "start" in results:
         parts.append(start(results["start"]["start"]))
+    if "tokenizer" in results:
+        parts.append(tokenizer(results["tokenizer"]["tokenizer"]))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -75,9 +78,6 @@ def forward_head(forward):
     return FORWARD_HEAD.format(size=first["size"], tokens=sum(json.loads(LENGTHS.read_text())))
 
 
-LENGTHS = Path(__file__).with_name("lengths.json")
-
-
 def section(content, head, tables):
     precisions = [precision for precision in PRECISIONS if precision in content]
     shapes = list(dict.fromkeys(shape for precision in precisions for shape in content[precision]["shapes"]))
@@ -89,7 +89,7 @@ def section(content, head, tables):
     for precision in precisions:
         one = content[precision]
         parts.append(f"### {precision}\n\nMeasured on {one['when']}, Cloze at {one['cloze'].split(', ')[-1]}, "
-                     f"{one['rounds']} rounds.\n")  # fmt: skip
+                     f"rounds: {one['rounds']}.\n")  # fmt: skip
         parts += tables(one["shapes"])
         notes = [f"- {note}" for note in [*one["notes"], *failures(one["shapes"])]]
         if notes:
@@ -139,12 +139,16 @@ def common_tables(shapes):
 def grid(shapes, cell, without=None):
     names = list(dict.fromkeys(name for shape in shapes.values() for name in shape["contenders"]))
     # Cloze first; the others in the order in which they were started.
-    names = [name for name in sorted(names, key=lambda name: not name.startswith(CLOZE)) if name != without]
+    names = [name for name in sorted(names, key=place) if name != without]
     rows = []
     for name in names:
         entries = [(shape["contenders"].get(name), shape) for shape in shapes.values()]
         rows.append([name, *(cell(entry, shape) if entry and entry["rounds"] else ABSENT for entry, shape in entries)])
     return table(["", *shapes], rows)
+
+
+def place(name):
+    return 0 if name == CLOZE else 1 if name.startswith(CLOZE) else 2
 
 
 def agreement_table(shapes):
@@ -157,7 +161,7 @@ def agreement_table(shapes):
                 if key in entry.get("check", {}):
                     row[key].append(entry["check"][key])
     cells = []
-    for name, row in sorted(rows.items(), key=lambda item: item[0] != CLOZE):
+    for name, row in sorted(rows.items(), key=lambda item: place(item[0])):
         first = "see *Start*" if name == CLOZE else rounded(row["first"], ".1f")
         difference = f"{max(row['difference']):.1e}" if row["difference"] else ABSENT
         cosine = f"{min(row['cosine']):.6f}" if row["cosine"] else ABSENT
@@ -173,6 +177,10 @@ def start(content):
     rendered = table(["", "seconds", "probabilities differ by"], rows)
     notes = [f"- {name}: {entry['note']}" for name, entry in content["contenders"].items() if "note" in entry]
     return START_HEAD.format(size=content["size"]) + rendered + "\n" + "\n".join(notes)
+
+
+def tokenizer(content):
+    return "## Tokenizer\n\n" + (f"```text\n{content['text']}```\n" if "text" in content else content["note"] + "\n")
 
 
 def failures(shapes):
@@ -220,13 +228,16 @@ def ratio(entry):
 def ceiling(shape):
     """Gflop/s that the machine does at most, as Cloze measured it beside its own times."""
     rounds = shape["contenders"].get(CLOZE, {"rounds": []})["rounds"]
-    values = [answer["gflops"] / answer["fraction_of_ceiling"] for answer in rounds if answer.get("fraction_of_ceiling")]
+    told = [answer for answer in rounds if answer.get("fraction_of_ceiling")]
+    values = [answer["gflops"] / answer["fraction_of_ceiling"] for answer in told]
     return statistics.median(values) if values else None
 
 
 def fraction(entry, shape):
     peak = ceiling(shape)
-    return ABSENT if peak is None else f"{1e3 * shape['gflop'] / milliseconds(entry) / peak:.2f}"
+    if peak is None or shape["gflop"] is None:
+        return ABSENT
+    return f"{1e3 * shape['gflop'] / milliseconds(entry) / peak:.2f}"
 
 
 def memory(entry, shape):

@@ -133,5 +133,5 @@ class Server:
                 answer = self.answer(json.loads(line))
             except Exception as error:
                 traceback.print_exc()
-                answer = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"}
+                answer = {"error": f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]}
             print(json.dumps(answer), file=output, flush=True)

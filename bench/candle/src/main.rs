@@ -95,7 +95,7 @@ fn padded_parts(path: &str, buckets: usize) -> Result<Vec<Part>> {
     if buckets > 1 {
         order.sort_by_key(|&sequence| lengths[sequence]);
     }
-    if order.len() % buckets != 0 {
+    if !order.len().is_multiple_of(buckets) {
         bail!("{} sequences do not make {buckets} equal buckets", order.len());
     }
     order.chunks(order.len() / buckets).map(|part| rectangle(part, &starts, &ids, &types)).collect()
