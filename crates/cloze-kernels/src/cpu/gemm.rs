@@ -118,6 +118,7 @@ pub(crate) unsafe fn multiply(
         let first_column = panel * COLUMNS;
         // Lane 0 of the first strip; before the block where its columns begin within a strip.
         let c_column = c_pointer.wrapping_add(first_column).wrapping_sub(columns.start);
+        let b_pointer = b.words.as_ptr().wrapping_add(panel * steps * COLUMNS);
         for row in (0..rows.len()).step_by(tile_rows) {
             let call = TileCall {
                 c: c_column.wrapping_add(row * c.stride),
@@ -132,8 +133,13 @@ pub(crate) unsafe fn multiply(
                 },
                 a: a.words.as_ptr().wrapping_add((rows.start + row) * a.stride),
                 a_stride: a.stride,
-                b: b.words.as_ptr().wrapping_add(panel * steps * COLUMNS),
+                b: b_pointer,
                 b_stride: steps * COLUMNS,
+                // The first tiles of these panels fetch the next ones; later tiles, what is there already.
+                soon: match row / tile_rows {
+                    strip if strip < strips => b_pointer.wrapping_add((strips + strip) * steps * COLUMNS),
+                    _ => b_pointer,
+                },
                 steps,
                 scales: scales.as_ptr().wrapping_add(panel),
             };
@@ -179,7 +185,7 @@ impl Blocks {
     pub(crate) fn new(rows: usize, columns: Range<usize>, inner: usize) -> Blocks {
         // A multiple of the rows of a tile on every level.
         const BLOCK_ROWS: usize = 96;
-        const BLOCKS_PER_THREAD: usize = 24;
+        const BLOCKS_PER_THREAD: usize = 8;
         let threads = pool::threads();
         let first_column = columns.start / COLUMNS * COLUMNS;
         let groups = (columns.end - first_column).div_ceil(GROUP).max(1);
@@ -230,7 +236,7 @@ pub(crate) fn for_each_block(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::lines::{Line, floats, floats_mut};
+    use crate::cpu::lines::{Line, floats, floats_mut, try_zeros};
     use crate::cpu::math::tests::{levels, numbers, on_threads};
     use crate::cpu::panels::{pack_columns, packed_len};
     use crate::cpu::simd::Level;
@@ -240,7 +246,7 @@ mod tests {
 
     /// B `[inner][columns]` in panels.
     fn packed_b(level: Level, b: &[f32], columns: usize, inner: usize) -> Vec<Line> {
-        let mut packed = vec![Line::ZERO; packed_len(columns, inner) / COLUMNS];
+        let mut packed = try_zeros(packed_len(columns, inner) / COLUMNS).expect("memory");
         pack_columns(level, Kind::F32, floats_mut(&mut packed), b, columns, columns, inner);
         packed
     }

@@ -17,27 +17,37 @@ pub(crate) const LANES: usize = 16;
 /// of AVX-512 are enough to hide the latency of an addition.
 const CHAINS: usize = 4;
 
-/// The sum over all chains of `add(sum, index)` for the indices of a row, in a fixed order.
-#[inline(always)]
-fn sum_in_chains(len: usize, mut add: impl FnMut(f32, usize) -> f32) -> f32 {
-    let mut chains = [[0.0; LANES]; CHAINS];
-    let whole = len / (LANES * CHAINS) * (LANES * CHAINS);
-    for first in (0..whole).step_by(LANES * CHAINS) {
-        for (chain, lanes) in chains.iter_mut().enumerate() {
-            for (lane, sum) in lanes.iter_mut().enumerate() {
-                *sum = add(*sum, first + chain * LANES + lane);
-            }
+/// The sum of a row in [`CHAINS`] chains, in a fixed order. `$add` is what happens to `$sum` at index `$at`.
+/// Each chain is an array with a loop of its own, which is what the compiler turns into one register; a
+/// macro, because a closure would be compiled without the instructions of the function around it.
+macro_rules! sum_in_chains {
+    ($len:expr, |$sum:ident, $at:ident| $add:expr) => {{
+        let len = $len;
+        let mut chains = [[0.0_f32; LANES]; CHAINS];
+        let whole = len / (LANES * CHAINS) * (LANES * CHAINS);
+        let [a, b, c, d] = &mut chains;
+        for first in (0..whole).step_by(LANES * CHAINS) {
+            sum_in_chains!(@chain a, first, |$sum, $at| $add);
+            sum_in_chains!(@chain b, first + LANES, |$sum, $at| $add);
+            sum_in_chains!(@chain c, first + 2 * LANES, |$sum, $at| $add);
+            sum_in_chains!(@chain d, first + 3 * LANES, |$sum, $at| $add);
         }
-    }
-    for (index, sum) in (whole..len).zip(chains.as_flattened_mut()) {
-        *sum = add(*sum, index);
-    }
-    let [a, b, c, d] = chains;
-    let mut lanes = [0.0; LANES];
-    for (lane, sum) in lanes.iter_mut().enumerate() {
-        *sum = (a[lane] + b[lane]) + (c[lane] + d[lane]);
-    }
-    sum_of_lanes(lanes)
+        let mut lanes = [0.0; LANES];
+        for lane in 0..LANES {
+            lanes[lane] = (a[lane] + b[lane]) + (c[lane] + d[lane]);
+        }
+        for $at in whole..len {
+            let $sum = lanes[$at % LANES];
+            lanes[$at % LANES] = $add;
+        }
+        sum_of_lanes(lanes)
+    }};
+    (@chain $chain:ident, $first:expr, |$sum:ident, $at:ident| $add:expr) => {
+        for lane in 0..LANES {
+            let ($at, $sum) = ($first + lane, $chain[lane]);
+            $chain[lane] = $add;
+        }
+    };
 }
 
 /// The sum of the lanes, in a fixed order: neighbours at distance 8, then 4, 2, 1.
@@ -56,30 +66,30 @@ pub(crate) fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
 /// `Σ x`.
 #[inline(always)]
 pub(crate) fn sum(x: &[f32]) -> f32 {
-    sum_in_chains(x.len(), |sum, at| sum + x[at])
+    sum_in_chains!(x.len(), |sum, at| sum + x[at])
 }
 
 /// `y += x`, and `Σ y`.
 #[inline(always)]
 pub(crate) fn add_and_sum(y: &mut [f32], x: &[f32]) -> f32 {
     let x = &x[..y.len()];
-    sum_in_chains(x.len(), |sum, at| {
-        y[at] += x[at];
-        sum + y[at]
-    })
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += x;
+    }
+    sum(y)
 }
 
 /// `Σ (x − center)²`.
 #[inline(always)]
 pub(crate) fn sum_of_squares_about<const FMA: bool>(x: &[f32], center: f32) -> f32 {
-    sum_in_chains(x.len(), |sum, at| multiply_add::<FMA>(x[at] - center, x[at] - center, sum))
+    sum_in_chains!(x.len(), |sum, at| multiply_add::<FMA>(x[at] - center, x[at] - center, sum))
 }
 
 /// `Σ a · b`.
 #[inline(always)]
 pub(crate) fn sum_of_products<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let b = &b[..a.len()];
-    sum_in_chains(a.len(), |sum, at| multiply_add::<FMA>(a[at], b[at], sum))
+    sum_in_chains!(a.len(), |sum, at| multiply_add::<FMA>(a[at], b[at], sum))
 }
 
 /// The smaller of `x` and `bound`; NaN if `x` is.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::chunks::{chunks_mut, for_each_part};
 use super::gemm::GROUP;
-use super::lines::{Line, floats, floats_mut, try_filled};
+use super::lines::{Line, floats, floats_mut, try_filled, try_zeros};
 use super::operand::{ColumnScales, Kind, int8_weight_words, quantize_rows, to_words};
 use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_square};
 use super::scratch;
@@ -30,7 +30,7 @@ impl Matrix {
     pub(super) fn zeros(level: Level, kind: Kind, shape: MatrixShape) -> Result<Matrix, Error> {
         let panels = shape.outputs.div_ceil(COLUMNS);
         // A product that no machine can hold becomes the largest size, which fails likewise.
-        let words = try_filled(Line::ZERO, panels.saturating_mul(kind.steps(shape.inputs)))?;
+        let words = try_zeros(panels.saturating_mul(kind.steps(shape.inputs)))?;
         let scales = try_filled(ColumnScales::ZERO, if kind == Kind::Int8 { panels } else { 0 })?;
         Ok(Matrix { shape, kind, level, words, scales })
     }

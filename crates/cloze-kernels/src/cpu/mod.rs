@@ -30,7 +30,7 @@ mod tile;
 use std::ops::Range;
 use std::time::Duration;
 
-use self::lines::{try_filled, try_reserve};
+use self::lines::{try_reserve, try_zeros};
 use self::matrix::Matrix;
 pub use self::operand::quantize_rows;
 use self::operand::{Arithmetic, Kind, detect_bf16, detect_int8};
@@ -149,7 +149,7 @@ impl Kernels for Cpu {
     // ---- memory ---------------------------------------------------------------------------------
 
     fn activations(&self, len: usize) -> Result<Vec<f32>, Error> {
-        try_filled(0.0, len)
+        try_zeros(len)
     }
 
     fn activations_len(&self, x: &Vec<f32>) -> usize {
@@ -157,7 +157,7 @@ impl Kernels for Cpu {
     }
 
     fn vector(&self, len: usize) -> Result<Vec<f32>, Error> {
-        try_filled(0.0, len)
+        try_zeros(len)
     }
 
     fn vector_len(&self, x: &Vec<f32>) -> usize {

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use super::lines::{LINE, Line, floats_mut};
+use super::lines::{LINE, Line, floats_mut, try_zeros};
 
 thread_local! {
     /// The buffers that are not in use.
@@ -19,7 +19,7 @@ pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     if lines.len() < needed {
         // The old memory goes first, and its numbers are not copied.
         drop(std::mem::take(&mut lines));
-        lines = vec![Line::ZERO; needed];
+        lines = try_zeros(needed).expect("working memory");
     }
     let numbers = &mut floats_mut(&mut lines)[..len];
     if cfg!(debug_assertions) {

@@ -97,6 +97,7 @@ unsafe fn tile<const KIND: u8, const ROWS: usize, const STRIPS: usize>(call: &Ti
         }
         let (a, b) = (call.a, call.b);
         for step in 0..call.steps {
+            _mm_prefetch::<_MM_HINT_T1>(call.soon.wrapping_add(step * COLUMNS).cast());
             let mut strips = [_mm512_setzero_ps(); STRIPS];
             for (strip, words) in strips.iter_mut().enumerate() {
                 *words = _mm512_load_ps(b.add(strip * call.b_stride + step * COLUMNS));

@@ -63,6 +63,8 @@ pub(crate) struct TileCall {
     pub(crate) b: *const f32,
     /// Words from a strip of B to the next.
     pub(crate) b_stride: usize,
+    /// A strip that will be read soon, brought to the second cache meanwhile. Any address will do.
+    pub(crate) soon: *const f32,
     pub(crate) steps: usize,
     /// In int8, what turns sums of integers into numbers: `[strips]`. The scales of a row of A follow its
     /// words.
