@@ -149,6 +149,7 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
 /// `2^x` for `x` up to 126, as softmax needs it: below −126 the result is some number from 0 to 1.2e-38;
 /// NaN at NaN. Relative error at most 2.5e-7.
 #[inline(always)]
+#[expect(clippy::approx_constant, reason = "the fit's first coefficient is not quite ln 2")]
 pub(crate) fn exp2<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let x = at_least(-126.0, x);

@@ -33,20 +33,21 @@ pub(super) unsafe fn compute(kind: Kind, call: &TileCall) {
         ($function:ident, $kind:expr, $($rows:literal)*) => {
             match (call.rows, call.strips) {
                 $(
-                    ($rows, 1) => unsafe { $function::<$kind, $rows, 1>(call) },
-                    ($rows, 2) => unsafe { $function::<$kind, $rows, 2>(call) },
-                    ($rows, 3) => unsafe { $function::<$kind, $rows, 3>(call) },
+                    ($rows, 1) => $function::<$kind, $rows, 1>,
+                    ($rows, 2) => $function::<$kind, $rows, 2>,
+                    ($rows, 3) => $function::<$kind, $rows, 3>,
                 )*
                 (rows, strips) => unreachable!("a tile of {rows} rows and {strips} strips"),
             }
         };
     }
-    // SAFETY: passed on, each function to processors that have its instructions.
-    match kind {
+    let tile: unsafe fn(&TileCall) = match kind {
         Kind::F32 => by_shape!(f32_tile, F32),
         Kind::Bf16 => by_shape!(bf16_tile, BF16),
         Kind::Int8 => by_shape!(int8_tile, INT8),
-    }
+    };
+    // SAFETY: passed on, each function to processors that have its instructions.
+    unsafe { tile(call) }
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]

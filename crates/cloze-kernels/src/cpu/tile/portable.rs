@@ -22,11 +22,11 @@ pub(super) unsafe fn add_product(sums: &mut Strip, rows: usize, a: *const f32, a
             half.copy_from_slice(&row[column..column + HALF]);
         }
         for (step, b) in b.iter().enumerate() {
-            for row in 0..ROWS {
+            for (row, half) in half.iter_mut().enumerate() {
                 // SAFETY: there are so many rows and steps. A row that there is not is the last one again.
                 let a = unsafe { *a.add(row.min(rows - 1) * a_stride + step) };
-                for lane in 0..HALF {
-                    half[row][lane] = multiply_add::<false>(a, b[column + lane], half[row][lane]);
+                for (sum, b) in half.iter_mut().zip(&b[column..column + HALF]) {
+                    *sum = multiply_add::<false>(a, *b, *sum);
                 }
             }
         }
