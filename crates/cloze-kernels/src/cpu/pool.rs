@@ -292,7 +292,11 @@ mod tests {
         // Both threads are needed: each waits for the other.
         let barrier = std::sync::Barrier::new(2);
         std::thread::sleep(5 * PATIENCE);
-        pool.scope(|| for_each(2, |_| drop(barrier.wait())));
+        pool.scope(|| {
+            for_each(2, |_| {
+                barrier.wait();
+            });
+        });
     }
 
     #[test]

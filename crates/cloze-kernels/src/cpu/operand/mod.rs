@@ -219,8 +219,26 @@ pub(crate) fn int8_weight_words(words: &mut [f32], values: &[i8]) {
     }
 }
 
+/// bf16, if this processor has dot products of it.
+pub(crate) fn detect_bf16() -> Option<Kind> {
+    #[cfg(target_arch = "x86_64")]
+    if Level::detect() == Level::Avx512 && std::is_x86_feature_detected!("avx512bf16") {
+        return Some(Kind::Bf16);
+    }
+    None
+}
+
+/// int8, if this processor has dot products of it.
+pub(crate) fn detect_int8() -> Option<Kind> {
+    #[cfg(target_arch = "x86_64")]
+    if Level::detect() == Level::Avx512 && std::is_x86_feature_detected!("avx512vnni") {
+        return Some(Kind::Int8);
+    }
+    None
+}
+
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::cpu::math::tests::numbers;
 
@@ -318,22 +336,4 @@ pub(crate) mod tests {
         quantize_rows(&mut values[..37], &mut scales[..1], &[0.0; 37]);
         assert!(scales[0] == 0.0 && values[..37].iter().all(|value| *value == 0));
     }
-}
-
-/// bf16, if this processor has dot products of it.
-pub(crate) fn detect_bf16() -> Option<Kind> {
-    #[cfg(target_arch = "x86_64")]
-    if Level::detect() == Level::Avx512 && std::is_x86_feature_detected!("avx512bf16") {
-        return Some(Kind::Bf16);
-    }
-    None
-}
-
-/// int8, if this processor has dot products of it.
-pub(crate) fn detect_int8() -> Option<Kind> {
-    #[cfg(target_arch = "x86_64")]
-    if Level::detect() == Level::Avx512 && std::is_x86_feature_detected!("avx512vnni") {
-        return Some(Kind::Int8);
-    }
-    None
 }
