@@ -29,7 +29,8 @@ fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f3
     let mut sums = [0.0; LANES];
     for chunk in &mut *chunks {
         for lane in 0..LANES {
-            chunk[lane] = exp2::<FMA>(multiply_add::<FMA>(chunk[lane], scale2, -largest * scale2));
+            // The difference first: of the largest scores, which count, it is exact.
+            chunk[lane] = exp2::<FMA>((chunk[lane] - largest) * scale2);
             sums[lane] += chunk[lane];
         }
     }
