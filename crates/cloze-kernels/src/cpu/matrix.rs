@@ -13,8 +13,9 @@ use crate::{Error, MatrixShape, Size};
 
 /// A weight `[outputs, inputs]`, in panels of 16 outputs: `[outputs / 16][steps][16]` words.
 ///
-/// This is B of `x · Wᵀ`. That of `dy · W` is made from it when it is needed ([`Matrix::backward_panels`]):
-/// this takes a few thousandths of the product's time, and saves a second copy of all weights.
+/// This is B of `x · Wᵀ`. That of `dy · W` is made from it when it is needed
+/// ([`Matrix::for_each_backward_slab`]): a cost that counts where there are few rows, for which a second copy
+/// of all weights is saved.
 #[derive(Debug)]
 pub struct Matrix {
     pub(super) shape: MatrixShape,

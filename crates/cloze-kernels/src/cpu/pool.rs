@@ -10,8 +10,7 @@
 //! worker: when open: enter; while (turn = next++) < count { work(turn) }; leave
 //! ```
 //!
-//! Nobody has to come: a worker that wakes up too late finds the job closed. rayon, which was used here
-//! before, splits loops by recursion and lets threads steal from each other; docs/log.md has the times.
+//! Nobody has to come: a worker that wakes up too late finds the job closed.
 
 use std::any::Any;
 use std::cell::Cell;

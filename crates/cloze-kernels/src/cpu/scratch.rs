@@ -19,7 +19,8 @@ pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     if lines.len() < needed {
         // The old memory goes first, and its numbers are not copied.
         drop(std::mem::take(&mut lines));
-        lines = try_zeros(needed).expect("working memory");
+        lines =
+            try_zeros(needed).unwrap_or_else(|error| panic!("working memory of a launch, which cannot fail: {error}"));
     }
     let numbers = &mut floats_mut(&mut lines)[..len];
     if cfg!(debug_assertions) {
