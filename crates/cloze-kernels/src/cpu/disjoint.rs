@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::pool;
 use super::shared::SharedMut;
+use crate::Span;
 
 /// Elements that are worth a task of their own; less stays on the thread that asks. 16,384 cheap
 /// operations take about as long as waking another thread.
@@ -68,6 +69,17 @@ pub(crate) fn for_each_stripe(buffer: &mut [f32], columns: usize, width: usize, 
         1 => work(stripe(0)),
         count => pool::for_each(count, |index| work(stripe(index))),
     }
+}
+
+/// Two spans of one vector, which must not overlap.
+pub(crate) fn two_spans_mut(x: &mut [f32], first: Span, second: Span) -> (&mut [f32], &mut [f32]) {
+    if first.start > second.start {
+        let (second, first) = two_spans_mut(x, second, first);
+        return (first, second);
+    }
+    assert!(first.start + first.len <= second.start, "{first:?} overlaps {second:?}");
+    let (front, back) = x.split_at_mut(second.start);
+    (&mut front[first.range()], &mut back[..second.len])
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::activation;
-use super::gemm::{Block, Start, groups, multiply};
+use super::gemm::{Block, Left, Start, groups, multiply};
 use super::linear;
 use super::matrix::Matrix;
 use super::operand::{Arithmetic, Kind, with_rows};
@@ -75,7 +75,7 @@ fn forward_rows(
                 let (panels, scales, start) = (first.0.forward_panels(), first.0.scales(), Start::Bias(first.1));
                 // SAFETY: `hidden` is borrowed exclusively, and no other block is in use.
                 unsafe {
-                    multiply(arithmetic, block, start, x, panels, scales, 0..count, columns.clone());
+                    multiply(arithmetic, block, start, Left::Rows(x), panels, scales, 0..count, columns.clone());
                     activation::apply_to_block(level, block, None, count, columns.len(), activation, short);
                 }
             }
@@ -84,7 +84,7 @@ fn forward_rows(
         with_rows(arithmetic, hidden, width, Size { rows: count, columns: width }, |hidden| {
             let (panels, scales, start) = (second.0.forward_panels(), second.0.scales(), Start::Bias(second.1));
             // SAFETY: these rows of y belong to this block alone.
-            unsafe { multiply(arithmetic, y, start, hidden, panels, scales, 0..count, 0..outputs) };
+            unsafe { multiply(arithmetic, y, start, Left::Rows(hidden), panels, scales, 0..count, 0..outputs) };
         });
     });
 }

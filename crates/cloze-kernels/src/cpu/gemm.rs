@@ -67,6 +67,40 @@ impl<'a> Block<'a> {
     }
 }
 
+/// A of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Left<'a> {
+    /// Row by row.
+    Rows(Rows<'a>),
+    /// In panels of sixteen rows, as if they were columns of B.
+    Panels(Panels<'a>),
+}
+
+impl Left<'_> {
+    fn words(&self) -> &[f32] {
+        match self {
+            Left::Rows(rows) => rows.words,
+            Left::Panels(panels) => panels.words,
+        }
+    }
+
+    /// Where a row begins, and the words from a row to the next and from a step to the next.
+    fn place(&self, row: usize) -> (usize, usize, usize) {
+        match self {
+            Left::Rows(rows) => (row * rows.stride, rows.stride, 1),
+            Left::Panels(panels) => (row / COLUMNS * COLUMNS * panels.depth + row % COLUMNS, 1, COLUMNS),
+        }
+    }
+
+    /// How many of the rows from `row` on lie evenly apart.
+    fn even_rows(&self, row: usize) -> usize {
+        match self {
+            Left::Rows(_) => usize::MAX,
+            Left::Panels(_) => COLUMNS - row % COLUMNS,
+        }
+    }
+}
+
 /// Computes one block on this thread: A's rows `rows`, B's columns `columns`, all steps of B's panels.
 /// The block's element `(0, 0)` is that of the first row and first column. `scales` are those of B's
 /// panels, in int8 only.
@@ -79,7 +113,7 @@ pub(crate) unsafe fn multiply(
     Arithmetic { level, kind }: Arithmetic,
     c: Block<'_>,
     start: Start<'_>,
-    a: Rows<'_>,
+    a: Left<'_>,
     b: Panels<'_>,
     scales: &[ColumnScales],
     rows: Range<usize>,
@@ -89,10 +123,16 @@ pub(crate) unsafe fn multiply(
         return;
     }
     let steps = b.depth;
-    let row_words = steps + if kind == Kind::Int8 { 2 } else { 0 };
     // What the tiles read and write lies within the buffers.
     let panels = columns.end.div_ceil(COLUMNS);
-    assert!(a.words.len() >= (rows.end - 1) * a.stride + row_words, "{rows:?} rows of A, {steps} steps");
+    let (last_row, _, a_step) = a.place(rows.end - 1);
+    let last_word = match kind {
+        Kind::Int8 => last_row + steps + 2,
+        _ if steps == 0 => 0,
+        _ => last_row + (steps - 1) * a_step + 1,
+    };
+    assert!(a.words().len() >= last_word, "{rows:?} rows of A, {steps} steps");
+    assert!(kind != Kind::Int8 || a_step == 1, "the scales of a row follow its words");
     assert!(b.words.len() >= panels * steps * COLUMNS, "{columns:?} columns of B, {steps} steps");
     assert!(kind != Kind::Int8 || scales.len() >= panels, "{columns:?} columns with {} scales", scales.len());
     let last = c.first + (rows.len() - 1) * c.stride + columns.len() - 1;
@@ -119,11 +159,14 @@ pub(crate) unsafe fn multiply(
         // Lane 0 of the first strip; before the block where its columns begin within a strip.
         let c_column = c_pointer.wrapping_add(first_column).wrapping_sub(columns.start);
         let b_pointer = b.words.as_ptr().wrapping_add(panel * steps * COLUMNS);
-        for row in (0..rows.len()).step_by(tile_rows) {
+        let mut row = 0;
+        while row < rows.len() {
+            let count = tile_rows.min(rows.len() - row).min(a.even_rows(rows.start + row));
+            let (a_first, a_stride, a_step) = a.place(rows.start + row);
             let call = TileCall {
                 c: c_column.wrapping_add(row * c.stride),
                 c_stride: c.stride,
-                rows: tile_rows.min(rows.len() - row),
+                rows: count,
                 strips,
                 masks,
                 start: match start {
@@ -131,8 +174,9 @@ pub(crate) unsafe fn multiply(
                     Start::Stored => TileStart::Stored,
                     Start::Bias(_) => TileStart::Bias(bias.wrapping_add(first_column)),
                 },
-                a: a.words.as_ptr().wrapping_add((rows.start + row) * a.stride),
-                a_stride: a.stride,
+                a: a.words().as_ptr().wrapping_add(a_first),
+                a_stride,
+                a_step,
                 b: b_pointer,
                 b_stride: steps * COLUMNS,
                 // The first tiles of these panels fetch the next ones; later tiles, what is there already.
@@ -146,6 +190,7 @@ pub(crate) unsafe fn multiply(
             // SAFETY: everything was found to lie within its buffer above, and the masks leave out what
             // does not belong to the block.
             unsafe { tile::compute(level, kind, &call) };
+            row += count;
         }
         panel += strips;
     }
@@ -162,6 +207,17 @@ fn lanes(first: usize, columns: &Range<usize>) -> u16 {
 pub(crate) fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let first = columns.start / COLUMNS * COLUMNS;
     (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
+}
+
+/// An inner dimension in parts, for products that make their panels on the fly. Such panels stay in the caches
+/// while they are used, and where one part ends the chains wait in the result for the next: no bit changes.
+/// An empty dimension is one empty part.
+pub(crate) fn inner_parts(kind: Kind, inner: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    // Of B three panels, and of A the rows of a block, share the second cache.
+    const STEPS_MAX: usize = 1024;
+    let part = STEPS_MAX * kind.numbers();
+    let parts = inner.len().div_ceil(part).max(1);
+    (0..parts).map(move |at| inner.start + at * part..inner.end.min(inner.start + (at + 1) * part))
 }
 
 /// How a product is divided among threads: blocks of rows and columns that together cover `0..rows` and
@@ -247,7 +303,7 @@ mod tests {
     /// B `[inner][columns]` in panels.
     fn packed_b(level: Level, b: &[f32], columns: usize, inner: usize) -> Vec<Line> {
         let mut packed = try_zeros(packed_len(columns, inner) / COLUMNS).expect("memory");
-        pack_columns(level, Kind::F32, floats_mut(&mut packed), b, columns, columns, inner);
+        pack_columns(level, Kind::F32, floats_mut(&mut packed), b, columns, columns, inner, &mut []);
         packed
     }
 
@@ -283,7 +339,7 @@ mod tests {
     ) {
         let block = Block { data: SharedMut::new(c), first, stride };
         // SAFETY: `c` is borrowed exclusively.
-        unsafe { multiply(Arithmetic { level, kind: Kind::F32 }, block, start, a, b, &[], rows, columns) };
+        unsafe { multiply(Arithmetic { level, kind: Kind::F32 }, block, start, Left::Rows(a), b, &[], rows, columns) };
     }
 
     fn check(level: Level, rows: usize, columns: usize, inner: usize) {

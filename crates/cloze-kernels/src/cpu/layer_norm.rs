@@ -1,7 +1,7 @@
 //! LayerNorm, with the dropout and the residual connection that precede it in BERT.
 
 use super::chunks::{chunks, chunks_mut, for_each_part};
-use super::disjoint::{rows_per_task, stripe_width};
+use super::disjoint::{rows_per_task, stripe_width, two_spans_mut};
 use super::dropout::drop_rows;
 use super::math::{add_and_sum, sum, sum_of_products, sum_of_squares_about};
 use super::simd::{Level, multiply_add, multiversion};
@@ -131,17 +131,6 @@ pub(crate) fn backward(
             drop_rows(level, dx, dropout, task * task_rows, columns);
         }
     });
-}
-
-/// Two spans of one vector, which must not overlap.
-fn two_spans_mut(x: &mut [f32], first: Span, second: Span) -> (&mut [f32], &mut [f32]) {
-    if first.start > second.start {
-        let (second, first) = two_spans_mut(x, second, first);
-        return (first, second);
-    }
-    assert!(first.start + first.len <= second.start, "{first:?} overlaps {second:?}");
-    let (front, back) = x.split_at_mut(second.start);
-    (&mut front[first.range()], &mut back[..second.len])
 }
 
 multiversion! {

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::activation;
 use super::chunks::{chunks_mut, for_each_part};
-use super::disjoint::{for_each_stripe, stripe_width};
-use super::gemm::{Block, Blocks, Start, for_each_block, groups, multiply};
+use super::disjoint::two_spans_mut;
+use super::gemm::{Block, Blocks, GROUP, Left, Start, for_each_block, groups, inner_parts, multiply};
 use super::matrix::Matrix;
 use super::operand::{Arithmetic, Kind, Rows, with_rows};
-use super::panels::{COLUMNS, Panels, columns_to_words, pack_columns, packed_len};
+use super::panels::{COLUMNS, Panels, pack_columns, packed_len};
 use super::pool;
 use super::scratch;
 use super::shared::SharedMut;
@@ -102,7 +102,7 @@ fn forward_then<const PARTS: usize>(
             let block = Block { data: *y, first: rows.start * stride + columns.start - outputs.start, stride };
             let (panels, scales) = (weight.forward_panels(), weight.scales());
             // SAFETY: the blocks do not overlap, and nothing else uses the buffers.
-            unsafe { multiply(arithmetic, block, start, x, panels, scales, rows.clone(), columns.clone()) };
+            unsafe { multiply(arithmetic, block, start, Left::Rows(x), panels, scales, rows.clone(), columns.clone()) };
             finish(block, rows.len(), columns.len());
         }
     };
@@ -124,19 +124,16 @@ pub(crate) fn backward_input(
     let MatrixShape { outputs: all_outputs, inputs } = weight.shape;
     assert!(outputs.start <= outputs.end && outputs.end <= all_outputs, "{outputs:?} of {all_outputs} outputs");
     let dx = SharedMut::new(&mut dx[..rows * inputs]);
-    let start = match store {
-        Store::Overwrite => Start::Zero,
-        Store::Add => Start::Stored,
-    };
     let arithmetic = Arithmetic { level, kind: weight.kind };
-    let (count, dy) = (outputs.len(), &dy[..rows * outputs.len()]);
-    with_rows(arithmetic, dy, count, Size { rows, columns: count }, |dy| {
-        weight.for_each_backward_slab(outputs, |slab, panels| {
-            for_each_block(rows, 0..slab.len(), count, |rows, columns| {
-                let first = rows.start * inputs + slab.start + columns.start;
-                let block = Block { data: dx, first, stride: inputs };
+    let (first, count) = (outputs.start, outputs.len());
+    with_rows(arithmetic, &dy[..rows * count], count, Size { rows, columns: count }, |dy| {
+        weight.for_each_backward_part(outputs, |outputs, panels| {
+            let start = if store == Store::Overwrite && outputs.start == first { Start::Zero } else { Start::Stored };
+            let dy = dy.from(weight.kind.steps(outputs.start - first));
+            for_each_block(rows, 0..inputs, outputs.len(), |rows, columns| {
+                let block = Block { data: dx, first: rows.start * inputs + columns.start, stride: inputs };
                 // SAFETY: the blocks do not overlap, and nothing else uses dx.
-                unsafe { multiply(arithmetic, block, start, dy, panels, &[], rows, columns) };
+                unsafe { multiply(arithmetic, block, start, Left::Rows(dy), panels, &[], rows, columns) };
             });
         });
     });
@@ -155,69 +152,82 @@ pub(crate) fn backward_weight(
     rows: usize,
 ) {
     let MatrixShape { outputs, inputs } = shape;
-    let Arithmetic { level, kind } = arithmetic;
     let (dy, x) = (&dy[..rows * outputs], &x[..rows * inputs]);
-    if let Some(bias) = bias {
-        assert_eq!(bias.len, outputs, "numbers of a bias");
-        add_rows(&mut gradients[bias.range()], dy);
-    }
     assert_eq!(weight.len, outputs * inputs, "numbers of a weight");
-    if weight.len == 0 || rows == 0 {
-        return;
+    assert!(bias.is_none_or(|bias| bias.len == outputs), "numbers of a bias");
+    let (dbias, dw) = two_spans_mut(gradients, bias.unwrap_or(Span { start: 0, len: 0 }), weight);
+    let dw = SharedMut::new(dw);
+    for rows in inner_parts(arithmetic.kind, 0..rows) {
+        let dy = Columns { x: &dy[rows.start * outputs..rows.end * outputs], rows: rows.len(), columns: outputs };
+        let x = Columns { x: &x[rows.start * inputs..rows.end * inputs], rows: rows.len(), columns: inputs };
+        let multiply = |dy: Panels, x: Panels, outputs: Range<usize>, inputs_here: Range<usize>| {
+            let block = Block { data: dw, first: outputs.start * inputs + inputs_here.start, stride: inputs };
+            let (outputs, inputs_here) = (0..outputs.len(), 0..inputs_here.len());
+            // SAFETY: the blocks do not overlap, and nothing else uses dw.
+            unsafe { multiply(arithmetic, block, Start::Stored, Left::Panels(dy), x, &[], outputs, inputs_here) };
+        };
+        if outputs >= inputs {
+            x.with_panels(arithmetic, &mut [], |x| {
+                dy.for_each_part(arithmetic, dbias, |dy, outputs| multiply(dy, x, outputs, 0..inputs));
+            });
+        } else {
+            dy.with_panels(arithmetic, dbias, |dy| {
+                x.for_each_part(arithmetic, &mut [], |x, inputs| multiply(dy, x, 0..outputs, inputs));
+            });
+        }
     }
-    let dw = SharedMut::new(&mut gradients[weight.range()]);
-    with_columns(level, kind, dy, Size { rows, columns: outputs }, |dy| {
-        with_panels(level, kind, x, Size { rows, columns: inputs }, |x| {
-            for_each_block(outputs, 0..inputs, rows, |outputs, inputs_here| {
-                let block = Block { data: dw, first: outputs.start * inputs + inputs_here.start, stride: inputs };
-                // SAFETY: the blocks do not overlap, and nothing else uses dw.
-                unsafe { multiply(arithmetic, block, Start::Stored, dy, x, &[], outputs, inputs_here) };
+}
+
+/// Columns of `x [rows, columns]`, over whose rows a product sums.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    x: &'a [f32],
+    rows: usize,
+    columns: usize,
+}
+
+impl Columns<'_> {
+    /// Calls `work` with all columns in panels, packed on all threads. The numbers of each column are added to
+    /// its number of `sums`, row after row, unless that is empty.
+    fn with_panels(&self, arithmetic: Arithmetic, sums: &mut [f32], work: impl FnOnce(Panels)) {
+        // Columns that one thread packs together: 256 bytes of every row.
+        const WIDTH: usize = 4 * COLUMNS;
+        let depth = arithmetic.kind.steps(self.rows);
+        scratch::with(packed_len(self.columns, depth), |words| {
+            let sums = (!sums.is_empty()).then(|| chunks_mut(sums, WIDTH));
+            for_each_part((chunks_mut(words, (WIDTH * depth).max(1)), sums), |at, (words, sums)| {
+                self.pack(arithmetic, words, at * WIDTH, WIDTH, sums.unwrap_or_default());
+            });
+            work(Panels { words, depth });
+        });
+    }
+
+    /// Calls `work` with panels of some columns at a time, and which they are, on all threads. The thread that
+    /// packs them finds them in its second cache; otherwise as [`Columns::with_panels`].
+    fn for_each_part(&self, arithmetic: Arithmetic, sums: &mut [f32], work: impl Fn(Panels, Range<usize>) + Sync) {
+        let depth = arithmetic.kind.steps(self.rows);
+        let width = if self.columns >= 16 * GROUP { 2 * GROUP } else { GROUP };
+        let parts = self.columns.div_ceil(width);
+        let sums_given = !sums.is_empty();
+        let sums = SharedMut::new(sums);
+        pool::for_each(parts, |at| {
+            let columns = at * width..self.columns.min((at + 1) * width);
+            scratch::with(packed_len(columns.len(), depth), |words| {
+                let sums_of_part = if sums_given { columns.clone() } else { 0..0 };
+                // SAFETY: the parts do not overlap, and nothing else uses the sums.
+                let sums = unsafe { sums.slice(sums_of_part) };
+                self.pack(arithmetic, words, columns.start, width, sums);
+                work(Panels { words, depth }, columns);
             });
         });
-    });
-}
+    }
 
-/// Calls `work` with the columns of `x [rows, columns]` as A of a product over its rows.
-fn with_columns<R>(level: Level, kind: Kind, x: &[f32], size: Size, work: impl FnOnce(Rows) -> R) -> R {
-    let Size { rows, columns } = size;
-    let steps = kind.steps(rows);
-    // Whole squares for the transpose, and one more, so that rows of A are no whole number of pages apart:
-    // such rows evict each other from the first cache.
-    let stride = steps.next_multiple_of(16) + 16;
-    scratch::with(columns * stride, |words| {
-        for_each_part(chunks_mut(words, 16 * stride), |at, words| {
-            let first = at * 16;
-            columns_to_words(level, kind, words, stride, &x[first..], columns, rows, 16.min(columns - first));
-        });
-        work(Rows { words, stride })
-    })
-}
-
-/// Calls `work` with the columns of `x [rows, columns]` as B of a product over its rows.
-fn with_panels<R>(level: Level, kind: Kind, x: &[f32], size: Size, work: impl FnOnce(Panels) -> R) -> R {
-    let Size { rows, columns } = size;
-    let depth = kind.steps(rows);
-    scratch::with(packed_len(columns, depth), |words| {
-        for_each_part(chunks_mut(words, depth * COLUMNS), |at, panel| {
-            let first = at * COLUMNS;
-            pack_columns(level, kind, panel, &x[first..], columns, COLUMNS.min(columns - first), rows);
-        });
-        work(Panels { words, depth })
-    })
-}
-
-/// `sums[c] += Σ_r x[r, c]`, rows in order.
-fn add_rows(sums: &mut [f32], x: &[f32]) {
-    let columns = sums.len();
-    for_each_stripe(sums, columns, stripe_width(columns, x.len()), |mut stripe| {
-        let here = stripe.columns();
-        let sums = stripe.row(0);
-        for row in x.chunks_exact(columns) {
-            for (sum, x) in sums.iter_mut().zip(&row[here.clone()]) {
-                *sum += x;
-            }
-        }
-    });
+    /// Packs up to `width` columns from `first` on.
+    fn pack(&self, arithmetic: Arithmetic, words: &mut [f32], first: usize, width: usize, sums: &mut [f32]) {
+        let Arithmetic { level, kind } = arithmetic;
+        let (x, columns) = (self.x.get(first..).unwrap_or_default(), width.min(self.columns - first));
+        pack_columns(level, kind, words, x, self.columns, columns, self.rows, sums);
+    }
 }
 
 #[cfg(test)]

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use super::chunks::{chunks_mut, for_each_part};
-use super::gemm::GROUP;
+use super::gemm::inner_parts;
 use super::lines::{Line, floats, floats_mut, try_filled, try_zeros};
 use super::operand::{ColumnScales, Kind, int8_weight_words, quantize_rows, to_words};
-use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_square};
+use super::panels::{COLUMNS, Panels, pack_rows, packed_len, transpose_words};
 use super::scratch;
 use super::simd::Level;
-use crate::{Error, MatrixShape, Size};
+use crate::{Error, MatrixShape};
 
 /// A weight `[outputs, inputs]`, in panels of 16 outputs: `[outputs / 16][steps][16]` words.
 ///
 /// This is B of `x · Wᵀ`. That of `dy · W` is made from it when it is needed
-/// ([`Matrix::for_each_backward_slab`]): a cost that counts where there are few rows, for which a second copy
+/// ([`Matrix::for_each_backward_part`]): a cost that counts where there are few rows, for which a second copy
 /// of all weights is saved.
 #[derive(Debug)]
 pub struct Matrix {
@@ -102,45 +102,48 @@ impl Matrix {
         &self.scales
     }
 
-    /// Calls `work` with B of `dx = dy · W` over some of the outputs, some of the inputs at a time: with the
-    /// inputs, which are its columns, and their panels.
-    pub(super) fn for_each_backward_slab(&self, outputs: Range<usize>, mut work: impl FnMut(Range<usize>, Panels)) {
+    /// Calls `work` with B of `dx = dy · W` for some of the outputs at a time, in order: with the outputs, over
+    /// which the product sums, and panels of all inputs.
+    pub(super) fn for_each_backward_part(&self, outputs: Range<usize>, mut work: impl FnMut(Range<usize>, Panels)) {
         assert!(self.kind != Kind::Int8, "int8 is for inference");
-        let depth = self.kind.steps(outputs.len());
-        // 16 MiB: the decoder of a vocabulary is hundreds.
-        const WORDS_MAX: usize = 4 << 20;
-        let slab = (WORDS_MAX / depth.max(1) / GROUP).max(1) * GROUP;
-        for first in (0..self.shape.inputs).step_by(slab) {
-            let inputs = first..self.shape.inputs.min(first + slab);
-            scratch::with(packed_len(inputs.len(), depth), |words| {
+        for outputs in inner_parts(self.kind, outputs) {
+            let depth = self.kind.steps(outputs.len());
+            scratch::with(packed_len(self.shape.inputs, depth), |words| {
                 for_each_part(chunks_mut(words, (depth * COLUMNS).max(1)), |panel, words| {
-                    self.write_backward_panel(words, first / COLUMNS + panel, outputs.clone());
+                    self.write_backward_panel(words, panel, outputs.clone());
                 });
-                work(inputs, Panels { words, depth });
+                work(outputs, Panels { words, depth });
             });
         }
     }
 
     /// One panel of 16 inputs, square by square: `[steps over the outputs][16]`.
     fn write_backward_panel(&self, panel: &mut [f32], index: usize, outputs: Range<usize>) {
-        let (lines, _) = panel.as_chunks_mut::<COLUMNS>();
         let lines_of_square = COLUMNS / self.kind.numbers();
-        for (first, lines) in outputs.clone().step_by(COLUMNS).zip(lines.chunks_mut(lines_of_square)) {
-            let untransposed = self.square(first..outputs.end.min(first + COLUMNS), index * COLUMNS);
-            let mut square = [[0.0; COLUMNS]; COLUMNS];
-            let size = Size { rows: COLUMNS, columns: COLUMNS };
-            let (to, from) = (square.as_flattened_mut(), untransposed.as_flattened());
-            transpose_square(self.level, to, COLUMNS, COLUMNS, from, COLUMNS, size);
-            match self.kind {
-                Kind::F32 => lines.copy_from_slice(&square[..lines.len()]),
-                _ => {
-                    for (line, pair) in lines.iter_mut().zip(square.chunks(2)) {
-                        for (word, (low, high)) in line.iter_mut().zip(pair[0].iter().zip(&pair[1])) {
-                            // The numbers have come from 16 bits, so that nothing is lost.
-                            *word = f32::from_bits(low.to_bits() >> 16 | high.to_bits() & 0xffff_0000);
-                        }
-                    }
-                }
+        let first_step = index * lines_of_square;
+        let steps = lines_of_square.min(self.steps() - first_step);
+        let words = floats(&self.words);
+        for (first, lines) in outputs.clone().step_by(COLUMNS).zip(panel.chunks_mut(lines_of_square * COLUMNS)) {
+            let outputs = first..outputs.end.min(first + COLUMNS);
+            if first.is_multiple_of(COLUMNS) && outputs.len() == COLUMNS {
+                let square = &words[(first / COLUMNS * self.steps() + first_step) * COLUMNS..][..steps * COLUMNS];
+                transpose_words(self.level, self.kind, lines, square);
+            } else {
+                self.write_backward_edge(lines, outputs, index);
+            }
+        }
+    }
+
+    /// A square of [`Matrix::write_backward_panel`] with fewer outputs, or outputs of two panels.
+    fn write_backward_edge(&self, lines: &mut [f32], outputs: Range<usize>, index: usize) {
+        let square = self.square(outputs, index * COLUMNS);
+        for (line, column) in lines.chunks_mut(COLUMNS).zip((0..COLUMNS).step_by(self.kind.numbers())) {
+            for (word, row) in line.iter_mut().zip(&square) {
+                *word = match self.kind {
+                    Kind::F32 => row[column],
+                    // The numbers have come from 16 bits, so that nothing is lost.
+                    _ => f32::from_bits(row[column].to_bits() >> 16 | row[column + 1].to_bits() & 0xffff_0000),
+                };
             }
         }
     }

@@ -5,9 +5,9 @@
 //! panel is filled up with zeros; what is computed from those is never stored.
 
 use super::lines::LINE;
-use super::operand::{Kind, to_words, to_words_across};
+use super::operand::{Kind, pack_words_across, to_words};
 use super::scratch;
-use super::simd::Level;
+use super::simd::{Level, multiversion};
 use crate::Size;
 
 /// Columns of a panel of B, and of a strip of a tile.
@@ -47,7 +47,8 @@ pub(crate) fn pack_rows(level: Level, kind: Kind, panel: &mut [f32], columns: &[
 }
 
 /// Packs panels from columns that lie as columns: `rows [inner][columns]`, `stride` apart. Each step is a
-/// copy.
+/// copy. The numbers of each column are added to `sums`, unless it is empty, row after row.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn pack_columns(
     level: Level,
     kind: Kind,
@@ -56,61 +57,68 @@ pub(crate) fn pack_columns(
     stride: usize,
     columns: usize,
     inner: usize,
+    sums: &mut [f32],
 ) {
-    let steps = kind.steps(inner);
-    assert_eq!(panels.len(), packed_len(columns, steps));
-    let mut lines = |row_words: &[f32], step: usize| {
-        for (panel, words) in row_words.chunks(COLUMNS).enumerate() {
-            let line = &mut panels[(panel * steps + step) * COLUMNS..][..COLUMNS];
-            match words.first_chunk::<COLUMNS>() {
+    assert_eq!(panels.len(), packed_len(columns, kind.steps(inner)));
+    assert!(sums.is_empty() || sums.len() == columns, "{} sums of {columns} columns", sums.len());
+    assert!(inner == 0 || rows.len() >= (inner - 1) * stride + columns, "{inner} rows of {columns}");
+    match kind {
+        Kind::F32 => pack_f32_columns(level, panels, rows, stride, columns, inner, sums),
+        _ => pack_words_across(level, kind, panels, rows, stride, columns, inner, sums),
+    }
+}
+
+multiversion! {
+    fn pack_f32_columns(
+        panels: &mut [f32],
+        rows: &[f32],
+        stride: usize,
+        columns: usize,
+        inner: usize,
+        sums: &mut [f32],
+    ) = pack_f32_columns_body
+}
+
+#[inline(always)]
+fn pack_f32_columns_body<const FMA: bool>(
+    panels: &mut [f32],
+    rows: &[f32],
+    stride: usize,
+    columns: usize,
+    inner: usize,
+    sums: &mut [f32],
+) {
+    for step in 0..inner {
+        let row = &rows[step * stride..][..columns];
+        for (panel, numbers) in row.chunks(COLUMNS).enumerate() {
+            let line = &mut panels[(panel * inner + step) * COLUMNS..][..COLUMNS];
+            match numbers.first_chunk::<COLUMNS>() {
                 Some(full) => *line.first_chunk_mut().expect("a whole line") = *full,
                 None => {
-                    line[..words.len()].copy_from_slice(words);
-                    line[words.len()..].fill(0.0);
+                    line[..numbers.len()].copy_from_slice(numbers);
+                    line[numbers.len()..].fill(0.0);
                 }
             }
         }
-    };
-    if kind == Kind::F32 {
-        for step in 0..steps {
-            lines(&rows[step * stride..][..columns], step);
-        }
-        return;
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
-    scratch::with(columns, |words| {
-        for step in 0..steps {
-            let row = step * kind.numbers();
-            let count = kind.numbers().min(inner - row);
-            to_words_across(level, kind, words, &rows[row * stride..], stride, count);
-            lines(words, step);
-        }
-    });
 }
 
-/// The columns of `x [rows][columns]`, `x_stride` apart, as rows of words over its rows: `[columns][steps]`,
-/// `stride` apart, as A of a product. `stride` is a multiple of sixteen.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn columns_to_words(
-    level: Level,
-    kind: Kind,
-    words: &mut [f32],
-    stride: usize,
-    x: &[f32],
-    x_stride: usize,
-    rows: usize,
-    columns: usize,
-) {
-    if kind == Kind::F32 {
-        return transpose(level, words, stride, x, x_stride, rows, columns);
-    }
-    let steps = kind.steps(rows);
-    scratch::with(steps * columns, |lines| {
-        for (step, line) in lines.chunks_exact_mut(columns.max(1)).enumerate() {
-            let row = step * kind.numbers();
-            to_words_across(level, kind, line, &x[row * x_stride..], x_stride, kind.numbers().min(rows - row));
+/// Sixteen columns of B in words along the other dimension: a panel's `from [steps][16]` becomes
+/// `to [steps of 16 columns][16]`. Up to sixteen numbers of the inner dimension, as many as `from` has; for
+/// others zeros. Not for int8.
+pub(crate) fn transpose_words(level: Level, kind: Kind, to: &mut [f32], from: &[f32]) {
+    match (kind, level) {
+        (Kind::F32, _) => transpose(level, to, COLUMNS, from, COLUMNS, from.len() / COLUMNS, COLUMNS),
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Bf16, Level::Avx512) => {
+            assert!(to.len() == 8 * COLUMNS && from.len() <= to.len() && from.len().is_multiple_of(COLUMNS));
+            // SAFETY: `Level::Avx512` is made only where the processor has AVX-512 F and BW; the lengths were
+            // checked.
+            unsafe { transpose_bf16_avx512(to.as_mut_ptr(), from.as_ptr(), from.len() / COLUMNS) }
         }
-        transpose(level, words, stride, lines, columns, steps, columns);
-    });
+        _ => unreachable!("{kind:?} on {level:?}"),
+    }
 }
 
 /// `to[column · to_stride + row] = from[row · from_stride + column]` for `rows` rows and `columns`
@@ -215,29 +223,78 @@ unsafe fn transpose_square_avx512(
     }
 }
 
+/// [`transpose_words`] in bf16. Two neighbouring columns of a step are four numbers, `a₀ a₁ b₀ b₁`; in words
+/// along the columns they are `a₀ b₀ a₁ b₁`, so that what remains is to exchange steps and pairs of columns.
+///
+/// # Safety
+///
+/// The processor has AVX-512 F and BW; there are eight lines at `to` and `steps` at `from`, at most eight.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn transpose_bf16_avx512(to: *mut f32, from: *const f32, steps: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: only lines that exist are read and written.
+    unsafe {
+        let in_turn = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+        let mut lines = [_mm512_setzero_si512(); 8];
+        for (step, line) in lines.iter_mut().enumerate().take(steps) {
+            *line = _mm512_shuffle_epi8(_mm512_loadu_si512(from.add(step * COLUMNS).cast()), in_turn);
+        }
+        exchange_pairs::<1>(&mut lines);
+        exchange_pairs::<2>(&mut lines);
+        exchange_pairs::<4>(&mut lines);
+        for (pair, line) in lines.iter().enumerate() {
+            _mm512_storeu_si512(to.add(pair * COLUMNS).cast(), *line);
+        }
+    }
+}
+
+/// [`exchange`] for eight rows of eight pairs of words.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn exchange_pairs<const DISTANCE: usize>(rows: &mut [std::arch::x86_64::__m512i; 8]) {
+    use std::arch::x86_64::*;
+    let (upper, lower) = const { (lanes::<8>(DISTANCE, false), lanes::<8>(DISTANCE, true)) };
+    // SAFETY: eight integers each.
+    let (upper, lower) =
+        unsafe { (_mm256_loadu_si256(upper.as_ptr().cast()), _mm256_loadu_si256(lower.as_ptr().cast())) };
+    let (upper, lower) = (_mm512_cvtepi32_epi64(upper), _mm512_cvtepi32_epi64(lower));
+    for row in 0..8 {
+        if row & DISTANCE == 0 {
+            let (a, b) = (rows[row], rows[row + DISTANCE]);
+            rows[row] = _mm512_permutex2var_epi64(a, upper, b);
+            rows[row + DISTANCE] = _mm512_permutex2var_epi64(a, lower, b);
+        }
+    }
+}
+
+/// Lane `i` of the two results of an exchange, from the lanes of the upper (0 to `SIDE` − 1) and the lower row
+/// (`SIDE` and more).
+#[cfg(target_arch = "x86_64")]
+const fn lanes<const SIDE: usize>(distance: usize, lower: bool) -> [i32; SIDE] {
+    let mut lanes = [0; SIDE];
+    let mut lane = 0;
+    while lane < SIDE {
+        let from_upper = lane & distance == 0;
+        lanes[lane] = match (from_upper, lower) {
+            (true, false) => lane,
+            (false, false) => SIDE + lane - distance,
+            (true, true) => lane + distance,
+            (false, true) => SIDE + lane,
+        } as i32;
+        lane += 1;
+    }
+    lanes
+}
+
 /// One round of [`transpose_square_avx512`].
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn exchange<const DISTANCE: usize>(rows: &mut [std::arch::x86_64::__m512; SIDE]) {
     use std::arch::x86_64::*;
-    // Lane `i` of the two results, from the lanes of the upper (0 to 15) and the lower row (16 to 31).
-    const fn lanes(distance: usize, lower: bool) -> [i32; SIDE] {
-        let mut lanes = [0; SIDE];
-        let mut lane = 0;
-        while lane < SIDE {
-            let from_upper = lane & distance == 0;
-            lanes[lane] = match (from_upper, lower) {
-                (true, false) => lane,
-                (false, false) => SIDE + lane - distance,
-                (true, true) => lane + distance,
-                (false, true) => SIDE + lane,
-            } as i32;
-            lane += 1;
-        }
-        lanes
-    }
-    let (upper, lower) = const { (lanes(DISTANCE, false), lanes(DISTANCE, true)) };
+    let (upper, lower) = const { (lanes::<SIDE>(DISTANCE, false), lanes::<SIDE>(DISTANCE, true)) };
     // SAFETY: sixteen integers each.
     let (upper, lower) =
         unsafe { (_mm512_loadu_si512(upper.as_ptr().cast()), _mm512_loadu_si512(lower.as_ptr().cast())) };
@@ -288,7 +345,10 @@ mod tests {
                     transpose(level, &mut by_columns, stride, &by_rows, stride, columns, inner);
                 }
                 let mut same = vec![f32::NAN; panels.len()];
-                pack_columns(level, Kind::F32, &mut same, &by_columns, stride, columns, inner);
+                let (mut sums, row_sums) =
+                    (vec![1.0; columns], |c: usize| (0..inner).fold(1.0, |s, r| s + by_columns[r * stride + c]));
+                pack_columns(level, Kind::F32, &mut same, &by_columns, stride, columns, inner, &mut sums);
+                assert!(sums.iter().enumerate().all(|(column, sum)| *sum == row_sums(column)));
                 assert_eq!(panels, same, "{level:?}, {inner} steps");
                 for (at, found) in panels.iter().enumerate() {
                     let (panel, step, lane) = (at / COLUMNS / inner, at / COLUMNS % inner, at % COLUMNS);

@@ -23,10 +23,10 @@ use std::ops::Range;
 
 use self::head::{Head, QUERIES_MAX, for_each_head, sequences};
 use self::rows::{dot, draw_factors, exp_of_difference, score_gradients, softmax};
-use super::gemm::{Block, Start, multiply};
+use super::gemm::{Block, Left, Start, multiply};
 use super::math::LANES;
-use super::operand::{Arithmetic, Rows, with_rows};
-use super::panels::{COLUMNS, Panels, columns_to_words, pack_columns, pack_rows, packed_len};
+use super::operand::{Arithmetic, with_rows};
+use super::panels::{COLUMNS, Panels, pack_columns, pack_rows, packed_len};
 use super::scratch;
 use super::shared::SharedMut;
 use crate::{AttentionStarts, Dropout, Heads, Size};
@@ -70,7 +70,9 @@ pub(crate) fn forward(
                 let (block, rows) = (head.query_block(y, &queries), 0..queries.len());
                 with_rows(arithmetic, p, stride, Size { rows: queries.len(), columns: keys }, |p| {
                     // SAFETY: this head's columns of these query rows belong to this task alone.
-                    unsafe { multiply(arithmetic, block, Start::Zero, p, values_by_size, &[], rows, 0..size) };
+                    unsafe {
+                        multiply(arithmetic, block, Start::Zero, Left::Rows(p), values_by_size, &[], rows, 0..size)
+                    };
                 });
             }
         });
@@ -111,7 +113,7 @@ impl Packed {
     /// Panels whose columns are those of the head, from `x [keys][size]`, `stride` apart.
     fn by_size<'a>(self, words: &'a mut [f32], x: &[f32], stride: usize) -> Panels<'a> {
         let Arithmetic { level, kind } = self.arithmetic;
-        pack_columns(level, kind, words, x, stride, self.size, self.keys);
+        pack_columns(level, kind, words, x, stride, self.size, self.keys, &mut []);
         Panels { words, depth: kind.steps(self.keys) }
     }
 }
@@ -144,15 +146,15 @@ pub(crate) fn backward(
         let queries_max = head.queries.len().min(QUERIES_MAX);
         let packed = Packed::new(arithmetic, keys, size);
         let packed_queries = Packed::new(arithmetic, queries_max, size);
-        let columns_stride = kind.steps(queries_max).next_multiple_of(LANES);
-        let packed_len = 2 * packed.by_keys + packed.by_size + packed_queries.by_size + keys * columns_stride;
-        scratch::with(packed_len + (2 * queries_max + 1) * stride, |mut rest| {
+        let columns_len = packed_len(keys, kind.steps(queries_max));
+        let packed_len_of_all = 2 * packed.by_keys + packed.by_size + packed_queries.by_size + columns_len;
+        scratch::with(packed_len_of_all + (2 * queries_max + 1) * stride, |mut rest| {
             let kv_stride = head.kv_stride();
             let keys_by_keys = packed.by_keys(take(&mut rest, packed.by_keys), head.keys(kv), kv_stride);
             let values_by_keys = packed.by_keys(take(&mut rest, packed.by_keys), head.values(kv), kv_stride);
             let keys_by_size = packed.by_size(take(&mut rest, packed.by_size), head.keys(kv), kv_stride);
             let rows_by_size = take(&mut rest, packed_queries.by_size);
-            let columns = take(&mut rest, keys * columns_stride);
+            let columns = take(&mut rest, columns_len);
             let factors = &mut take(&mut rest, stride)[..keys];
             factors.fill(1.0);
 
@@ -179,8 +181,10 @@ pub(crate) fn backward(
                 for (first, scores, x) in [(head.first_value(), &*p, dy), (head.first_key(), &*ds, q)] {
                     let rows_by_size = &mut rows_by_size[..packed.by_size];
                     let b = packed.by_size(rows_by_size, head.rows(x, &queries), heads.columns());
-                    columns_to_words(level, kind, columns, columns_stride, scores, stride, queries.len(), keys);
-                    let a = Rows { words: columns, stride: columns_stride };
+                    let depth = kind.steps(queries.len());
+                    let columns = &mut columns[..packed_len(keys, depth)];
+                    pack_columns(level, kind, columns, scores, stride, keys, queries.len(), &mut []);
+                    let a = Left::Panels(Panels { words: columns, depth });
                     let block = Block { data: dkv, first, stride: kv_stride };
                     // SAFETY: this head's columns of this sequence's keys and values belong to this task alone.
                     unsafe { multiply(arithmetic, block, start, a, b, &[], 0..keys, 0..size) };
@@ -189,7 +193,9 @@ pub(crate) fn backward(
                 let (block, rows) = (head.query_block(dq, &queries), 0..queries.len());
                 with_rows(arithmetic, ds, stride, Size { rows: queries.len(), columns: keys }, |ds| {
                     // SAFETY: this head's columns of these query rows belong to this task alone.
-                    unsafe { multiply(arithmetic, block, Start::Zero, ds, keys_by_size, &[], rows, 0..size) };
+                    unsafe {
+                        multiply(arithmetic, block, Start::Zero, Left::Rows(ds), keys_by_size, &[], rows, 0..size)
+                    };
                 });
                 start = Start::Stored;
             }
@@ -240,7 +246,9 @@ fn scores(
     let size = Size { rows: queries.len(), columns: head.heads.size };
     with_rows(arithmetic, head.rows(q, queries), head.heads.columns(), size, |q| {
         // SAFETY: `scores` is borrowed exclusively.
-        unsafe { multiply(arithmetic, block, Start::Zero, q, keys, &[], 0..queries.len(), 0..head.keys.len()) };
+        unsafe {
+            multiply(arithmetic, block, Start::Zero, Left::Rows(q), keys, &[], 0..queries.len(), 0..head.keys.len())
+        };
     });
 }
 

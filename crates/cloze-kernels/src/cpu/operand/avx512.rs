@@ -46,27 +46,51 @@ pub(super) unsafe fn bf16_words(words: &mut [f32], numbers: &[f32]) {
     }
 }
 
-/// `words[i]` holds the numbers `first[i]` and `second[i]`; a number that is not there counts as 0.
+/// [`super::pack_words_across`] in bf16.
 ///
 /// # Safety
 ///
 /// The processor has AVX-512 F, BW, VL and BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn bf16_words_across(words: &mut [f32], first: &[f32], second: &[f32]) {
-    for (at, words) in words.chunks_mut(LANES).enumerate() {
-        // SAFETY: the processor has the instructions, and only words that exist are stored.
-        unsafe {
-            let widened = |numbers: &[f32]| {
-                let numbers = match numbers.get(LANES * at..LANES * at + LANES) {
-                    Some(whole) => _mm512_loadu_ps(whole.as_ptr()),
-                    None => load(numbers, LANES * at).0,
-                };
-                let short = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(numbers));
-                _mm512_cvtepu16_epi32(short)
-            };
-            let packed = _mm512_or_si512(widened(first), _mm512_slli_epi32::<16>(widened(second)));
-            let mask = ((1_u32 << words.len()) - 1) as __mmask16;
-            _mm512_mask_storeu_ps(words.as_mut_ptr(), mask, _mm512_castsi512_ps(packed));
+pub(super) unsafe fn pack_bf16_columns(
+    panels: &mut [f32],
+    rows: &[f32],
+    stride: usize,
+    columns: usize,
+    inner: usize,
+    mut sums: Option<&mut [f32]>,
+) {
+    // Number `i` of the first and number `i` of the second row, in turn.
+    const IN_TURN: [i16; 2 * LANES] = {
+        let mut places = [0; 2 * LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            places[2 * lane] = lane as i16;
+            places[2 * lane + 1] = (LANES + lane) as i16;
+            lane += 1;
+        }
+        places
+    };
+    let steps = inner.div_ceil(2);
+    for step in 0..steps {
+        let first = &rows[2 * step * stride..][..columns];
+        let second = if 2 * step + 1 < inner { &rows[(2 * step + 1) * stride..][..columns] } else { &[] };
+        for (panel, at) in (0..columns).step_by(LANES).enumerate() {
+            let line = &mut panels[(panel * steps + step) * LANES..][..LANES];
+            // SAFETY: the processor has the instructions; a line is a register, and `load` and the mask leave
+            // out what does not exist.
+            unsafe {
+                let ((low, mask), (high, _)) = (load(first, at), load(second, at));
+                let packed = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                let words = _mm512_permutexvar_epi16(_mm512_loadu_si512(IN_TURN.as_ptr().cast()), packed);
+                _mm512_storeu_si512(line.as_mut_ptr().cast(), words);
+                if let Some(sums) = &mut sums {
+                    let to = sums.as_mut_ptr().wrapping_add(at);
+                    let sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), low);
+                    let sum = if second.is_empty() { sum } else { _mm512_add_ps(sum, high) };
+                    _mm512_mask_storeu_ps(to, mask, sum);
+                }
+            }
         }
     }
 }

@@ -79,6 +79,13 @@ pub(crate) struct Rows<'a> {
     pub(crate) stride: usize,
 }
 
+impl<'a> Rows<'a> {
+    /// The rows from step `step` on. Not for int8.
+    pub(crate) fn from(self, step: usize) -> Rows<'a> {
+        Rows { words: self.words.get(step..).unwrap_or_default(), ..self }
+    }
+}
+
 /// Calls `work` with rows of numbers, `[rows][inner]`, `stride` apart, as A of a product in `kind`. They
 /// are converted on all threads if there are many.
 pub(crate) fn with_rows<R>(
@@ -139,26 +146,25 @@ pub(crate) fn to_words(level: Level, kind: Kind, words: &mut [f32], numbers: &[f
     }
 }
 
-/// Turns as many rows of numbers as a word holds into one row of words, whose numbers are those of one
-/// column: `rows [1 ..= numbers of a word][columns]`, `row_stride` apart, to `[columns]`. Rows that
-/// are not there count as zeros. Not for int8.
-pub(crate) fn to_words_across(
+/// [`super::panels::pack_columns`] for words of several numbers: those of a column, one from each row. Not
+/// for int8.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn pack_words_across(
     level: Level,
     kind: Kind,
-    words: &mut [f32],
+    panels: &mut [f32],
     rows: &[f32],
-    row_stride: usize,
-    count: usize,
+    stride: usize,
+    columns: usize,
+    inner: usize,
+    sums: &mut [f32],
 ) {
-    let columns = words.len();
-    assert!(count >= 1 && count <= kind.numbers());
     match (kind, level) {
-        (Kind::F32, _) => words.copy_from_slice(&rows[..columns]),
         #[cfg(target_arch = "x86_64")]
         (Kind::Bf16, Level::Avx512) => {
-            let second = if count == 2 { &rows[row_stride..][..columns] } else { &[] };
+            let sums = (!sums.is_empty()).then_some(sums);
             // SAFETY: `Kind::Bf16` and `Level::Avx512` are made only where the processor has them.
-            unsafe { avx512::bf16_words_across(words, &rows[..columns], second) };
+            unsafe { avx512::pack_bf16_columns(panels, rows, stride, columns, inner, sums) };
         }
         _ => unreachable!("{kind:?} on {level:?}"),
     }
@@ -268,16 +274,35 @@ mod tests {
                 assert_eq!(found.to_bits(), nearest_bf16(*number).to_bits(), "{number} of {len}");
             }
             assert!(len % 2 == 0 || words[len / 2].to_bits() >> 16 == 0, "filled up with zeros");
+        }
+    }
 
-            // Two halves of the same numbers as two rows.
-            let (columns, count) = (len / 2, 2);
-            let mut across = vec![f32::NAN; columns];
-            to_words_across(Level::detect(), kind, &mut across, &numbers, columns, count);
-            for (column, word) in across.iter().enumerate() {
-                for row in 0..2 {
-                    let found = bf16(word.to_bits() >> (16 * row) & 0xffff);
-                    assert_eq!(found.to_bits(), nearest_bf16(numbers[row * columns + column]).to_bits());
+    #[test]
+    fn bf16_panels_hold_the_nearest_numbers_of_two_rows_a_word() {
+        let Some(kind) = detect_bf16() else { return };
+        for (columns, inner) in [(1, 1), (16, 2), (37, 5), (48, 8), (20, 0)] {
+            let stride = columns + 3;
+            let numbers = numbers(inner * stride + columns, 1);
+            let steps = kind.steps(inner);
+            let mut panels = vec![f32::NAN; steps * columns.next_multiple_of(COLUMNS)];
+            let mut sums = vec![1.0; columns];
+            let level = Level::detect();
+            pack_words_across(level, kind, &mut panels, &numbers, stride, columns, inner, &mut sums);
+            let mut silent = vec![f32::NAN; panels.len()];
+            pack_words_across(level, kind, &mut silent, &numbers, stride, columns, inner, &mut []);
+            assert!(panels.iter().zip(&silent).all(|(a, b)| a.to_bits() == b.to_bits()));
+            for (at, word) in panels.iter().enumerate() {
+                let (panel, step, lane) = (at / COLUMNS / steps, at / COLUMNS % steps, at % COLUMNS);
+                for half in 0..2 {
+                    let (row, column) = (2 * step + half, panel * COLUMNS + lane);
+                    let exists = row < inner && column < columns;
+                    let expected = if exists { nearest_bf16(numbers[row * stride + column]) } else { 0.0 };
+                    let found = bf16(word.to_bits() >> (16 * half) & 0xffff);
+                    assert_eq!(found.to_bits(), expected.to_bits(), "row {row}, column {column}");
                 }
+            }
+            for (column, sum) in sums.iter().enumerate() {
+                assert_eq!(*sum, (0..inner).fold(1.0, |sum, row| sum + numbers[row * stride + column]));
             }
         }
     }

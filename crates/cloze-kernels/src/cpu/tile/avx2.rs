@@ -4,25 +4,25 @@ use std::arch::x86_64::{
     __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };
 
-use super::{ROWS_MAX, Strip};
+use super::{ROWS_MAX, Strip, TileCall};
 use crate::cpu::panels::COLUMNS;
 
-/// Adds `A · B` to the first `rows` rows of `sums`, at most six.
+/// Adds A times the strip `b` to the call's rows of `sums`, at most six.
 ///
 /// # Safety
 ///
-/// The processor has AVX2 and FMA; A is valid for `rows` rows of `b.len()` numbers, `a_stride` apart.
-pub(super) unsafe fn add_product(sums: &mut Strip, rows: usize, a: *const f32, a_stride: usize, b: &[[f32; COLUMNS]]) {
+/// The processor has AVX2 and FMA; A is valid for the call's rows and `b.len()` steps.
+pub(super) unsafe fn add_product(sums: &mut Strip, call: &TileCall, b: &[[f32; COLUMNS]]) {
     // SAFETY: passed on.
     unsafe {
-        match rows {
-            1 => rows_of::<1>(sums, a, a_stride, b),
-            2 => rows_of::<2>(sums, a, a_stride, b),
-            3 => rows_of::<3>(sums, a, a_stride, b),
-            4 => rows_of::<4>(sums, a, a_stride, b),
-            5 => rows_of::<5>(sums, a, a_stride, b),
-            6 => rows_of::<6>(sums, a, a_stride, b),
-            _ => unreachable!("{rows} rows of a tile of at most {ROWS_MAX}"),
+        match call.rows {
+            1 => rows_of::<1>(sums, call, b),
+            2 => rows_of::<2>(sums, call, b),
+            3 => rows_of::<3>(sums, call, b),
+            4 => rows_of::<4>(sums, call, b),
+            5 => rows_of::<5>(sums, call, b),
+            6 => rows_of::<6>(sums, call, b),
+            rows => unreachable!("{rows} rows of a tile of at most {ROWS_MAX}"),
         }
     }
 }
@@ -34,7 +34,7 @@ pub(super) unsafe fn add_product(sums: &mut Strip, rows: usize, a: *const f32, a
 ///
 /// As for [`add_product`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows_of<const ROWS: usize>(sums: &mut Strip, a: *const f32, a_stride: usize, b: &[[f32; COLUMNS]]) {
+unsafe fn rows_of<const ROWS: usize>(sums: &mut Strip, call: &TileCall, b: &[[f32; COLUMNS]]) {
     let load = |numbers: &[f32; COLUMNS]| -> [__m256; 2] {
         // SAFETY: sixteen numbers: eight from the first, and eight from the ninth on.
         unsafe { [_mm256_loadu_ps(numbers.as_ptr()), _mm256_loadu_ps(numbers.as_ptr().add(8))] }
@@ -47,7 +47,7 @@ unsafe fn rows_of<const ROWS: usize>(sums: &mut Strip, a: *const f32, a_stride: 
         let b = load(b);
         for (row, registers) in registers.iter_mut().enumerate() {
             // SAFETY: there are so many rows and steps.
-            let a = _mm256_set1_ps(unsafe { *a.add(row * a_stride + step) });
+            let a = _mm256_set1_ps(unsafe { *call.a.add(row * call.a_stride + step * call.a_step) });
             registers[0] = _mm256_fmadd_ps(a, b[0], registers[0]);
             registers[1] = _mm256_fmadd_ps(a, b[1], registers[1]);
         }

@@ -104,7 +104,7 @@ unsafe fn tile<const KIND: u8, const ROWS: usize, const STRIPS: usize>(call: &Ti
                 *words = _mm512_load_ps(b.add(strip * call.b_stride + step * COLUMNS));
             }
             for (row, sums) in sums.iter_mut().enumerate() {
-                let word = _mm512_set1_ps(*a.add(row * call.a_stride + step));
+                let word = _mm512_set1_ps(*a.add(row * call.a_stride + step * call.a_step));
                 for (sum, strip) in sums.iter_mut().zip(strips) {
                     *sum = multiply_add::<KIND>(*sum, word, strip);
                 }

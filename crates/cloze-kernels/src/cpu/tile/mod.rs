@@ -55,10 +55,12 @@ pub(crate) struct TileCall {
     /// The lanes of each strip that exist.
     pub(crate) masks: [u16; STRIPS_MAX],
     pub(crate) start: TileStart,
-    /// Row 0 of A, `[rows][steps]`.
+    /// Row 0 of A, step 0.
     pub(crate) a: *const f32,
     /// Words from a row of A to the next.
     pub(crate) a_stride: usize,
+    /// Words from a step of A to the next.
+    pub(crate) a_step: usize,
     /// Strip 0 of B, `[strips][steps][COLUMNS]`, aligned to a cache line.
     pub(crate) b: *const f32,
     /// Words from a strip of B to the next.
@@ -133,9 +135,9 @@ unsafe fn compute_strip(level: Level, call: &TileCall, strip: usize) {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Level::Avx2` is made only where the processor has AVX2 and FMA; A is valid as the call says.
-        Level::Avx2 => unsafe { avx2::add_product(&mut sums, call.rows, call.a, call.a_stride, b) },
+        Level::Avx2 => unsafe { avx2::add_product(&mut sums, call, b) },
         // SAFETY: A is valid as the call says.
-        _ => unsafe { portable::add_product(&mut sums, call.rows, call.a, call.a_stride, b) },
+        _ => unsafe { portable::add_product(&mut sums, call, b) },
     }
     for (row, sums) in sums.iter().enumerate().take(call.rows) {
         let to = row_of(call.c, row).cast_mut();

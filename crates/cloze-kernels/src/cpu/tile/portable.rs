@@ -1,21 +1,21 @@
 //! Tiles in plain arrays, for processors of every kind.
 
-use super::Strip;
+use super::{Strip, TileCall};
 use crate::cpu::panels::COLUMNS;
 use crate::cpu::simd::multiply_add;
 
 /// Rows that are computed together.
 const ROWS: usize = 4;
 
-/// Adds `A · B` to the first `rows` rows of `sums`, half a strip at a time: as many numbers as fit into
+/// Adds A times the strip `b` to the call's rows of `sums`, half a strip at a time: as many numbers as fit into
 /// the registers that every vector instruction set has (16 of four numbers).
 ///
 /// # Safety
 ///
-/// A is valid for `rows` rows of `b.len()` numbers, `a_stride` apart.
-pub(super) unsafe fn add_product(sums: &mut Strip, rows: usize, a: *const f32, a_stride: usize, b: &[[f32; COLUMNS]]) {
+/// A is valid for the call's rows and `b.len()` steps.
+pub(super) unsafe fn add_product(sums: &mut Strip, call: &TileCall, b: &[[f32; COLUMNS]]) {
     const HALF: usize = COLUMNS / 2;
-    assert!(rows <= ROWS);
+    assert!(call.rows <= ROWS);
     for column in (0..COLUMNS).step_by(HALF) {
         let mut half = [[0.0f32; HALF]; ROWS];
         for (half, row) in half.iter_mut().zip(sums.iter()) {
@@ -24,7 +24,7 @@ pub(super) unsafe fn add_product(sums: &mut Strip, rows: usize, a: *const f32, a
         for (step, b) in b.iter().enumerate() {
             for (row, half) in half.iter_mut().enumerate() {
                 // SAFETY: there are so many rows and steps. A row that there is not is the last one again.
-                let a = unsafe { *a.add(row.min(rows - 1) * a_stride + step) };
+                let a = unsafe { *call.a.add(row.min(call.rows - 1) * call.a_stride + step * call.a_step) };
                 for (sum, b) in half.iter_mut().zip(&b[column..column + HALF]) {
                     *sum = multiply_add::<false>(a, *b, *sum);
                 }
