@@ -109,6 +109,25 @@ pub struct Size {
     pub columns: usize,
 }
 
+/// The parameters of a LayerNorm.
+#[derive(Debug)]
+pub struct LayerNorm<'a, V> {
+    /// What normalized rows are multiplied by: `[columns]`
+    pub gamma: &'a V,
+    /// What is added then: `[columns]`
+    pub beta: &'a V,
+    /// What is added to the variance.
+    pub epsilon: f64,
+}
+
+impl<V> Clone for LayerNorm<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for LayerNorm<'_, V> {}
+
 /// What a packed matrix will be used for; training needs it in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -353,12 +372,25 @@ pub trait Kernels: Send + Sync + Sized {
         rows: usize,
     );
 
-    /// `y = second(activation(first(x)))`, two linear layers one after the other: x `[rows, first inputs]`,
-    /// y `[rows, second outputs]`. The bits are those of [`Kernels::linear_activation_forward`] and then
-    /// [`Kernels::linear_forward`]; what lies between them may be in `hidden`, `[rows, first outputs]`, or
-    /// nowhere.
+    /// `y = LayerNorm(residual + linear_forward(x))`, for inference: x `[rows, inputs]`, y and residual
+    /// `[rows, outputs]`. The bits are those of [`Kernels::linear_forward`] and then
+    /// [`Kernels::layer_norm_forward`].
+    fn linear_layer_norm(
+        &self,
+        y: &mut Self::Activations,
+        x: &Self::Activations,
+        layer: (&Self::Matrix, &Self::Vector),
+        residual: &Self::Activations,
+        norm: LayerNorm<Self::Vector>,
+        rows: usize,
+    );
+
+    /// `y = LayerNorm(x + second(activation(first(x))))`, for inference: x and y `[rows, columns]`. The bits are
+    /// those of [`Kernels::linear_activation_forward`], then [`Kernels::linear_forward`], then
+    /// [`Kernels::layer_norm_forward`]; what lies between the layers may be in `hidden`,
+    /// `[rows, first outputs]`, or nowhere.
     #[allow(clippy::too_many_arguments)]
-    fn feed_forward(
+    fn feed_forward_layer_norm(
         &self,
         y: &mut Self::Activations,
         hidden: &mut Self::Activations,
@@ -366,6 +398,7 @@ pub trait Kernels: Send + Sync + Sized {
         first: (&Self::Matrix, &Self::Vector),
         second: (&Self::Matrix, &Self::Vector),
         activation: Activation,
+        norm: LayerNorm<Self::Vector>,
         rows: usize,
     );
 
@@ -563,9 +596,6 @@ pub trait Kernels: Send + Sync + Sized {
 
     // ---- optimizer ------------------------------------------------------------------------------
 
-    /// `x[to] += x[from]`; the spans are of one length and do not overlap.
-    fn add_within(&self, x: &mut Self::Vector, to: Span, from: Span);
-
     /// `Σ x[at]²` in f64, in an order that does not depend on threads.
     fn sum_of_squares(&self, x: &Self::Vector, at: Span) -> Result<f64, Error>;
 
@@ -573,6 +603,10 @@ pub trait Kernels: Send + Sync + Sized {
     /// `g = gradient · gradient_scale`:
     /// `m = beta1 m + (1 − beta1) g`, `v = beta2 v + (1 − beta2) g²`,
     /// `w −= learning_rate · (m / bias_correction1 / (√(v / bias_correction2) + epsilon) + weight_decay · w)`.
+    ///
+    /// With a matrix, its rows from the given one on are refreshed with the new weights, as by
+    /// [`Kernels::pack_rows`].
+    #[allow(clippy::too_many_arguments)]
     fn adam_step(
         &self,
         weights: &mut Self::Vector,
@@ -581,5 +615,6 @@ pub trait Kernels: Send + Sync + Sized {
         gradients: &Self::Vector,
         at: Span,
         step: AdamStep,
+        packed: Option<(&mut Self::Matrix, usize)>,
     );
 }

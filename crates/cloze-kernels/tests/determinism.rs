@@ -56,16 +56,18 @@ fn threads_do_not_matter_in_linear_layers() {
 }
 
 #[test]
-fn two_layers_at_once_give_the_bits_of_one_after_the_other() {
+fn blocks_of_layers_give_the_bits_of_one_after_the_other() {
     for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         // Few rows, which share the columns, and so many that each thread takes several blocks of them.
         for (threads, rows) in [(1, 1), (1, 37), (3, 37), (1, 250), (2, 500)] {
             let k = Cpu::with_precision(threads, precision).unwrap();
-            let (first, second) = (Layer::random(1, 77, 37), Layer::random(3, 37, 77));
-            let x = random(5, rows * 37);
-            let (at_once, one_by_one) = linear::feed_forward(&k, &x, &first, &second, Activation::GeluErf, rows);
-            assert_same_bits(&format!("{precision:?}, {rows} rows on {threads} threads"), &at_once, &one_by_one);
-            assert!(at_once.iter().all(|y| y.is_finite() && *y != 0.0));
+            let layers = [&Layer::random(7, 37, 51), &Layer::random(1, 77, 37), &Layer::random(3, 37, 77)];
+            let (x, residual) = (random(5, rows * 51), random(6, rows * 37));
+            let blocks = linear::normalized_blocks(&k, &x, &residual, layers, Activation::GeluErf, rows);
+            for (at_once, apart) in blocks {
+                assert_same_bits(&format!("{precision:?}, {rows} rows on {threads} threads"), &at_once, &apart);
+                assert!(at_once.iter().all(|y| y.is_finite() && *y != 0.0));
+            }
         }
     }
 }

@@ -276,10 +276,6 @@ pub struct Declaration {
     pub layout: Parameters<MatrixSpan, Span>,
     /// Elements of the arena of weights and of each moment.
     pub len: usize,
-    /// Where the gradient of the word embeddings as input table gathers: with an MLM head the matrix
-    /// has two chains of sums, as decoder in its own place and as table in an extra stretch of the
-    /// gradient arena behind `len`; they are added once, at the end of the whole batch.
-    pub table_gradient: Span,
 }
 
 /// Hands out consecutive spans and notes their names.
@@ -375,15 +371,8 @@ impl Declaration {
         });
         let nsp = heads.nsp.then(|| arena.linear("cls.seq_relationship", 2, hidden));
         let classifier = heads.classifier.map(|labels| arena.linear("classifier", labels, hidden));
-        let table_gradient =
-            if heads.mlm { Span { start: arena.len, len: embeddings.word.len } } else { embeddings.word };
         let layout = Parameters { embeddings, layers, pooler, mlm, nsp, classifier };
-        Declaration { parameters: arena.parameters, layout, len: arena.len, table_gradient }
-    }
-
-    /// Elements of the gradient arena: `len`, and room for the second chain of the word embeddings.
-    pub fn gradient_len(&self) -> usize {
-        self.len.max(self.table_gradient.start + self.table_gradient.len)
+        Declaration { parameters: arena.parameters, layout, len: arena.len }
     }
 
     /// Fresh weights of all parameters, in arena order.
@@ -440,7 +429,6 @@ mod tests {
             next += parameter.span.len;
         }
         assert_eq!(next, declaration.len);
-        assert_eq!(declaration.gradient_len(), declaration.len + declaration.layout.embeddings.word.len);
     }
 
     #[test]

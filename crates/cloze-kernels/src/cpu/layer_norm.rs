@@ -5,7 +5,7 @@ use super::disjoint::{rows_per_task, stripe_width, two_spans_mut};
 use super::dropout::drop_rows;
 use super::math::{add_and_sum, sum, sum_of_products, sum_of_squares_about};
 use super::simd::{Level, multiply_add, multiversion};
-use crate::{Dropout, Size, Span};
+use crate::{Dropout, LayerNorm, Size, Span};
 
 /// `s = residual + dropout(x)`, `normalized = (s − mean(s)) · rstd`, `y = normalized · gamma + beta`.
 /// x comes in `normalized`; y, normalized, residual `[rows, columns]`, rstd `[rows]`.
@@ -72,13 +72,54 @@ fn forward_rows_body<const FMA: bool>(
             None => sum(normalized),
         };
         let mean = sum / columns as f32;
-        // The variance is taken about the mean, in a second pass: E[s²] − E[s]² would cancel.
-        let variance = sum_of_squares_about::<FMA>(normalized, mean) / columns as f32;
-        *rstd = 1.0 / (variance + epsilon).sqrt();
+        *rstd = reciprocal_deviation::<FMA>(normalized, mean, epsilon);
         let parameters = gamma.iter().zip(beta);
         for ((y, normalized), (gamma, beta)) in y.iter_mut().zip(normalized).zip(parameters) {
             *normalized = (*normalized - mean) * *rstd;
             *y = multiply_add::<FMA>(*normalized, *gamma, *beta);
+        }
+    }
+}
+
+/// `1 / √(var(s) + epsilon)`. The variance is taken about the mean, in a pass of its own: E[s²] − E[s]² would
+/// cancel.
+#[inline(always)]
+fn reciprocal_deviation<const FMA: bool>(s: &[f32], mean: f32, epsilon: f32) -> f32 {
+    let variance = sum_of_squares_about::<FMA>(s, mean) / s.len() as f32;
+    1.0 / (variance + epsilon).sqrt()
+}
+
+/// `y = LayerNorm(residual + y)`, with the bits of [`forward`], for those that need no backward.
+pub(crate) fn normalize(level: Level, y: &mut [f32], residual: &[f32], norm: LayerNorm<Vec<f32>>, size: Size) {
+    let Size { rows, columns } = size;
+    let task_len = (rows_per_task(columns) * columns).max(1);
+    let tasks = (chunks_mut(&mut y[..rows * columns], task_len), chunks(&residual[..rows * columns], task_len));
+    for_each_part(tasks, |_, (y, residual)| normalize_rows(level, y, residual, norm, columns));
+}
+
+multiversion! {
+    /// [`normalize`] on this thread, for all rows of `y`.
+    pub(crate) fn normalize_rows(
+        y: &mut [f32],
+        residual: &[f32],
+        norm: LayerNorm<'_, Vec<f32>>,
+        columns: usize,
+    ) = normalize_rows_body
+}
+
+#[inline(always)]
+fn normalize_rows_body<const FMA: bool>(
+    y: &mut [f32],
+    residual: &[f32],
+    LayerNorm { gamma, beta, epsilon }: LayerNorm<Vec<f32>>,
+    columns: usize,
+) {
+    let (gamma, beta, columns) = (&gamma[..columns], &beta[..columns], columns.max(1));
+    for (y, residual) in y.chunks_exact_mut(columns).zip(residual.chunks_exact(columns)) {
+        let mean = add_and_sum(y, residual) / columns as f32;
+        let rstd = reciprocal_deviation::<FMA>(y, mean, epsilon as f32);
+        for (y, (gamma, beta)) in y.iter_mut().zip(gamma.iter().zip(beta)) {
+            *y = multiply_add::<FMA>((*y - mean) * rstd, *gamma, *beta);
         }
     }
 }

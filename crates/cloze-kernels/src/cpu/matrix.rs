@@ -43,18 +43,24 @@ impl Matrix {
     /// Takes over the rows from `first` on, `rows [any number, inputs]` row-major. Fastest where they fill
     /// whole panels.
     pub(super) fn pack(&mut self, first: usize, rows: &[f32]) {
+        self.refresh(first, rows.len(), |part| &rows[part]);
+    }
+
+    /// Takes over `len` numbers of rows from `first` on. `part` gives those at a place among them, once for each
+    /// panel, on all threads.
+    pub(super) fn refresh<'a>(&mut self, first: usize, len: usize, part: impl Fn(Range<usize>) -> &'a [f32] + Sync) {
         let MatrixShape { outputs, inputs } = self.shape;
         if inputs == 0 {
             return;
         }
-        let last = first + rows.len() / inputs;
-        assert!(rows.len().is_multiple_of(inputs) && last <= outputs, "{first}..{last} of {outputs} outputs");
+        let last = first + len / inputs;
+        assert!(len.is_multiple_of(inputs) && last <= outputs, "{first}..{last} of {outputs} outputs");
         let (level, kind, steps) = (self.level, self.kind, self.steps());
         let first_panel = first / COLUMNS;
         let pack = |at: usize, words: &mut [Line], scales: Option<&mut ColumnScales>| {
             let panel = (first_panel + at) * COLUMNS..outputs.min((first_panel + at + 1) * COLUMNS);
             let asked = first.max(panel.start)..last.min(panel.end);
-            let rows = &rows[(asked.start - first) * inputs..(asked.end - first) * inputs];
+            let rows = part((asked.start - first) * inputs..(asked.end - first) * inputs);
             let words = floats_mut(words);
             match scales {
                 Some(scales) => pack_int8(words, scales, asked.start - panel.start, rows, inputs),

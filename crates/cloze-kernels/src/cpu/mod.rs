@@ -9,7 +9,6 @@ mod ceiling;
 mod chunks;
 mod disjoint;
 mod dropout;
-mod feed_forward;
 mod gemm;
 mod layer_norm;
 mod linear;
@@ -21,6 +20,7 @@ mod operand;
 mod optimizer;
 mod panels;
 mod pool;
+mod residual;
 mod rows;
 mod scratch;
 mod shared;
@@ -34,11 +34,12 @@ use self::lines::{try_reserve, try_zeros};
 use self::matrix::Matrix;
 pub use self::operand::quantize_rows;
 use self::operand::{Arithmetic, Kind, detect_bf16, detect_int8};
+use self::optimizer::Arenas;
 use self::pool::Pool;
 use self::simd::Level;
 use crate::{
-    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Precision, Purpose, Role, Size,
-    Span, Store,
+    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, LayerNorm, MatrixShape, Precision, Purpose,
+    Role, Size, Span, Store,
 };
 
 /// f32 on several threads, with the best vector instructions that the processor has.
@@ -270,7 +271,19 @@ impl Kernels for Cpu {
         self.scope(|| linear::activation_forward(self.level, y, pre, x, weight, bias, activation, rows));
     }
 
-    fn feed_forward(
+    fn linear_layer_norm(
+        &self,
+        y: &mut Vec<f32>,
+        x: &Vec<f32>,
+        (weight, bias): (&Matrix, &Vec<f32>),
+        residual: &Vec<f32>,
+        norm: LayerNorm<Vec<f32>>,
+        rows: usize,
+    ) {
+        self.scope(|| residual::linear_forward(self.level, y, x, (weight, bias), residual, norm, rows));
+    }
+
+    fn feed_forward_layer_norm(
         &self,
         y: &mut Vec<f32>,
         hidden: &mut Vec<f32>,
@@ -278,10 +291,11 @@ impl Kernels for Cpu {
         first: (&Matrix, &Vec<f32>),
         second: (&Matrix, &Vec<f32>),
         activation: Activation,
+        norm: LayerNorm<Vec<f32>>,
         rows: usize,
     ) {
         let (first, second) = ((first.0, first.1.as_slice()), (second.0, second.1.as_slice()));
-        self.scope(|| feed_forward::forward(self.level, y, hidden, x, first, second, activation, rows));
+        self.scope(|| residual::feed_forward(self.level, y, hidden, x, first, second, activation, norm, rows));
     }
 
     fn linear_backward_input(
@@ -460,10 +474,6 @@ impl Kernels for Cpu {
 
     // ---- optimizer ------------------------------------------------------------------------------
 
-    fn add_within(&self, x: &mut Vec<f32>, to: Span, from: Span) {
-        self.scope(|| optimizer::add_within(x, to, from));
-    }
-
     fn sum_of_squares(&self, x: &Vec<f32>, at: Span) -> Result<f64, Error> {
         Ok(self.scope(|| optimizer::sum_of_squares(self.level, &x[at.range()])))
     }
@@ -476,9 +486,14 @@ impl Kernels for Cpu {
         gradients: &Vec<f32>,
         at: Span,
         step: AdamStep,
+        packed: Option<(&mut Matrix, usize)>,
     ) {
-        self.scope(|| {
-            optimizer::adam_step(self.level, weights, first_moments, second_moments, gradients, at, step);
-        });
+        let arenas = Arenas {
+            weights: &mut weights[at.range()],
+            first_moments: &mut first_moments[at.range()],
+            second_moments: &mut second_moments[at.range()],
+            gradients: &gradients[at.range()],
+        };
+        self.scope(|| optimizer::adam_step(self.level, arenas, step, packed));
     }
 }

@@ -2,27 +2,10 @@
 
 use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::GRAIN;
+use super::matrix::Matrix;
+use super::shared::SharedMut;
 use super::simd::{Level, multiply_add, multiversion};
-use crate::{AdamStep, Span};
-
-/// `x[to] += x[from]`; the spans are of one length and do not overlap.
-pub(crate) fn add_within(x: &mut [f32], to: Span, from: Span) {
-    assert!(to.len == from.len, "{to:?} += {from:?}");
-    let (to, from): (&mut [f32], &[f32]) = if to.start < from.start {
-        assert!(to.start + to.len <= from.start, "{to:?} overlaps {from:?}");
-        let (front, back) = x.split_at_mut(from.start);
-        (&mut front[to.range()], &back[..from.len])
-    } else {
-        assert!(from.start + from.len <= to.start, "{to:?} overlaps {from:?}");
-        let (front, back) = x.split_at_mut(to.start);
-        (&mut back[..to.len], &front[from.range()])
-    };
-    for_each_part((chunks_mut(to, GRAIN), chunks(from, GRAIN)), |_, (to, from)| {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to += from;
-        }
-    });
-}
+use crate::AdamStep;
 
 /// `Σ x²` in f64. Pieces of a fixed size are summed for themselves, then their sums in order, so that the
 /// order depends on the length alone.
@@ -56,25 +39,40 @@ fn sum_of_squares_body<const FMA: bool>(x: &[f32]) -> f64 {
     lanes.into_iter().sum()
 }
 
-/// One step of Adam with decoupled weight decay on `[at]` of the four arenas. With
+/// A stretch of the four arenas.
+pub(crate) struct Arenas<'a> {
+    pub(crate) weights: &'a mut [f32],
+    pub(crate) first_moments: &'a mut [f32],
+    pub(crate) second_moments: &'a mut [f32],
+    pub(crate) gradients: &'a [f32],
+}
+
+/// One step of Adam with decoupled weight decay. With
 /// `g = gradient · gradient_scale`: `m = beta1 m + (1 − beta1) g`, `v = beta2 v + (1 − beta2) g²`,
 /// `w −= learning_rate · (m / bias_correction1 / (√(v / bias_correction2) + epsilon) + weight_decay · w)`.
-pub(crate) fn adam_step(
-    level: Level,
-    weights: &mut [f32],
-    first_moments: &mut [f32],
-    second_moments: &mut [f32],
-    gradients: &[f32],
-    at: Span,
-    step: AdamStep,
-) {
-    let weights = chunks_mut(&mut weights[at.range()], GRAIN);
-    let first_moments = chunks_mut(&mut first_moments[at.range()], GRAIN);
-    let second_moments = chunks_mut(&mut second_moments[at.range()], GRAIN);
-    let gradients = chunks(&gradients[at.range()], GRAIN);
+///
+/// The weights may be rows of a matrix, from a given one on; then each panel of it is packed again by the thread
+/// that has just updated it.
+pub(crate) fn adam_step(level: Level, arenas: Arenas, step: AdamStep, packed: Option<(&mut Matrix, usize)>) {
+    let Arenas { weights, first_moments, second_moments, gradients } = arenas;
     let factors = Factors::new(step);
-    for_each_part((weights, first_moments, second_moments, gradients), |_, (w, m, v, gradients)| {
-        adam_chunk(level, w, m, v, gradients, factors);
+    let Some((matrix, first)) = packed else {
+        let weights = chunks_mut(weights, GRAIN);
+        let moments = (chunks_mut(first_moments, GRAIN), chunks_mut(second_moments, GRAIN));
+        for_each_part((weights, moments, chunks(gradients, GRAIN)), |_, (w, (m, v), gradients)| {
+            adam_chunk(level, w, m, v, gradients, factors);
+        });
+        return;
+    };
+    let count = weights.len();
+    let [weights, first_moments, second_moments] = [weights, first_moments, second_moments].map(SharedMut::new);
+    matrix.refresh(first, count, |part| {
+        // SAFETY: every part is asked for once, and parts do not overlap.
+        let [w, m, v] = unsafe {
+            [weights.slice(part.clone()), first_moments.slice(part.clone()), second_moments.slice(part.clone())]
+        };
+        adam_chunk(level, w, m, v, &gradients[part], factors);
+        w
     });
 }
 
@@ -133,24 +131,8 @@ fn adam_body<const FMA: bool>(w: &mut [f32], m: &mut [f32], v: &mut [f32], gradi
 mod tests {
     use super::*;
     use crate::cpu::math::tests::{levels, numbers, on_threads};
-
-    #[test]
-    fn spans_are_added() {
-        for (to, from) in [(1, 6), (6, 1), (0, 3)] {
-            let mut x: Vec<f32> = (0..10).map(|i| i as f32).collect();
-            add_within(&mut x, Span { start: to, len: 3 }, Span { start: from, len: 3 });
-            for (i, x) in x.iter().enumerate() {
-                let added = if (to..to + 3).contains(&i) { i + from - to } else { 0 };
-                assert_eq!(*x, (i + added) as f32, "element {i}, {to} += {from}");
-            }
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "overlaps")]
-    fn spans_that_overlap_are_refused() {
-        add_within(&mut [0.0; 9], Span { start: 2, len: 3 }, Span { start: 4, len: 3 });
-    }
+    use crate::cpu::operand::Kind;
+    use crate::{MatrixShape, Span};
 
     #[test]
     fn sum_of_squares_is_the_definition_on_any_number_of_threads() {
@@ -161,6 +143,53 @@ mod tests {
                 let found = on_threads(1, || sum_of_squares(level, &x));
                 assert!((found - expected).abs() <= 1e-13 * expected, "{found} instead of {expected}");
                 assert_eq!(found, on_threads(3, || sum_of_squares(level, &x)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_is_refreshed_with_the_new_weights() {
+        let shape = MatrixShape { outputs: 53, inputs: 21 };
+        let (first, rows) = (19, 27);
+        let (before, len) = (numbers(shape.outputs * shape.inputs, 1), rows * shape.inputs);
+        let step = AdamStep {
+            learning_rate: 0.5,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-6,
+            weight_decay: 0.0,
+            gradient_scale: 1.0,
+            bias_correction1: 1.0,
+            bias_correction2: 1.0,
+        };
+        for level in levels() {
+            for threads in [1, 3] {
+                let packed = |weights: &[f32]| {
+                    let mut matrix = Matrix::zeros(level, Kind::F32, shape).expect("memory");
+                    matrix.pack(0, weights);
+                    matrix
+                };
+                let (mut weights, mut matrix) = (before.clone(), packed(&before));
+                let (mut m, mut v, gradients) = (vec![0.0; len], vec![0.0; len], numbers(len, 2));
+                let arenas = Arenas {
+                    weights: &mut weights[first * shape.inputs..][..len],
+                    first_moments: &mut m,
+                    second_moments: &mut v,
+                    gradients: &gradients,
+                };
+                on_threads(threads, || adam_step(level, arenas, step, Some((&mut matrix, first))));
+                let mut alone = before[first * shape.inputs..][..len].to_vec();
+                let (mut m, mut v) = (vec![0.0; len], vec![0.0; len]);
+                let arenas = Arenas {
+                    weights: &mut alone,
+                    first_moments: &mut m,
+                    second_moments: &mut v,
+                    gradients: &gradients,
+                };
+                adam_step(level, arenas, step, None);
+                assert_eq!(weights[first * shape.inputs..][..len], alone, "{level:?}, {threads} threads");
+                assert_ne!(weights, before);
+                assert_eq!(matrix.forward_panels().words, packed(&weights).forward_panels().words);
             }
         }
     }
@@ -197,7 +226,13 @@ mod tests {
             let run = |threads| {
                 let (mut w, mut m, mut v) = (start.clone(), vec![0.0; len], vec![0.0; len]);
                 for (t, gradients) in (1..).zip(&gradients) {
-                    on_threads(threads, || adam_step(level, &mut w, &mut m, &mut v, gradients, at, step(t)));
+                    let arenas = Arenas {
+                        weights: &mut w[at.range()],
+                        first_moments: &mut m[at.range()],
+                        second_moments: &mut v[at.range()],
+                        gradients: &gradients[at.range()],
+                    };
+                    on_threads(threads, || adam_step(level, arenas, step(t), None));
                 }
                 (w, m, v)
             };

@@ -23,8 +23,8 @@ mod rows;
 use std::ops::Range;
 
 use crate::{
-    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, MatrixShape, Purpose, Role, Size, Span,
-    Store,
+    Activation, AdamStep, AttentionStarts, Dropout, Error, Heads, Kernels, LayerNorm, MatrixShape, Purpose, Role, Size,
+    Span, Store,
 };
 
 pub use linear::Matrix;
@@ -166,7 +166,23 @@ impl Kernels for Reference {
         }
     }
 
-    fn feed_forward(
+    fn linear_layer_norm(
+        &self,
+        y: &mut Vec<f64>,
+        x: &Vec<f64>,
+        (weight, bias): (&Matrix, &Vec<f64>),
+        residual: &Vec<f64>,
+        norm: LayerNorm<Vec<f64>>,
+        rows: usize,
+    ) {
+        let LayerNorm { gamma, beta, epsilon } = norm;
+        let size = Size { rows, columns: weight.shape().outputs };
+        let (mut sum, mut rstd) = (vec![0.0; rows * size.columns], vec![0.0; rows]);
+        self.linear_forward(&mut sum, x, weight, Some(bias), rows, 0..size.columns);
+        self.layer_norm_forward(y, &mut sum, &mut rstd, Some(residual), None, gamma, beta, epsilon, size);
+    }
+
+    fn feed_forward_layer_norm(
         &self,
         y: &mut Vec<f64>,
         hidden: &mut Vec<f64>,
@@ -174,10 +190,11 @@ impl Kernels for Reference {
         first: (&Matrix, &Vec<f64>),
         second: (&Matrix, &Vec<f64>),
         activation: Activation,
+        norm: LayerNorm<Vec<f64>>,
         rows: usize,
     ) {
         self.linear_activation_forward(hidden, None, x, first.0, first.1, activation, rows);
-        self.linear_forward(y, hidden, second.0, Some(second.1), rows, 0..second.0.shape().outputs);
+        self.linear_layer_norm(y, hidden, second, x, norm, rows);
     }
 
     fn linear_backward_input(
@@ -353,10 +370,6 @@ impl Kernels for Reference {
 
     // ---- optimizer ------------------------------------------------------------------------------
 
-    fn add_within(&self, x: &mut Vec<f64>, to: Span, from: Span) {
-        optimizer::add_within(x, to, from);
-    }
-
     fn sum_of_squares(&self, x: &Vec<f64>, at: Span) -> Result<f64, Error> {
         Ok(optimizer::sum_of_squares(&x[at.range()]))
     }
@@ -369,6 +382,7 @@ impl Kernels for Reference {
         gradients: &Vec<f64>,
         at: Span,
         step: AdamStep,
+        packed: Option<(&mut Matrix, usize)>,
     ) {
         optimizer::adam_step(
             &mut weights[at.range()],
@@ -377,5 +391,8 @@ impl Kernels for Reference {
             &gradients[at.range()],
             step,
         );
+        if let Some((matrix, first)) = packed {
+            self.pack_rows(matrix, first, &weights[at.range()]);
+        }
     }
 }

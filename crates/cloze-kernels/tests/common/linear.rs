@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cloze_kernels::{Activation, Kernels, MatrixShape, Span, Store};
+use cloze_kernels::{Activation, Kernels, LayerNorm, MatrixShape, Size, Span, Store};
 
 use super::assert_same_bits;
 use super::buffers::{activations, inference_matrix, matrix, read_activations, read_vector, unset_activations, vector};
@@ -91,26 +91,42 @@ pub fn assert_parts_are_ranges<K: Kernels>(k: &K, x: &[f64], layer: &Layer, rang
     }
 }
 
-/// Both layers at once, and one after the other.
-pub fn feed_forward<K: Kernels>(
+/// What comes of whole blocks with their LayerNorm, each beside what its parts give one after the other: a linear
+/// layer that is added to `residual`, then two layers with an activation between them.
+pub fn normalized_blocks<K: Kernels>(
     k: &K,
     x: &[f64],
-    first: &Layer,
-    second: &Layer,
+    residual: &[f64],
+    [single, first, second]: [&Layer; 3],
     activation: Activation,
     rows: usize,
-) -> (Vec<f64>, Vec<f64>) {
-    let (hidden_len, len) = (rows * first.shape.outputs, rows * second.shape.outputs);
-    let [mut y, mut y_one_by_one] = [(); 2].map(|()| unset_activations(k, len));
-    let mut hidden = unset_activations(k, hidden_len);
-    let x = activations(k, x);
-    let [first, second] = [first, second]
-        .map(|layer| (inference_matrix(k, layer.shape, &layer.weight), vector(k, &layer.bias), layer.shape.outputs));
+) -> [(Vec<f64>, Vec<f64>); 2] {
+    let columns = second.shape.outputs;
+    let (gamma, beta) = (vector(k, &super::random(91, columns)), vector(k, &super::random(92, columns)));
+    let norm = LayerNorm { gamma: &gamma, beta: &beta, epsilon: 1e-5 };
+    let (x, residual) = (activations(k, x), activations(k, residual));
+    let [mut y, mut sum, mut expected] = [(); 3].map(|()| unset_activations(k, rows * columns));
+    let mut hidden = unset_activations(k, rows * first.shape.outputs);
+    let [single, first, second] =
+        [single, first, second].map(|layer| (inference_matrix(k, layer.shape, &layer.weight), vector(k, &layer.bias)));
+    let mut normalize = |sum: &mut K::Activations, residual: &K::Activations| {
+        let (mut rstd, size) = (vector(k, &vec![0.0; rows]), Size { rows, columns });
+        k.layer_norm_forward(&mut expected, sum, &mut rstd, Some(residual), None, &gamma, &beta, 1e-5, size);
+        read_activations(k, &expected, rows * columns)
+    };
+
+    k.linear_layer_norm(&mut y, &x, (&single.0, &single.1), &residual, norm, rows);
+    let single_at_once = read_activations(k, &y, rows * columns);
+    k.linear_forward(&mut sum, &x, &single.0, Some(&single.1), rows, 0..columns);
+    let single_apart = normalize(&mut sum, &residual);
+
     let (layer1, layer2) = ((&first.0, &first.1), (&second.0, &second.1));
-    k.feed_forward(&mut y, &mut hidden, &x, layer1, layer2, activation, rows);
-    k.linear_activation_forward(&mut hidden, None, &x, &first.0, &first.1, activation, rows);
-    k.linear_forward(&mut y_one_by_one, &hidden, &second.0, Some(&second.1), rows, 0..second.2);
-    (read_activations(k, &y, len), read_activations(k, &y_one_by_one, len))
+    k.feed_forward_layer_norm(&mut y, &mut hidden, &residual, layer1, layer2, activation, norm, rows);
+    let double_at_once = read_activations(k, &y, rows * columns);
+    k.linear_activation_forward(&mut hidden, None, &residual, &first.0, &first.1, activation, rows);
+    k.linear_forward(&mut sum, &hidden, &second.0, Some(&second.1), rows, 0..columns);
+    let double_apart = normalize(&mut sum, &residual);
+    [(single_at_once, single_apart), (double_at_once, double_apart)]
 }
 
 /// Adds to `dx` if there is one.

@@ -31,19 +31,13 @@ pub fn adam_step<K: Kernels>(k: &K, arenas: &Arenas, at: Span, step: AdamStep) -
     let mut first = vector(k, &arenas.first_moments);
     let mut second = vector(k, &arenas.second_moments);
     let gradients = vector(k, &arenas.gradients);
-    k.adam_step(&mut weights, &mut first, &mut second, &gradients, at, step);
+    k.adam_step(&mut weights, &mut first, &mut second, &gradients, at, step, None);
     Arenas {
         weights: read_vector(k, &weights, len),
         first_moments: read_vector(k, &first, len),
         second_moments: read_vector(k, &second, len),
         gradients: read_vector(k, &gradients, len),
     }
-}
-
-pub fn add_within<K: Kernels>(k: &K, x: &[f64], to: Span, from: Span) -> Vec<f64> {
-    let mut sum = vector(k, x);
-    k.add_within(&mut sum, to, from);
-    read_vector(k, &sum, x.len())
 }
 
 pub fn sum_of_squares<K: Kernels>(k: &K, x: &[f64], at: Span) -> f64 {

@@ -175,6 +175,24 @@ impl<K: Kernels> Workspace<K> {
     }
 }
 
+impl<K: Kernels> Workspace<K> {
+    /// To be called before the first part of a whole batch whose gradient is asked for.
+    pub fn start_gradients(&mut self, network: &Network<K>, batch: &Batch) -> Result<(), Error> {
+        self.buffers.table.start(&network.kernels, &network.config, &batch.ids)
+    }
+
+    /// To be called after the last part: adds what has gathered outside of the arena.
+    pub fn finish_gradients(
+        &mut self,
+        network: &Network<K>,
+        gradients: &mut K::Vector,
+        declaration: &Declaration,
+    ) -> Result<(), Error> {
+        let words = declaration.layout.embeddings.word;
+        self.buffers.table.finish(&network.kernels, &network.config, gradients, words)
+    }
+}
+
 /// The first row of each sequence.
 pub fn first_rows(batch: &Batch) -> &[u32] {
     &batch.starts[..batch.sequences()]
@@ -184,7 +202,8 @@ pub fn first_rows(batch: &Batch) -> &[u32] {
 /// the whole batch's mean losses that is due to this part.
 ///
 /// `part` is a stretch of a whole batch that begins at sequence `first_sequence` and has the counts
-/// `totals`. Without `draws` nothing is dropped.
+/// `totals`. Without `draws` nothing is dropped. Gradients are whole between
+/// [`Workspace::start_gradients`] and [`Workspace::finish_gradients`].
 #[allow(clippy::too_many_arguments)]
 pub fn losses<K: Kernels>(
     network: &Network<K>,
@@ -223,6 +242,7 @@ pub fn losses<K: Kernels>(
     let hidden = &tape.hidden[tape.hidden_index(config.num_hidden_layers)];
     if gradients.is_some() {
         buffers.reserve(kernels, config, batch.tokens)?;
+        buffers.table.enter(kernels, &part.batch.ids)?;
         kernels.zero_activations(&mut buffers.dhidden, rows.len() * config.hidden_size);
     }
 

@@ -4,15 +4,20 @@ use cloze_kernels::{AttentionStarts, Kernels, MatrixShape, Size, Span, Store};
 
 use crate::params::{EncoderLayer, MatrixSpan};
 
-use super::network::{LayerCall, Site};
-use super::{ActivationGradients, LayerTape};
+use super::network::{LayerCall, Site, layer_norm};
+use super::{ActivationGradients, Keep, LayerTape};
 
 fn starts<'a, K: Kernels>(call: &'a LayerCall<'_, K>) -> AttentionStarts<'a, K::Indices> {
     AttentionStarts { queries: call.read.map_or(&call.batch.starts, |read| &read.starts), keys: &call.batch.starts }
 }
 
 /// `tape.attention_output [rows, hidden]` from the layer's input `x [tokens, hidden]`.
-pub(super) fn attention_block_forward<K: Kernels>(call: &LayerCall<K>, tape: &mut LayerTape<K>, x: &K::Activations) {
+pub(super) fn attention_block_forward<K: Kernels>(
+    call: &LayerCall<K>,
+    tape: &mut LayerTape<K>,
+    x: &K::Activations,
+    keep: Keep,
+) {
     let (kernels, config, layer) = (&call.network.kernels, &call.network.config, call.parameters());
     let (hidden, rows) = (config.hidden_size, call.rows());
     let size = Size { rows, columns: hidden };
@@ -39,22 +44,22 @@ pub(super) fn attention_block_forward<K: Kernels>(call: &LayerCall<K>, tape: &mu
         starts(call),
         config.heads(),
     );
-    kernels.linear_forward(
-        &mut tape.attention_normalized,
-        &tape.context,
-        &layer.attention_output.weight,
-        Some(&layer.attention_output.bias),
-        rows,
-        0..hidden,
-    );
+    let (output, norm) = (&layer.attention_output, &layer.attention_layer_norm);
+    if keep == Keep::LastHiddenState {
+        let (y, parameters) = (&mut tape.attention_output, (&output.weight, &output.bias));
+        kernels.linear_layer_norm(y, &tape.context, parameters, x_rows, layer_norm(config, norm), rows);
+        return;
+    }
+    let sum = &mut tape.attention_normalized;
+    kernels.linear_forward(sum, &tape.context, &output.weight, Some(&output.bias), rows, 0..hidden);
     kernels.layer_norm_forward(
         &mut tape.attention_output,
         &mut tape.attention_normalized,
         &mut tape.attention_rstd,
         Some(x_rows),
         call.dropout(config.hidden_dropout_prob, Site::AttentionOutput(call.index)),
-        &layer.attention_layer_norm.weight,
-        &layer.attention_layer_norm.bias,
+        &norm.weight,
+        &norm.bias,
         config.layer_norm_eps,
         size,
     );

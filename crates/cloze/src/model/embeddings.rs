@@ -73,7 +73,7 @@ pub(super) fn embeddings_backward<K: Kernels>(
         size,
     );
     let dsum = &buffers.dhidden;
-    kernels.embedding_backward(gradients, declaration.table_gradient, dsum, &batch.ids, size);
+    buffers.table.add(kernels, dsum, size);
     kernels.embedding_backward(gradients, layout.position, dsum, &batch.coordinates.positions, size);
     kernels.embedding_backward(gradients, layout.token_type, dsum, &batch.token_type_ids, size);
 }

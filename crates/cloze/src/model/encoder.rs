@@ -36,7 +36,7 @@ pub fn encoder_forward<K: Kernels>(
 
 /// From the gradient of the last hidden state in `buffers.dhidden` (of the rows in `read` only, or of
 /// all tokens) to all gradients of embeddings and encoder, which are added to `gradients`. The word
-/// embeddings' goes to `declaration.table_gradient`.
+/// embeddings' gathers in `buffers.table`.
 #[allow(clippy::too_many_arguments)]
 pub fn encoder_backward<K: Kernels>(
     network: &Network<K>,
@@ -73,7 +73,7 @@ fn layer_forward<K: Kernels>(
     x: &K::Activations,
     keep: Keep,
 ) {
-    attention_block_forward(call, tape, x);
+    attention_block_forward(call, tape, x, keep);
     feed_forward_block_forward(call, y, tape, intermediate, keep);
 }
 

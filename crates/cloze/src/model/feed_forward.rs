@@ -4,7 +4,7 @@ use cloze_kernels::{Kernels, MatrixShape, Size, Span, Store};
 
 use crate::params::{EncoderLayer, MatrixSpan};
 
-use super::network::{LayerCall, Site};
+use super::network::{LayerCall, Site, layer_norm};
 use super::{ActivationGradients, Keep, LayerTape};
 
 /// `y [rows, hidden]` from `tape.attention_output`.
@@ -18,37 +18,39 @@ pub(super) fn feed_forward_block_forward<K: Kernels>(
     let (kernels, config, layer) = (&call.network.kernels, &call.network.config, call.parameters());
     let (hidden, rows) = (config.hidden_size, call.rows());
     let (first, second) = (&layer.intermediate, &layer.output);
+    let norm = &layer.output_layer_norm;
     if keep == Keep::LastHiddenState {
-        kernels.feed_forward(
-            &mut tape.output_normalized,
+        kernels.feed_forward_layer_norm(
+            y,
             intermediate,
             &tape.attention_output,
             (&first.weight, &first.bias),
             (&second.weight, &second.bias),
             config.activation(),
+            layer_norm(config, norm),
             rows,
         );
-    } else {
-        kernels.linear_activation_forward(
-            intermediate,
-            Some(&mut tape.intermediate_pre),
-            &tape.attention_output,
-            &first.weight,
-            &first.bias,
-            config.activation(),
-            rows,
-        );
-        let y = &mut tape.output_normalized;
-        kernels.linear_forward(y, intermediate, &second.weight, Some(&second.bias), rows, 0..hidden);
+        return;
     }
+    kernels.linear_activation_forward(
+        intermediate,
+        Some(&mut tape.intermediate_pre),
+        &tape.attention_output,
+        &first.weight,
+        &first.bias,
+        config.activation(),
+        rows,
+    );
+    let sum = &mut tape.output_normalized;
+    kernels.linear_forward(sum, intermediate, &second.weight, Some(&second.bias), rows, 0..hidden);
     kernels.layer_norm_forward(
         y,
-        &mut tape.output_normalized,
+        sum,
         &mut tape.output_rstd,
         Some(&tape.attention_output),
         call.dropout(config.hidden_dropout_prob, Site::Output(call.index)),
-        &layer.output_layer_norm.weight,
-        &layer.output_layer_norm.bias,
+        &norm.weight,
+        &norm.bias,
         config.layer_norm_eps,
         Size { rows, columns: hidden },
     );

@@ -1,6 +1,6 @@
-use cloze_kernels::{Dropout, Kernels, Purpose, RowCoordinates};
+use cloze_kernels::{Dropout, Kernels, LayerNorm, Purpose, RowCoordinates};
 
-use crate::params::{Declaration, EncoderLayer, Parameters};
+use crate::params::{self, Declaration, EncoderLayer, Parameter, Parameters};
 use crate::{Config, Error};
 
 use super::{PackedBatch, ReadRows};
@@ -37,6 +37,37 @@ impl<K: Kernels> Network<K> {
             },
         )?;
         Ok(Network { kernels, config: config.clone(), parameters })
+    }
+
+    /// Changes the arena, and the packed parameters with it. `change` is called once for each parameter: with
+    /// the arena, the parameter, and the matrix and the first of its rows that the parameter is packed in, which
+    /// `change` refreshes; none if it is no part of a matrix.
+    pub fn update(
+        &mut self,
+        declaration: &Declaration,
+        weights: &mut K::Vector,
+        mut change: impl FnMut(&K, &mut K::Vector, &Parameter, Option<(&mut K::Matrix, usize)>),
+    ) {
+        let Network { kernels, parameters, .. } = self;
+        let mut packed = vec![false; declaration.parameters.len()];
+        parameters.zip_mut(
+            &declaration.layout,
+            |matrix, at| {
+                let within = declaration.parameters.iter().zip(&mut packed);
+                for (parameter, packed) in
+                    within.filter(|(parameter, _)| at.span.range().contains(&parameter.span.start))
+                {
+                    *packed = true;
+                    let first = (parameter.span.start - at.span.start) / at.shape.inputs;
+                    change(kernels, weights, parameter, Some((&mut *matrix, first)));
+                }
+            },
+            |_, _| {},
+        );
+        for (parameter, _) in declaration.parameters.iter().zip(packed).filter(|(_, packed)| !packed) {
+            change(kernels, weights, parameter, None);
+        }
+        parameters.zip_mut(&declaration.layout, |_, _| {}, |vector, &at| kernels.copy_vector(vector, weights, at));
     }
 
     /// Packs the parameters again, after the arena has changed.
@@ -97,6 +128,11 @@ pub(crate) fn dropout<I>(
 ) -> Option<Dropout<'_, I>> {
     let draws = draws.filter(|_| probability > 0.0)?;
     Some(Dropout { probability, seed: draws.seed, step: draws.step, site: site.number(), rows })
+}
+
+/// A LayerNorm as the kernels take it.
+pub(crate) fn layer_norm<'a, V>(config: &Config, parameters: &'a params::LayerNorm<V>) -> LayerNorm<'a, V> {
+    LayerNorm { gamma: &parameters.weight, beta: &parameters.bias, epsilon: config.layer_norm_eps }
 }
 
 /// One layer on one batch: what its forward and backward refer to.

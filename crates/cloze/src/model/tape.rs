@@ -1,6 +1,6 @@
 //! The buffers of a forward pass: what backward needs, and what inference shares between layers.
 
-use cloze_kernels::Kernels;
+use cloze_kernels::{Kernels, Size, Span};
 
 use crate::{Config, Error};
 
@@ -28,6 +28,7 @@ pub struct LayerTape<K: Kernels> {
     pub log_sum_exp: K::Vector,
     /// What attention gives, before its output layer: `[rows, hidden]`
     pub context: K::Activations,
+    /// What backward needs of attention's LayerNorm; empty, like its rstd, where backward does not follow:
     /// `[rows, hidden]`
     pub attention_normalized: K::Activations,
     /// `[rows]`
@@ -37,7 +38,7 @@ pub struct LayerTape<K: Kernels> {
     /// Before the activation: `[rows, intermediate]`; empty where backward does not follow. Backward turns
     /// it into what stood after the activation.
     pub intermediate_pre: K::Activations,
-    /// `[rows, hidden]`
+    /// Of the output's LayerNorm, likewise: `[rows, hidden]`
     pub output_normalized: K::Activations,
     /// `[rows]`
     pub output_rstd: K::Vector,
@@ -79,6 +80,54 @@ pub struct ActivationGradients<K: Kernels> {
     pub dintermediate: K::Activations,
     /// Of the last layer's input at the read rows: `[rows, hidden]`
     pub dinput_rows: K::Activations,
+    /// Of the word embeddings as input table.
+    pub table: TableGradient<K>,
+}
+
+/// The gradient of the word embeddings as input table, for the tokens that occur in a batch. As decoder of the
+/// masked language model they get another one, at another moment; in one buffer the order of the two would
+/// depend on the parts of the batch, so this one gathers here and is added once, at the end of the whole batch.
+pub struct TableGradient<K: Kernels> {
+    /// The tokens of the whole batch, ascending.
+    tokens: Vec<u32>,
+    /// `[tokens, hidden]`
+    rows: K::Activations,
+    /// The row of each token of the part at hand.
+    places: K::Indices,
+}
+
+impl<K: Kernels> TableGradient<K> {
+    /// Zeros for the tokens of a whole batch.
+    pub fn start(&mut self, kernels: &K, config: &Config, ids: &[u32]) -> Result<(), Error> {
+        self.tokens.clear();
+        self.tokens.extend_from_slice(ids);
+        self.tokens.sort_unstable();
+        self.tokens.dedup();
+        let len = self.tokens.len() * config.hidden_size;
+        grow(kernels, &mut self.rows, len)?;
+        kernels.zero_activations(&mut self.rows, len);
+        Ok(())
+    }
+
+    /// Goes on with the part of the batch that has these ids.
+    pub fn enter(&mut self, kernels: &K, ids: &[u32]) -> Result<(), Error> {
+        let place = |id| self.tokens.binary_search(id).expect("a part of the batch that was started") as u32;
+        let places: Vec<u32> = ids.iter().map(place).collect();
+        Ok(kernels.write_indices(&mut self.places, &places)?)
+    }
+
+    /// Adds the gradient of the part's embeddings, row by row: `[tokens of the part, hidden]`
+    pub(super) fn add(&mut self, kernels: &K, dsum: &K::Activations, size: Size) {
+        kernels.scatter_add_rows(&mut self.rows, dsum, &self.places, size);
+    }
+
+    /// Adds all that has gathered to the gradient of the matrix.
+    pub fn finish(&mut self, kernels: &K, config: &Config, gradients: &mut K::Vector, at: Span) -> Result<(), Error> {
+        kernels.write_indices(&mut self.places, &self.tokens)?;
+        let size = Size { rows: self.tokens.len(), columns: config.hidden_size };
+        kernels.embedding_backward(gradients, at, &self.rows, &self.places, size);
+        Ok(())
+    }
 }
 
 /// Makes sure that a buffer holds at least `len` elements; its contents are lost if it has to grow.
@@ -136,15 +185,15 @@ impl<K: Kernels> LayerTape<K> {
         grow(kernels, &mut self.kv, tokens * 2 * hidden)?;
         grow_vector(kernels, &mut self.log_sum_exp, rows * config.num_attention_heads)?;
         grow(kernels, &mut self.context, rows * hidden)?;
+        grow(kernels, &mut self.attention_output, rows * hidden)?;
+        if keep == Keep::LastHiddenState {
+            return Ok(());
+        }
         grow(kernels, &mut self.attention_normalized, rows * hidden)?;
         grow_vector(kernels, &mut self.attention_rstd, rows)?;
-        grow(kernels, &mut self.attention_output, rows * hidden)?;
-        if keep != Keep::LastHiddenState {
-            grow(kernels, &mut self.intermediate_pre, rows * config.intermediate_size)?;
-        }
+        grow(kernels, &mut self.intermediate_pre, rows * config.intermediate_size)?;
         grow(kernels, &mut self.output_normalized, rows * hidden)?;
-        grow_vector(kernels, &mut self.output_rstd, rows)?;
-        Ok(())
+        grow_vector(kernels, &mut self.output_rstd, rows)
     }
 }
 
@@ -192,6 +241,7 @@ impl<K: Kernels> ActivationGradients<K> {
             dkv: buffer()?,
             dintermediate: buffer()?,
             dinput_rows: buffer()?,
+            table: TableGradient { tokens: Vec::new(), rows: buffer()?, places: kernels.indices() },
         })
     }
 

@@ -73,36 +73,27 @@ pub fn clip_scale(settings: &OptimizerSettings, norm: f64) -> f64 {
     }
 }
 
-/// Step number `step`, from 0, on all parameters.
-#[allow(clippy::too_many_arguments)]
-pub fn step<K: Kernels>(
-    kernels: &K,
-    weights: &mut K::Vector,
-    first_moments: &mut K::Vector,
-    second_moments: &mut K::Vector,
-    gradients: &K::Vector,
-    declaration: &Declaration,
+/// The numbers of step number `step`, from 0, for parameters with or without decay.
+pub fn adam_step(
     settings: &OptimizerSettings,
     learning_rate: f64,
     gradient_scale: f64,
     step: u64,
-) {
+    decay: bool,
+) -> AdamStep {
     let correction = |beta: f64| match settings.kind {
         OptimizerKind::BertAdam => 1.0,
         OptimizerKind::AdamW => 1.0 - beta.powf((step + 1) as f64),
     };
-    for parameter in &declaration.parameters {
-        let numbers = AdamStep {
-            learning_rate,
-            beta1: settings.beta1,
-            beta2: settings.beta2,
-            epsilon: settings.epsilon,
-            weight_decay: if parameter.decay { settings.weight_decay } else { 0.0 },
-            gradient_scale,
-            bias_correction1: correction(settings.beta1),
-            bias_correction2: correction(settings.beta2),
-        };
-        kernels.adam_step(weights, first_moments, second_moments, gradients, parameter.span, numbers);
+    AdamStep {
+        learning_rate,
+        beta1: settings.beta1,
+        beta2: settings.beta2,
+        epsilon: settings.epsilon,
+        weight_decay: if decay { settings.weight_decay } else { 0.0 },
+        gradient_scale,
+        bias_correction1: correction(settings.beta1),
+        bias_correction2: correction(settings.beta2),
     }
 }
 

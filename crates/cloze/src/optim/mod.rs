@@ -3,5 +3,5 @@
 mod adam;
 mod schedule;
 
-pub use adam::{OptimizerKind, OptimizerSettings, clip_scale, gradient_norm, step};
+pub use adam::{OptimizerKind, OptimizerSettings, adam_step, clip_scale, gradient_norm};
 pub use schedule::Schedule;

@@ -63,7 +63,7 @@ impl<K: Kernels> Trainer<K> {
         let zeros = |len| network.kernels.vector(len);
         Ok(Trainer {
             declaration: declaration.clone(),
-            gradients: zeros(declaration.gradient_len())?,
+            gradients: zeros(declaration.len)?,
             first_moments: zeros(declaration.len)?,
             second_moments: zeros(declaration.len)?,
             workspace: Workspace::new(&network.kernels, config, Keep::Everything)?,
@@ -109,24 +109,14 @@ impl<K: Kernels> Trainer<K> {
         if !total.is_finite() {
             return Err(Error::NotFinite { step: self.step + 1, what: "the loss".to_string(), value: total });
         }
-        let kernels = &self.network.kernels;
-        let norm = kernels.scope(|| {
-            let norm = optim::gradient_norm(kernels, &self.gradients, &self.declaration, self.step + 1)?;
-            optim::step(
-                kernels,
-                &mut self.weights,
-                &mut self.first_moments,
-                &mut self.second_moments,
-                &self.gradients,
-                &self.declaration,
-                &self.optimizer,
-                learning_rate,
-                optim::clip_scale(&self.optimizer, norm),
-                self.step,
-            );
-            Ok::<_, Error>(norm)
-        })?;
-        self.network.refresh(&self.declaration, &self.weights);
+        let Trainer { network, declaration, weights, gradients, first_moments, second_moments, optimizer, .. } = self;
+        let norm = optim::gradient_norm(&network.kernels, gradients, declaration, self.step + 1)?;
+        let clip = optim::clip_scale(optimizer, norm);
+        network.update(declaration, weights, |kernels, weights, parameter, packed| {
+            let step = optim::adam_step(optimizer, learning_rate, clip, self.step, parameter.decay);
+            let at = parameter.span;
+            kernels.adam_step(weights, first_moments, second_moments, gradients, at, step, packed);
+        });
         self.step += 1;
         Ok(StepReport { step: self.step, losses, gradient_norm: norm })
     }
@@ -138,10 +128,11 @@ impl<K: Kernels> Trainer<K> {
         let totals = batch.totals();
         let draws = Some(Draws { seed: self.seed, step: self.step as u32 });
         let Trainer { network, workspace, gradients, declaration, .. } = self;
-        let all = Span { start: 0, len: declaration.gradient_len() };
+        let all = Span { start: 0, len: declaration.len };
         let mut sums = Losses::default();
         network.kernels.scope(|| {
             network.kernels.zero_vector(gradients, all);
+            workspace.start_gradients(network, &batch.batch)?;
             for part in 0..parts.clamp(1, sequences.max(1)) {
                 // Parts as equal as they can be, the longer ones first.
                 let range = part_range(sequences, parts.clamp(1, sequences.max(1)), part);
@@ -150,11 +141,7 @@ impl<K: Kernels> Trainer<K> {
                 let gradients = Some((&mut *gradients, &*declaration));
                 losses(network, workspace, &mut sums, gradients, &part, first, totals, draws)?;
             }
-            let words = declaration.layout.embeddings.word;
-            if declaration.table_gradient != words {
-                network.kernels.add_within(gradients, words, declaration.table_gradient);
-            }
-            Ok::<_, Error>(())
+            workspace.finish_gradients(network, gradients, declaration)
         })?;
         Ok(sums)
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each sequence: for each head:
-//!     S = Q Kᵀ / √size; log_sum_exp = ln Σ exp S; P = exp(S − log_sum_exp); y = dropout(P) V
+//!     S = Q Kᵀ / √size; E = exp(S − max S); log_sum_exp = max S + ln Σ E; y = dropout(E) V / Σ E
 //! ```
 //!
 //! A head of a sequence is the work of one thread. Its K and V are packed once; then the query rows come
@@ -11,8 +11,8 @@
 //! it has alone, and dK and dV, which are sums over the query rows, remain chains in the order of those:
 //! each block continues where the one before it stopped.
 //!
-//! Forward divides by the sum of the exponentials; backward makes P again from the stored logarithm,
-//! which differs by roundings.
+//! Forward divides by the sum of the exponentials at the end, where there are fewer numbers; backward makes P
+//! again from the stored logarithm, which differs by roundings.
 
 mod head;
 mod rows;
@@ -22,7 +22,7 @@ mod tests;
 use std::ops::Range;
 
 use self::head::{Head, QUERIES_MAX, for_each_head, sequences};
-use self::rows::{dot, draw_factors, exp_of_difference, score_gradients, softmax};
+use self::rows::{dot, draw_factors, exp_of_difference, exponentials, score_gradients};
 use super::gemm::{Block, Left, Start, multiply};
 use super::math::LANES;
 use super::operand::{Arithmetic, with_rows};
@@ -50,18 +50,19 @@ pub(crate) fn forward(
         let stride = keys.next_multiple_of(LANES);
         let packed = Packed::new(arithmetic, keys, size);
         let queries_max = head.queries.len().min(QUERIES_MAX);
-        scratch::with(packed.by_keys + packed.by_size + (queries_max + 1) * stride, |mut rest| {
+        scratch::with(packed.by_keys + packed.by_size + stride + queries_max * (stride + 1), |mut rest| {
             let keys_by_keys = packed.by_keys(take(&mut rest, packed.by_keys), head.keys(kv), head.kv_stride());
             let values_by_size = packed.by_size(take(&mut rest, packed.by_size), head.values(kv), head.kv_stride());
             let factors = &mut take(&mut rest, stride)[..keys];
+            let (scores_of_block, sums) = rest.split_at_mut(queries_max * stride);
             for queries in head.query_blocks() {
-                let p = &mut rest[..queries.len() * stride];
+                let p = &mut scores_of_block[..queries.len() * stride];
                 scores(arithmetic, p, stride, &head, q, keys_by_keys, &queries);
-                for (query, p) in queries.clone().zip(p.chunks_exact_mut(stride.max(1))) {
+                for ((query, sum), p) in queries.clone().zip(&mut *sums).zip(p.chunks_exact_mut(stride.max(1))) {
                     let at = query * heads.count + head.index;
                     // SAFETY: a query row's number of this head belongs to this task alone.
                     let log_sum_exp = unsafe { log_sum_exp.slice(at..at + 1) };
-                    log_sum_exp[0] = softmax(level, p, keys, head.scale());
+                    (*sum, log_sum_exp[0]) = exponentials(level, p, keys, head.scale());
                     if let Some(dropout) = dropout {
                         draw_factors(level, factors, dropout, head.index, query);
                         p.iter_mut().zip(&*factors).for_each(|(p, factor)| *p *= factor);
@@ -74,6 +75,11 @@ pub(crate) fn forward(
                         multiply(arithmetic, block, Start::Zero, Left::Rows(p), values_by_size, &[], rows, 0..size)
                     };
                 });
+                for (row, sum) in sums[..queries.len()].iter().enumerate() {
+                    let factor = 1.0 / sum;
+                    // SAFETY: as above.
+                    unsafe { block.row(row, size) }.iter_mut().for_each(|y| *y *= factor);
+                }
             }
         });
     });

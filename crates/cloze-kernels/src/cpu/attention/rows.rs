@@ -8,13 +8,13 @@ use crate::cpu::simd::{multiply_add, multiversion};
 use crate::{Dropout, philox};
 
 multiversion! {
-    /// `row[.. keys] = softmax(scale · row)`; returns `ln Σ exp(scale · row)`. The row is as long as
-    /// whole lanes; what follows the keys is overwritten.
-    pub(super) fn softmax(row: &mut [f32], keys: usize, scale: f32) -> f32 = softmax_body
+    /// `row[.. keys] = exp(scale · row − its largest)`; returns their sum and `ln Σ exp(scale · row)`. The row
+    /// is as long as whole lanes; what follows the keys is overwritten.
+    pub(super) fn exponentials(row: &mut [f32], keys: usize, scale: f32) -> (f32, f32) = exponentials_body
 }
 
 #[inline(always)]
-fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f32 {
+fn exponentials_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> (f32, f32) {
     // Lanes without a key add exactly nothing: next to the largest, which adds 1, they vanish.
     row[keys..].fill(f32::NEG_INFINITY);
     let (chunks, _) = row.as_chunks_mut::<LANES>();
@@ -35,11 +35,7 @@ fn softmax_body<const FMA: bool>(row: &mut [f32], keys: usize, scale: f32) -> f3
         }
     }
     let sum = sum_of_lanes(sums);
-    let factor = 1.0 / sum;
-    for x in chunks.as_flattened_mut() {
-        *x *= factor;
-    }
-    largest * scale + ln(sum)
+    (sum, largest * scale + ln(sum))
 }
 
 multiversion! {
