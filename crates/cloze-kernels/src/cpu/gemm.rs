@@ -4,14 +4,17 @@
 //! for m: for n: { let mut sum = start[m, n]; for k { sum = a[m, k] · b[k, n] + sum }; c[m, n] = sum }
 //! ```
 //!
-//! B is packed ([`super::panels`]); the rows of A are read where they lie. One tile of C is in registers
+//! B is packed ([`super::panels`]); the rows of A are read where they lie, or are packed likewise where they lie
+//! as columns. One tile of C is in registers
 //! from the first step of the inner dimension to the last ([`super::tile`]): for each three panels of B,
 //! which then stay in the second cache, tile after tile of rows.
 //!
-//! The inner dimension is never cut. Products usually are, so that a panel fits into the first cache
+//! A weight's inner dimension is never cut. Products usually are, so that a panel fits into the first cache
 //! ("Anatomy of High-Performance Matrix Multiplication", Goto and van de Geijn, 2008), at the price of
 //! storing and loading C for each part. Here eleven words are read for twenty-four multiply-adds, which
-//! the second cache delivers in time, and whole chains measured 2 to 5 % faster than parts of any length.
+//! the second cache delivers in time, and whole chains measured 2 to 5 % faster than parts of any length. Only
+//! where panels are made on the fly is a long dimension taken in parts ([`inner_parts`]), so that they are used
+//! while they are in a cache.
 //!
 //! None of it changes a bit: every element is the one chain above, and every element goes the same way,
 //! so that it makes no difference how many rows there are, or which thread computes them.
@@ -294,7 +297,7 @@ mod tests {
     use super::*;
     use crate::cpu::lines::{Line, floats, floats_mut, try_zeros};
     use crate::cpu::math::tests::{levels, numbers, on_threads};
-    use crate::cpu::panels::{pack_columns, packed_len};
+    use crate::cpu::panels::{pack_columns, pack_rows, packed_len};
     use crate::cpu::simd::Level;
     use crate::cpu::simd::multiply_add;
 
@@ -304,6 +307,16 @@ mod tests {
     fn packed_b(level: Level, b: &[f32], columns: usize, inner: usize) -> Vec<Line> {
         let mut packed = try_zeros(packed_len(columns, inner) / COLUMNS).expect("memory");
         pack_columns(level, Kind::F32, floats_mut(&mut packed), b, columns, columns, inner, &mut []);
+        packed
+    }
+
+    /// A `[rows][inner]` in panels.
+    fn packed_a(level: Level, a: &[f32], rows: usize, inner: usize) -> Vec<Line> {
+        let mut packed = try_zeros(packed_len(rows, inner) / COLUMNS).expect("memory");
+        let panels = floats_mut(&mut packed).chunks_mut((inner * COLUMNS).max(1));
+        for (panel, a) in panels.zip(a.chunks((inner * COLUMNS).max(1))) {
+            pack_rows(level, Kind::F32, panel, a, inner, inner);
+        }
         packed
     }
 
@@ -334,12 +347,12 @@ mod tests {
         first: usize,
         stride: usize,
         start: Start<'_>,
-        (a, b): (Rows<'_>, Panels<'_>),
+        (a, b): (Left<'_>, Panels<'_>),
         (rows, columns): (Range<usize>, Range<usize>),
     ) {
         let block = Block { data: SharedMut::new(c), first, stride };
         // SAFETY: `c` is borrowed exclusively.
-        unsafe { multiply(Arithmetic { level, kind: Kind::F32 }, block, start, Left::Rows(a), b, &[], rows, columns) };
+        unsafe { multiply(Arithmetic { level, kind: Kind::F32 }, block, start, a, b, &[], rows, columns) };
     }
 
     fn check(level: Level, rows: usize, columns: usize, inner: usize) {
@@ -347,10 +360,16 @@ mod tests {
         let bias = numbers(columns, 3);
         let stored = numbers(rows * columns, 4);
         let packed = packed_b(level, &b, columns, inner);
-        let operands = (Rows { words: &a, stride: inner }, Panels { words: floats(&packed), depth: inner });
+        let rows_as_columns = packed_a(level, &a, rows, inner);
+        let a_in_panels = Left::Panels(Panels { words: floats(&rows_as_columns), depth: inner });
+        let a_in_rows = Left::Rows(Rows { words: &a, stride: inner });
+        let b_panels = Panels { words: floats(&packed), depth: inner };
         for start in [Start::Zero, Start::Stored, Start::Bias(&bias)] {
             let mut c = stored.clone();
-            product(level, &mut c, 0, columns, start, operands, (0..rows, 0..columns));
+            product(level, &mut c, 0, columns, start, (a_in_rows, b_panels), (0..rows, 0..columns));
+            let mut same = stored.clone();
+            product(level, &mut same, 0, columns, start, (a_in_panels, b_panels), (0..rows, 0..columns));
+            assert!(c.iter().zip(&same).all(|(a, b)| a.to_bits() == b.to_bits()), "{level:?} {rows}×{columns}×{inner}");
             for (at, got) in c.iter().enumerate() {
                 let (row, column) = (at / columns, at % columns);
                 let start = match start {
@@ -371,7 +390,8 @@ mod tests {
         let (a, b) = (numbers(rows * inner, 1), numbers(columns * inner, 2));
         for level in levels() {
             let packed = packed_b(level, &b, columns, inner);
-            let operands = (Rows { words: &a, stride: inner }, Panels { words: floats(&packed), depth: inner });
+            let operands =
+                (Left::Rows(Rows { words: &a, stride: inner }), Panels { words: floats(&packed), depth: inner });
             let mut whole = vec![0.0; rows * columns];
             product(level, &mut whole, 0, columns, Start::Zero, operands, (0..rows, 0..columns));
             for block in [(5..6, 7..9), (0..37, 15..33), (8..20, 16..50), (3..3, 0..5)] {
@@ -395,7 +415,8 @@ mod tests {
         a[6 * inner] = f32::INFINITY;
         for level in levels() {
             let packed = packed_b(level, &vec![1.0; inner * columns], columns, inner);
-            let operands = (Rows { words: &a, stride: inner }, Panels { words: floats(&packed), depth: inner });
+            let operands =
+                (Left::Rows(Rows { words: &a, stride: inner }), Panels { words: floats(&packed), depth: inner });
             let mut c = vec![0.0; rows * columns];
             product(level, &mut c, 0, columns, Start::Zero, operands, (0..rows, 0..columns));
             for (row, c) in c.chunks(columns).enumerate() {

@@ -160,7 +160,7 @@ pub(crate) fn backward_weight(
     for rows in inner_parts(arithmetic.kind, 0..rows) {
         let dy = Columns { x: &dy[rows.start * outputs..rows.end * outputs], rows: rows.len(), columns: outputs };
         let x = Columns { x: &x[rows.start * inputs..rows.end * inputs], rows: rows.len(), columns: inputs };
-        let multiply = |dy: Panels, x: Panels, outputs: Range<usize>, inputs_here: Range<usize>| {
+        let add_product = |dy: Panels, x: Panels, outputs: Range<usize>, inputs_here: Range<usize>| {
             let block = Block { data: dw, first: outputs.start * inputs + inputs_here.start, stride: inputs };
             let (outputs, inputs_here) = (0..outputs.len(), 0..inputs_here.len());
             // SAFETY: the blocks do not overlap, and nothing else uses dw.
@@ -168,11 +168,11 @@ pub(crate) fn backward_weight(
         };
         if outputs >= inputs {
             x.with_panels(arithmetic, &mut [], |x| {
-                dy.for_each_part(arithmetic, dbias, |dy, outputs| multiply(dy, x, outputs, 0..inputs));
+                dy.for_each_part(arithmetic, dbias, |dy, outputs| add_product(dy, x, outputs, 0..inputs));
             });
         } else {
             dy.with_panels(arithmetic, dbias, |dy| {
-                x.for_each_part(arithmetic, &mut [], |x, inputs| multiply(dy, x, 0..outputs, inputs));
+                x.for_each_part(arithmetic, &mut [], |x, inputs| add_product(dy, x, 0..outputs, inputs));
             });
         }
     }
