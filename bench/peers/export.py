@@ -95,8 +95,8 @@ def check(model, path):
     types = torch.zeros_like(ids)
     with torch.no_grad():
         expected = model.bert(input_ids=ids, token_type_ids=types, attention_mask=mask)
-    session = onnxruntime.InferenceSession(str(path))
-    hidden, pooled = session.run(None, dict(zip(INPUTS, [ids.numpy(), types.numpy(), mask.numpy()])))
+    graph = onnxruntime.InferenceSession(str(path))
+    hidden, pooled = graph.run(None, dict(zip(INPUTS, [ids.numpy(), types.numpy(), mask.numpy()])))
     there = mask.bool().numpy()
     difference = np.abs(hidden - expected.last_hidden_state.numpy())[there].max()
     difference = max(difference, np.abs(pooled - expected.pooler_output.numpy()).max())

@@ -14,14 +14,14 @@ class Model:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         # Threads that wait by spinning would take the cores from the next contender.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = onnxruntime.InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
-        self.names = [given.name for given in self.session.get_inputs()]
+        self.model = onnxruntime.InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
+        self.names = [given.name for given in self.model.get_inputs()]
 
     def prepare(self, parts):
         self.inputs = [{name: getattr(part, name) for name in self.names} for part in parts]
 
     def run(self):
-        return [self.session.run(["last_hidden_state", "pooler_output"], inputs) for inputs in self.inputs]
+        return [self.model.run(["last_hidden_state", "pooler_output"], inputs) for inputs in self.inputs]
 
 
 if __name__ == "__main__":

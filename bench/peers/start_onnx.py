@@ -11,9 +11,9 @@ graph, tokenizer, text, _, threads = sys.argv[1:]
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = int(threads)
 options.inter_op_num_threads = 1
-session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+model = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 encoding = Tokenizer.from_file(tokenizer).encode(text)
 fields = {"input_ids": encoding.ids, "token_type_ids": encoding.type_ids, "attention_mask": encoding.attention_mask}
-(logits,) = session.run(None, {name: np.array([values], dtype=np.int64) for name, values in fields.items()})
+(logits,) = model.run(None, {name: np.array([values], dtype=np.int64) for name, values in fields.items()})
 exponentials = np.exp(logits[0] - logits[0].max())
 print(json.dumps((exponentials / exponentials.sum()).tolist()))

@@ -5,9 +5,8 @@
 //! ```
 //!
 //! B is packed ([`super::panels`]); the rows of A are read where they lie, or are packed likewise where they lie
-//! as columns. One tile of C is in registers
-//! from the first step of the inner dimension to the last ([`super::tile`]): for each three panels of B,
-//! which then stay in the second cache, tile after tile of rows.
+//! as columns. One tile of C is in registers from the first step of the inner dimension to the last
+//! ([`super::tile`]): for each three panels of B, which then stay in the second cache, tile after tile of rows.
 //!
 //! A weight's inner dimension is never cut. Products usually are, so that a panel fits into the first cache
 //! ("Anatomy of High-Performance Matrix Multiplication", Goto and van de Geijn, 2008), at the price of
