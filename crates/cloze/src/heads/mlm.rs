@@ -69,9 +69,11 @@ impl<K: Kernels> MlmTape<K> {
     }
 }
 
-/// `tape.logits [rows, vocab]` of the rows `rows` of the last hidden state `hidden`.
+/// `tape.logits [rows, vocab]` of the rows `rows` of the last hidden state `hidden`. `decoder`, the word
+/// embeddings packed, comes by itself, since [`Model`](crate::infer::Model) packs it only where it is used.
 pub fn mlm_logits<K: Kernels>(
     network: &Network<K>,
+    decoder: &K::Matrix,
     tape: &mut MlmTape<K>,
     hidden: &K::Activations,
     rows: &[u32],
@@ -122,7 +124,7 @@ pub fn mlm_logits<K: Kernels>(
         size,
     );
     let bias = Some(&head.decoder.bias);
-    kernels.linear_forward(&mut tape.logits, &tape.transformed, &head.decoder.weight, bias, count, 0..vocab);
+    kernels.linear_forward(&mut tape.logits, &tape.transformed, decoder, bias, count, 0..vocab);
     Ok(())
 }
 

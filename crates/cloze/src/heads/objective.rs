@@ -248,7 +248,8 @@ pub fn losses<K: Kernels>(
 
     let masked_places = place_of(masked_rows);
     for (places, labels) in masked_places.chunks(ROWS_AT_A_TIME).zip(masked_labels.chunks(ROWS_AT_A_TIME)) {
-        mlm_logits(network, mlm, hidden, places)?;
+        let decoder = &network.parameters.mlm.as_ref().expect("the network has an MLM head").decoder.weight;
+        mlm_logits(network, decoder, mlm, hidden, places)?;
         mlm_losses(network, mlm, &mut losses.mlm, labels)?;
         if let Some((gradients, declaration)) = &mut gradients {
             let layout = declaration.layout.mlm.as_ref().expect("the declaration has an MLM head");

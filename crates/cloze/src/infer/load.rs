@@ -1,6 +1,6 @@
 //! A network filled piece by piece, several parameters at once. Its weights are never in memory twice.
 
-use cloze_kernels::{Cpu, Kernels, Purpose, Span};
+use cloze_kernels::{Cpu, Kernels, MatrixShape, Purpose, Role, Span};
 use rayon::prelude::*;
 
 use crate::checkpoint::{Rows, TakeRows};
@@ -12,16 +12,18 @@ type Matrix = <Cpu as Kernels>::Matrix;
 type Vector = <Cpu as Kernels>::Vector;
 
 /// The network of `declaration`. `read` hands over the values of a parameter in pieces of whole rows, each with
-/// the number of its first row; what it does not hand over is 0.
+/// the number of its first row; what it does not hand over is 0. The decoder of a masked language model is left
+/// without rows: see [`decoder`].
 pub(crate) fn load<R>(kernels: Cpu, config: &Config, declaration: &Declaration, read: R) -> Result<Network<Cpu>, Error>
 where
     R: Fn(&Parameter, &mut TakeRows) -> Result<(), Error> + Sync,
 {
     let word = declaration.layout.embeddings.word;
     let load_matrix = |at: &MatrixSpan| -> Result<Matrix, Error> {
-        let mut matrix = kernels.matrix(at.shape, Purpose::Inference, at.role)?;
-        // The decoder is the word embeddings again, which are read once.
-        if at.span != word {
+        let is_decoder = at.span == word;
+        let shape = if is_decoder { MatrixShape { outputs: 0, ..at.shape } } else { at.shape };
+        let mut matrix = kernels.matrix(shape, Purpose::Inference, at.role)?;
+        if !is_decoder {
             for parameter in parameters_in(declaration, at.span) {
                 let first = (parameter.span.start - at.span.start) / at.shape.inputs;
                 read(parameter, &mut |row, rows| {
@@ -61,13 +63,20 @@ where
     )?;
     let (mut matrices, mut vectors) =
         rayon::join(|| all_of(&matrices, load_matrix).into_iter(), || all_of(&vectors, load_vector).into_iter());
-    let mut parameters = declaration
+    let parameters = declaration
         .layout
         .try_map(|_| matrices.next().expect("a matrix for each"), |_| vectors.next().expect("a vector for each"))?;
-    if let Some(mlm) = &mut parameters.mlm {
-        kernels.pack(&mut mlm.decoder.weight, &parameters.embeddings.word, Span { start: 0, len: word.len });
-    }
     Ok(Network { kernels, config: config.clone(), parameters })
+}
+
+/// The decoder of the masked language model, packed: the word embeddings of `network` again.
+pub(super) fn decoder(network: &Network<Cpu>) -> Result<Matrix, Error> {
+    let (kernels, config) = (&network.kernels, &network.config);
+    let shape = MatrixShape { outputs: config.vocab_size, inputs: config.hidden_size };
+    let mut decoder = kernels.matrix(shape, Purpose::Inference, Role::Head)?;
+    let all = Span { start: 0, len: shape.outputs * shape.inputs };
+    kernels.pack(&mut decoder, &network.parameters.embeddings.word, all);
+    Ok(decoder)
 }
 
 /// What `work` makes of each, in their order. All are waited for, so that of several faults always the same one
@@ -120,15 +129,17 @@ mod tests {
         let ran = forward(network, &Work { lengths: vec![3, 11], repetitions: 1, seed: 3 }).unwrap();
         let (kernels, parameters) = (&network.kernels, &network.parameters);
         let mlm = parameters.mlm.as_ref().unwrap();
+        let nsp = parameters.nsp.as_ref().unwrap();
+        let classifier = parameters.classifier.as_ref().unwrap();
         let heads = [
-            (&mlm.transform, 40),
-            (&mlm.decoder, 151),
-            (parameters.nsp.as_ref().unwrap(), 2),
-            (parameters.classifier.as_ref().unwrap(), 3),
+            (&mlm.transform.weight, &mlm.transform.bias, 40),
+            (&decoder(network).unwrap(), &mlm.decoder.bias, 151),
+            (&nsp.weight, &nsp.bias, 2),
+            (&classifier.weight, &classifier.bias, 3),
         ];
-        let on_heads = heads.map(|(head, outputs)| {
+        let on_heads = heads.map(|(weight, bias, outputs)| {
             let mut y = kernels.activations(14 * outputs).unwrap();
-            kernels.linear_forward(&mut y, &ran.last_hidden_state, &head.weight, Some(&head.bias), 14, 0..outputs);
+            kernels.linear_forward(&mut y, &ran.last_hidden_state, weight, Some(bias), 14, 0..outputs);
             y
         });
         let mut outputs = vec![ran.last_hidden_state, ran.pooler_output.unwrap()];
