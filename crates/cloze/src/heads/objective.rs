@@ -156,6 +156,8 @@ pub struct Workspace<K: Kernels> {
     mlm: MlmTape<K>,
     pooled: PooledTape<K>,
     buffers: ActivationGradients<K>,
+    /// The packed decoder of the masked language model, for a network that has none of its own.
+    pub(crate) decoder: Option<K::Matrix>,
 }
 
 impl<K: Kernels> Workspace<K> {
@@ -171,6 +173,7 @@ impl<K: Kernels> Workspace<K> {
             mlm: MlmTape::new(kernels)?,
             pooled: PooledTape::new(kernels)?,
             buffers: ActivationGradients::new(kernels)?,
+            decoder: None,
         })
     }
 }
@@ -215,7 +218,8 @@ pub fn losses<K: Kernels>(
     totals: Totals,
     draws: Option<Draws>,
 ) -> Result<(), Error> {
-    let Workspace { batch, read, first_rows: first, first_coordinates, tape, pooler, mlm, pooled, buffers } = workspace;
+    let Workspace { batch, read, first_rows: first, first_coordinates, tape, pooler, mlm, pooled, buffers, decoder } =
+        workspace;
     let (kernels, config) = (&network.kernels, &network.config);
     let sequences = part.batch.sequences();
     let mut gradients = gradients;
@@ -248,7 +252,8 @@ pub fn losses<K: Kernels>(
 
     let masked_places = place_of(masked_rows);
     for (places, labels) in masked_places.chunks(ROWS_AT_A_TIME).zip(masked_labels.chunks(ROWS_AT_A_TIME)) {
-        let decoder = &network.parameters.mlm.as_ref().expect("the network has an MLM head").decoder.weight;
+        let own = &network.parameters.mlm.as_ref().expect("the network has an MLM head").decoder.weight;
+        let decoder = decoder.as_ref().unwrap_or(own);
         mlm_logits(network, decoder, mlm, hidden, places)?;
         mlm_losses(network, mlm, &mut losses.mlm, labels)?;
         if let Some((gradients, declaration)) = &mut gradients {

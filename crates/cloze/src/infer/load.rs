@@ -70,7 +70,7 @@ where
 }
 
 /// The decoder of the masked language model, packed: the word embeddings of `network` again.
-pub(super) fn decoder(network: &Network<Cpu>) -> Result<Matrix, Error> {
+pub(crate) fn decoder(network: &Network<Cpu>) -> Result<Matrix, Error> {
     let (kernels, config) = (&network.kernels, &network.config);
     let shape = MatrixShape { outputs: config.vocab_size, inputs: config.hidden_size };
     let mut decoder = kernels.matrix(shape, Purpose::Inference, Role::Head)?;

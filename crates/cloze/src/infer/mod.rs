@@ -26,7 +26,7 @@ pub use classify::{Classification, NextSentence, Regression};
 pub(crate) use classify::{argmax, softmax};
 pub use embed::{EmbedOptions, Embedding, Pooling};
 pub use fill::{Candidate, FilledMask};
-pub(crate) use load::load;
+pub(crate) use load::{decoder, load};
 pub use outputs::Outputs;
 pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 
@@ -278,7 +278,7 @@ impl Model {
         if let Some(decoder) = self.decoder.get() {
             return Ok(decoder);
         }
-        let decoder = load::decoder(&self.network)?;
+        let decoder = decoder(&self.network)?;
         Ok(self.decoder.get_or_init(|| decoder))
     }
 
