@@ -12,8 +12,6 @@ class Model:
         options.intra_op_num_threads = arguments.threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # Threads that wait by spinning would take the cores from the next contender.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         self.model = onnxruntime.InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
         self.names = [given.name for given in self.model.get_inputs()]
 

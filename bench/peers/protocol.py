@@ -23,6 +23,8 @@ from safetensors.numpy import load_file, save_file
 
 # A run that takes longer than this does not profit from another one before it, in milliseconds.
 LONG_RUN = 500.0
+# After a run, threads of a library look for more work for some time; they would take the cores from the next contender.
+SECONDS_TO_REST = 0.1
 
 
 @dataclass
@@ -122,6 +124,7 @@ class Server:
         answer = {"milliseconds": statistics.median(times), "peak_rss_bytes": peak_rss_bytes()}
         if job.get("output"):
             write_result(job["output"], self.parts, self.to_numpy(results))
+        time.sleep(SECONDS_TO_REST)
         return answer
 
     def serve(self):

@@ -5,6 +5,8 @@
 //! computes with is packed from the arena: the structures below hold spans in [`Declaration::layout`],
 //! and matrices and vectors of a backend in a network, under the same field names.
 
+use std::sync::OnceLock;
+
 use cloze_kernels::{MatrixShape, Role, Span};
 
 use crate::config::Config;
@@ -65,8 +67,11 @@ pub struct MlmHead<M, V> {
     pub transform: Linear<M, V>,
     /// After the transform's activation.
     pub layer_norm: LayerNorm<V>,
-    /// The word embeddings again, as a matrix `[vocab, hidden]`, and the output bias `[vocab]`.
-    pub decoder: Linear<M, V>,
+    /// The word embeddings again, as a matrix `[vocab, hidden]`. Whoever only uses a model may leave it out until
+    /// masks are filled: [`Network::decoder`](crate::model::Network::decoder) makes it.
+    pub decoder: OnceLock<M>,
+    /// `[vocab]`
+    pub decoder_bias: V,
 }
 
 /// All parameters of a model, as matrices `M` and vectors `V`.
@@ -144,7 +149,11 @@ impl<M, V> Parameters<M, V> {
             Some(head) => Some(MlmHead {
                 transform: head.transform.try_map(m, v)?,
                 layer_norm: head.layer_norm.try_map(v)?,
-                decoder: head.decoder.try_map(m, v)?,
+                decoder: match head.decoder.get() {
+                    Some(decoder) => OnceLock::from(m(decoder)?),
+                    None => OnceLock::new(),
+                },
+                decoder_bias: v(&head.decoder_bias)?,
             }),
         };
         let mut optional =
@@ -203,7 +212,10 @@ impl<M, V> Parameters<M, V> {
         if let (Some(head), Some(other)) = (&mut self.mlm, &other.mlm) {
             head.transform.zip_mut(&other.transform, m, v);
             head.layer_norm.zip_mut(&other.layer_norm, v);
-            head.decoder.zip_mut(&other.decoder, m, v);
+            if let (Some(decoder), Some(other)) = (head.decoder.get_mut(), other.decoder.get()) {
+                m(decoder, other);
+            }
+            v(&mut head.decoder_bias, &other.decoder_bias);
         }
         for (linear, other) in
             [(&mut self.pooler, &other.pooler), (&mut self.nsp, &other.nsp), (&mut self.classifier, &other.classifier)]
@@ -355,19 +367,17 @@ impl Declaration {
         let mlm = heads.mlm.then(|| MlmHead {
             transform: arena.linear("cls.predictions.transform.dense", hidden, hidden),
             layer_norm: arena.layer_norm("cls.predictions.transform.LayerNorm", hidden),
-            decoder: Linear {
-                weight: MatrixSpan {
-                    span: embeddings.word,
-                    shape: MatrixShape { outputs: config.vocab_size, inputs: hidden },
-                    role: Role::Head,
-                },
-                bias: arena.declare(
-                    "cls.predictions.bias".to_string(),
-                    &[config.vocab_size],
-                    false,
-                    Initialization::Zeros,
-                ),
-            },
+            decoder: OnceLock::from(MatrixSpan {
+                span: embeddings.word,
+                shape: MatrixShape { outputs: config.vocab_size, inputs: hidden },
+                role: Role::Head,
+            }),
+            decoder_bias: arena.declare(
+                "cls.predictions.bias".to_string(),
+                &[config.vocab_size],
+                false,
+                Initialization::Zeros,
+            ),
         });
         let nsp = heads.nsp.then(|| arena.linear("cls.seq_relationship", 2, hidden));
         let classifier = heads.classifier.map(|labels| arena.linear("classifier", labels, hidden));

@@ -189,8 +189,7 @@ fn logits_of_every_head_pooled_output_and_attention_match() {
             if heads.mlm {
                 let rows = &fixture.integers["batch.masked_lm_positions"];
                 let mut mlm = MlmTape::new(kernels).unwrap();
-                let decoder = &network.parameters.mlm.as_ref().unwrap().decoder.weight;
-                mlm_logits(network, decoder, &mut mlm, last, rows).unwrap();
+                mlm_logits(network, &mut mlm, last, rows).unwrap();
                 let logits = read(mlm.logits(), rows.len() * fixture.config.vocab_size);
                 fixture.assert_near("mlm_logits", &logits, OUTPUTS);
             }

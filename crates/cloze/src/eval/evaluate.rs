@@ -8,7 +8,7 @@ use cloze_kernels::Kernels;
 use crate::Error;
 use crate::data::{ColumnSpec, Corpus, DocumentBreak, Objective, SentenceUnit, read_examples};
 use crate::heads::{Workspace, losses};
-use crate::infer::{Model, Task, decoder};
+use crate::infer::{Model, Task};
 use crate::model::Keep;
 use crate::settings::{PretrainSettings, Start};
 use crate::train::{Event, HeldOut, Metrics, Observer};
@@ -114,7 +114,6 @@ pub fn evaluate_pretraining(
     let held_out = HeldOut::new(&corpus, &settings, model.tokenizer());
     let network = model.network();
     let mut workspace = Workspace::new(&network.kernels, model.config(), Keep::LastHiddenState)?;
-    workspace.decoder = Some(decoder(network)?);
     let metrics = held_out.evaluate(
         |sums, batch| {
             let totals = batch.totals();

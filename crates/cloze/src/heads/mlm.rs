@@ -69,11 +69,9 @@ impl<K: Kernels> MlmTape<K> {
     }
 }
 
-/// `tape.logits [rows, vocab]` of the rows `rows` of the last hidden state `hidden`. `decoder`, the word
-/// embeddings packed, comes by itself, since [`Model`](crate::infer::Model) packs it only where it is used.
+/// `tape.logits [rows, vocab]` of the rows `rows` of the last hidden state `hidden`.
 pub fn mlm_logits<K: Kernels>(
     network: &Network<K>,
-    decoder: &K::Matrix,
     tape: &mut MlmTape<K>,
     hidden: &K::Activations,
     rows: &[u32],
@@ -123,8 +121,8 @@ pub fn mlm_logits<K: Kernels>(
         config.layer_norm_eps,
         size,
     );
-    let bias = Some(&head.decoder.bias);
-    kernels.linear_forward(&mut tape.logits, &tape.transformed, decoder, bias, count, 0..vocab);
+    let bias = Some(&head.decoder_bias);
+    kernels.linear_forward(&mut tape.logits, &tape.transformed, network.decoder()?, bias, count, 0..vocab);
     Ok(())
 }
 
@@ -172,17 +170,19 @@ pub fn mlm_backward<K: Kernels>(
         scale,
         Size { rows: count, columns: vocab },
     );
+    let decoder = head.decoder.get().expect("forward has used it");
+    let decoder_at = layout.decoder.get().expect("the declaration has a decoder");
     kernels.linear_backward_weight(
         gradients,
-        layout.decoder.weight.span,
-        Some(layout.decoder.bias),
+        decoder_at.span,
+        Some(layout.decoder_bias),
         dlogits,
         &tape.transformed,
-        layout.decoder.weight.shape,
+        decoder_at.shape,
         count,
     );
     let dtransformed = &mut tape.dtransformed;
-    kernels.linear_backward_input(dtransformed, dlogits, &head.decoder.weight, Store::Overwrite, count, 0..vocab);
+    kernels.linear_backward_input(dtransformed, dlogits, decoder, Store::Overwrite, count, 0..vocab);
     kernels.layer_norm_backward(
         dtransformed,
         None,

@@ -156,8 +156,6 @@ pub struct Workspace<K: Kernels> {
     mlm: MlmTape<K>,
     pooled: PooledTape<K>,
     buffers: ActivationGradients<K>,
-    /// The packed decoder of the masked language model, for a network that has none of its own.
-    pub(crate) decoder: Option<K::Matrix>,
 }
 
 impl<K: Kernels> Workspace<K> {
@@ -173,7 +171,6 @@ impl<K: Kernels> Workspace<K> {
             mlm: MlmTape::new(kernels)?,
             pooled: PooledTape::new(kernels)?,
             buffers: ActivationGradients::new(kernels)?,
-            decoder: None,
         })
     }
 }
@@ -218,8 +215,7 @@ pub fn losses<K: Kernels>(
     totals: Totals,
     draws: Option<Draws>,
 ) -> Result<(), Error> {
-    let Workspace { batch, read, first_rows: first, first_coordinates, tape, pooler, mlm, pooled, buffers, decoder } =
-        workspace;
+    let Workspace { batch, read, first_rows: first, first_coordinates, tape, pooler, mlm, pooled, buffers } = workspace;
     let (kernels, config) = (&network.kernels, &network.config);
     let sequences = part.batch.sequences();
     let mut gradients = gradients;
@@ -252,9 +248,7 @@ pub fn losses<K: Kernels>(
 
     let masked_places = place_of(masked_rows);
     for (places, labels) in masked_places.chunks(ROWS_AT_A_TIME).zip(masked_labels.chunks(ROWS_AT_A_TIME)) {
-        let own = &network.parameters.mlm.as_ref().expect("the network has an MLM head").decoder.weight;
-        let decoder = decoder.as_ref().unwrap_or(own);
-        mlm_logits(network, decoder, mlm, hidden, places)?;
+        mlm_logits(network, mlm, hidden, places)?;
         mlm_losses(network, mlm, &mut losses.mlm, labels)?;
         if let Some((gradients, declaration)) = &mut gradients {
             let layout = declaration.layout.mlm.as_ref().expect("the declaration has an MLM head");

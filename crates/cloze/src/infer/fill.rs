@@ -49,7 +49,6 @@ impl Model {
             return Err(Error::Settings("the text has no [MASK] to fill".to_string()));
         }
         let vocab = self.config.vocab_size;
-        let decoder = self.decoder()?;
         self.with_workspace(|network, workspace| {
             workspace.encode(network, &pack(&encodings), &rows)?;
             let mut filled = Vec::with_capacity(rows.len());
@@ -58,7 +57,7 @@ impl Model {
                     (0..rows.len() as u32).map(|place| (chunk * ROWS_AT_A_TIME) as u32 + place).collect();
                 let InferenceWorkspace { tape, mlm, .. } = &mut *workspace;
                 let hidden = &tape.hidden[tape.hidden_index(network.config.num_hidden_layers)];
-                mlm_logits(network, decoder, mlm, hidden, &places)?;
+                mlm_logits(network, mlm, hidden, &places)?;
                 let mut logits = vec![0.0; rows.len() * vocab];
                 network.kernels.read_activations(&mut logits, mlm.logits())?;
                 for (&row, logits) in rows.iter().zip(logits.chunks(vocab)) {

@@ -1,6 +1,8 @@
 //! A network filled piece by piece, several parameters at once. Its weights are never in memory twice.
 
-use cloze_kernels::{Cpu, Kernels, MatrixShape, Purpose, Role, Span};
+use std::sync::OnceLock;
+
+use cloze_kernels::{Cpu, Kernels, Purpose, Span};
 use rayon::prelude::*;
 
 use crate::checkpoint::{Rows, TakeRows};
@@ -13,29 +15,28 @@ type Vector = <Cpu as Kernels>::Vector;
 
 /// The network of `declaration`. `read` hands over the values of a parameter in pieces of whole rows, each with
 /// the number of its first row; what it does not hand over is 0. The decoder of a masked language model is left
-/// without rows: see [`decoder`].
+/// out until it is used: the word embeddings once more are a fifth of a base-size model.
 pub(crate) fn load<R>(kernels: Cpu, config: &Config, declaration: &Declaration, read: R) -> Result<Network<Cpu>, Error>
 where
     R: Fn(&Parameter, &mut TakeRows) -> Result<(), Error> + Sync,
 {
-    let word = declaration.layout.embeddings.word;
+    let mut layout = declaration.layout.clone();
+    if let Some(mlm) = &mut layout.mlm {
+        mlm.decoder = OnceLock::new();
+    }
     let load_matrix = |at: &MatrixSpan| -> Result<Matrix, Error> {
-        let is_decoder = at.span == word;
-        let shape = if is_decoder { MatrixShape { outputs: 0, ..at.shape } } else { at.shape };
-        let mut matrix = kernels.matrix(shape, Purpose::Inference, at.role)?;
-        if !is_decoder {
-            for parameter in parameters_in(declaration, at.span) {
-                let first = (parameter.span.start - at.span.start) / at.shape.inputs;
-                read(parameter, &mut |row, rows| {
-                    match rows {
-                        Rows::Numbers(rows) => kernels.pack_rows(&mut matrix, first + row, rows),
-                        Rows::Quantized { values, scales } => {
-                            kernels.pack_quantized_rows(&mut matrix, first + row, values, scales);
-                        }
+        let mut matrix = kernels.matrix(at.shape, Purpose::Inference, at.role)?;
+        for parameter in parameters_in(declaration, at.span) {
+            let first = (parameter.span.start - at.span.start) / at.shape.inputs;
+            read(parameter, &mut |row, rows| {
+                match rows {
+                    Rows::Numbers(rows) => kernels.pack_rows(&mut matrix, first + row, rows),
+                    Rows::Quantized { values, scales } => {
+                        kernels.pack_quantized_rows(&mut matrix, first + row, values, scales);
                     }
-                    Ok(())
-                })?;
-            }
+                }
+                Ok(())
+            })?;
         }
         Ok(matrix)
     };
@@ -51,7 +52,7 @@ where
     };
 
     let (mut matrices, mut vectors) = (Vec::new(), Vec::new());
-    declaration.layout.try_map(
+    layout.try_map(
         |&at| {
             matrices.push(at);
             Ok::<_, Error>(())
@@ -63,20 +64,9 @@ where
     )?;
     let (mut matrices, mut vectors) =
         rayon::join(|| all_of(&matrices, load_matrix).into_iter(), || all_of(&vectors, load_vector).into_iter());
-    let parameters = declaration
-        .layout
+    let parameters = layout
         .try_map(|_| matrices.next().expect("a matrix for each"), |_| vectors.next().expect("a vector for each"))?;
     Ok(Network { kernels, config: config.clone(), parameters })
-}
-
-/// The decoder of the masked language model, packed: the word embeddings of `network` again.
-pub(crate) fn decoder(network: &Network<Cpu>) -> Result<Matrix, Error> {
-    let (kernels, config) = (&network.kernels, &network.config);
-    let shape = MatrixShape { outputs: config.vocab_size, inputs: config.hidden_size };
-    let mut decoder = kernels.matrix(shape, Purpose::Inference, Role::Head)?;
-    let all = Span { start: 0, len: shape.outputs * shape.inputs };
-    kernels.pack(&mut decoder, &network.parameters.embeddings.word, all);
-    Ok(decoder)
 }
 
 /// What `work` makes of each, in their order. All are waited for, so that of several faults always the same one
@@ -133,7 +123,7 @@ mod tests {
         let classifier = parameters.classifier.as_ref().unwrap();
         let heads = [
             (&mlm.transform.weight, &mlm.transform.bias, 40),
-            (&decoder(network).unwrap(), &mlm.decoder.bias, 151),
+            (network.decoder().unwrap(), &mlm.decoder_bias, 151),
             (&nsp.weight, &nsp.bias, 2),
             (&classifier.weight, &classifier.bias, 3),
         ];

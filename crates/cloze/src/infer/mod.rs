@@ -8,9 +8,9 @@ mod outputs;
 mod workspace;
 
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
-use cloze_kernels::{Cpu, Kernels};
+use cloze_kernels::Cpu;
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use rayon::prelude::*;
 
@@ -26,7 +26,7 @@ pub use classify::{Classification, NextSentence, Regression};
 pub(crate) use classify::{argmax, softmax};
 pub use embed::{EmbedOptions, Embedding, Pooling};
 pub use fill::{Candidate, FilledMask};
-pub(crate) use load::{decoder, load};
+pub(crate) use load::load;
 pub use outputs::Outputs;
 pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 
@@ -105,9 +105,6 @@ pub struct Model {
     precision: Precision,
     quantized: bool,
     network: Network<Cpu>,
-    /// The word embeddings once more, packed for the masked language model when it is first used: a fifth of a
-    /// base-size model's weights.
-    decoder: OnceLock<<Cpu as Kernels>::Matrix>,
     /// Buffers that no call uses at the moment.
     workspaces: Mutex<Vec<InferenceWorkspace>>,
 }
@@ -145,7 +142,6 @@ impl Model {
             precision: options.precision(),
             quantized: checkpoint.is_quantized(),
             network,
-            decoder: OnceLock::new(),
             workspaces: Mutex::new(Vec::new()),
             config,
         })
@@ -253,7 +249,7 @@ impl Model {
         encode_texts(&self.tokenizer, texts, max_length)
     }
 
-    /// The packed parameters, without the masked language model's decoder.
+    /// The packed parameters.
     pub fn network(&self) -> &Network<Cpu> {
         &self.network
     }
@@ -271,15 +267,6 @@ impl Model {
         let result = work(&self.network, &mut workspace);
         self.workspaces.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(workspace);
         result
-    }
-
-    /// The packed decoder. Two threads that are the first to ask may both pack it; one is kept.
-    fn decoder(&self) -> Result<&<Cpu as Kernels>::Matrix, Error> {
-        if let Some(decoder) = self.decoder.get() {
-            return Ok(decoder);
-        }
-        let decoder = decoder(&self.network)?;
-        Ok(self.decoder.get_or_init(|| decoder))
     }
 
     fn needs(&self, has: bool, what: &str) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-use cloze_kernels::{Dropout, Kernels, LayerNorm, Purpose, RowCoordinates};
+use cloze_kernels::{Dropout, Kernels, LayerNorm, MatrixShape, Purpose, Role, RowCoordinates, Span};
 
 use crate::params::{self, Declaration, EncoderLayer, Parameter, Parameters};
 use crate::{Config, Error};
@@ -37,6 +37,20 @@ impl<K: Kernels> Network<K> {
             },
         )?;
         Ok(Network { kernels, config: config.clone(), parameters })
+    }
+
+    /// The packed decoder of the masked language model. A network that was opened without it packs it now, from its
+    /// word embeddings; of two threads that are the first to ask both may, and one result is kept.
+    pub fn decoder(&self) -> Result<&K::Matrix, Error> {
+        let decoder = &self.parameters.mlm.as_ref().expect("the network has an MLM head").decoder;
+        if let Some(decoder) = decoder.get() {
+            return Ok(decoder);
+        }
+        let shape = MatrixShape { outputs: self.config.vocab_size, inputs: self.config.hidden_size };
+        let mut packed = self.kernels.matrix(shape, Purpose::Inference, Role::Head)?;
+        let all = Span { start: 0, len: shape.outputs * shape.inputs };
+        self.kernels.pack(&mut packed, &self.parameters.embeddings.word, all);
+        Ok(decoder.get_or_init(|| packed))
     }
 
     /// Changes the arena, and the packed parameters with it. `change` is called once for each parameter: with
