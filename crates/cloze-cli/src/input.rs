@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cloze::Text;
-use cloze::data::{ColumnSpec, DocumentBreak, Example, Format, SentenceUnit, read_examples, read_examples_from};
+use cloze::data::{
+    ColumnSpec, DocumentBreak, Example, Format, Labelling, SentenceUnit, read_examples, read_examples_from,
+};
+use cloze::infer::Long;
 
 /// How standard input is called in messages.
 const STANDARD_INPUT: &str = "standard input";
@@ -57,10 +60,10 @@ fn checked_spec(text: &str) -> Result<String, String> {
 /// What becomes of a text that is longer than the model reads.
 #[derive(Debug, Args)]
 pub struct LongArgs {
-    /// What to do with a text that is too long: cut its end, which is counted and said, or read it in windows
-    /// (not in this version)
-    #[arg(long, value_name = "HOW", default_value = "truncate")]
-    long: LongName,
+    /// What to do with a text that is too long: cut its end, which is counted and said, or read all of it in windows
+    /// [default: as the model was trained, else truncate]
+    #[arg(long, value_name = "HOW")]
+    long: Option<LongName>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,15 +73,12 @@ enum LongName {
 }
 
 impl LongArgs {
-    /// Refuses what this build cannot do.
-    pub fn check(&self) -> anyhow::Result<()> {
-        match self.long {
-            LongName::Truncate => Ok(()),
-            LongName::Window => bail!(
-                "--long window: not supported for this task yet; use --long truncate, and --max-length or \
-                 --max-seq-length if the model reads more"
-            ),
-        }
+    /// What was chosen.
+    pub fn choice(&self) -> Option<Long> {
+        self.long.map(|name| match name {
+            LongName::Truncate => Long::Truncate,
+            LongName::Window => Long::Window,
+        })
     }
 }
 
@@ -169,10 +169,16 @@ impl InputArgs {
         };
         let columns = self.columns.parse()?;
         let examples = if path != Path::new("-") {
-            read_examples(path, columns.as_ref(), false)?
+            read_examples(path, columns.as_ref(), Labelling::Optional)?
         } else if columns.is_some() {
             // Columns make a table of it.
-            read_examples_from(io::stdin().lock(), Format::Tsv, Path::new(STANDARD_INPUT), columns.as_ref(), false)?
+            read_examples_from(
+                io::stdin().lock(),
+                Format::Tsv,
+                Path::new(STANDARD_INPUT),
+                columns.as_ref(),
+                Labelling::Optional,
+            )?
         } else {
             return Ok(standard_input());
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use cloze::optim::{OptimizerKind, OptimizerSettings};
+use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
 use cloze::settings::{Start, UpdateSettings};
 use cloze::train::{Event, Observer, Outcome, RunOptions, StepLog};
 use serde_json::{Value, json};
@@ -77,6 +77,12 @@ pub struct RunArgs {
     /// Dropout everywhere [default: as the model's configuration says]
     #[arg(long, value_name = "P", value_parser = part)]
     pub dropout: Option<f64>,
+    /// How the learning rate falls after its rise
+    #[arg(long, value_name = "HOW", default_value = "linear")]
+    pub schedule: ScheduleName,
+    /// Whether the optimizer's moments are corrected for their start from zero [default: on with adamw]
+    #[arg(long, value_name = "WHETHER")]
+    pub bias_correction: Option<Switch>,
     /// Whether to shuffle what is learnt from, or keep the order of the file
     #[arg(long, value_name = "WHETHER", default_value = "on")]
     pub shuffle: Switch,
@@ -86,6 +92,24 @@ pub struct RunArgs {
 pub enum Switch {
     On,
     Off,
+}
+
+/// Names of schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleName {
+    Linear,
+    Cosine,
+    Constant,
+}
+
+impl From<ScheduleName> for Decay {
+    fn from(name: ScheduleName) -> Decay {
+        match name {
+            ScheduleName::Linear => Decay::Linear,
+            ScheduleName::Cosine => Decay::Cosine,
+            ScheduleName::Constant => Decay::Constant,
+        }
+    }
 }
 
 /// Names of optimizers.
@@ -123,12 +147,14 @@ impl RunArgs {
         let mut optimizer = OptimizerSettings::new(optimizer.into());
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
         optimizer.clip = self.clip.unwrap_or(optimizer.clip);
+        optimizer.bias_correction = self.bias_correction.map(|switch| switch == Switch::On);
         UpdateSettings {
             batch_size: flags.batch_size.get(),
             accumulate: self.accumulate.get(),
             optimizer,
             learning_rate: flags.learning_rate,
             warmup: flags.warmup,
+            decay: self.schedule.into(),
             dropout: self.dropout.map(|dropout| dropout as f32),
             shuffle: self.shuffle == Switch::On,
             seed: common.seed,

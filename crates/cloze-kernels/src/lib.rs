@@ -582,18 +582,6 @@ pub trait Kernels: Send + Sync + Sized {
         size: Size,
     );
 
-    /// `losses[r] = Σ_c (x[r, c] − targets[r, c])²`.
-    fn squared_error_forward(
-        &self,
-        losses: &mut Self::Vector,
-        x: &Self::Activations,
-        targets: &Self::Vector,
-        size: Size,
-    );
-
-    /// `dx = scale · 2 (x − targets)`. x comes in `dx`, which is overwritten.
-    fn squared_error_backward(&self, dx: &mut Self::Activations, targets: &Self::Vector, scale: f64, size: Size);
-
     // ---- optimizer ------------------------------------------------------------------------------
 
     /// `Σ x[at]²` in f64, in an order that does not depend on threads.

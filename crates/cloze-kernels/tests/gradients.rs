@@ -243,13 +243,3 @@ fn cross_entropy() {
     let dlogits = loss::cross_entropy_backward(&Reference, &logits, &log_sum_exp, &labels, scale, size);
     assert_gradient("dlogits", &logits, &dlogits, |logits| scale * forward(logits).losses.iter().sum::<f64>());
 }
-
-#[test]
-fn squared_error() {
-    let (size, scale) = (Size { rows: 5, columns: 7 }, 0.5);
-    let (x, targets) = (random(1, size.rows * size.columns), random(2, size.rows * size.columns));
-    let dx = loss::squared_error_backward(&Reference, &x, &targets, scale, size);
-    assert_gradient("dx", &x, &dx, |x| {
-        scale * loss::squared_error_forward(&Reference, x, &targets, size).iter().sum::<f64>()
-    });
-}

@@ -140,6 +140,18 @@ pub(crate) fn window_ranges(len: usize, size: usize, overlap: usize) -> impl Ite
     })
 }
 
+/// The sizes of the windows over two texts of `a` and `b` tokens that have room for `room` tokens together: the
+/// longer one's (the second's where they are equal) is what the shorter one leaves, if that is twice the overlap
+/// or more; else each has half.
+pub(crate) fn window_sizes(a: usize, b: usize, room: usize, overlap: usize) -> [usize; 2] {
+    let (shorter, left) = (a.min(b), room.saturating_sub(a.min(b)));
+    match left >= (2 * overlap).max(1) || a + b <= room {
+        true if a > b => [left.max(1), shorter.max(1)],
+        true => [shorter.max(1), left.max(1)],
+        false => [room / 2, room - room / 2],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +193,17 @@ mod tests {
         assert_eq!(ranges(5, 4, 1), [(0, 4), (3, 5)]);
         assert_eq!(ranges(8, 4, 0), [(0, 4), (4, 8)]);
         assert_eq!(ranges(6, 4, 3), [(0, 4), (1, 5), (2, 6)]);
+    }
+
+    #[test]
+    fn the_longer_text_has_the_windows_unless_the_shorter_leaves_too_little() {
+        assert_eq!(window_sizes(3, 50, 10, 2), [3, 7]);
+        assert_eq!(window_sizes(50, 3, 10, 2), [7, 3]);
+        assert_eq!(window_sizes(6, 50, 10, 2), [6, 4]);
+        assert_eq!(window_sizes(7, 50, 10, 2), [5, 5]);
+        assert_eq!(window_sizes(50, 40, 11, 2), [5, 6]);
+        assert_eq!(window_sizes(0, 9, 10, 2), [1, 10]);
+        assert_eq!(window_sizes(8, 2, 10, 2), [8, 2]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::added_tokens::{AddedToken, AddedTokens, Part};
 use crate::encoding::{
     Encoding, SPECIAL_TOKENS_PAIR, SPECIAL_TOKENS_SINGLE, assemble, assemble_pair, longest_first, window_ranges,
+    window_sizes,
 };
 use crate::error::Error;
 use crate::files;
@@ -213,6 +214,25 @@ impl Tokenizer {
         }
         let SpecialIds { cls, sep, .. } = self.special;
         Ok(window_ranges(b.len(), size, overlap).map(|range| assemble_pair(&a, &b.slice(range), cls, sep)).collect())
+    }
+
+    /// `[CLS] a [SEP] b [SEP]` in windows over the longer of the two texts, each with the whole of the other.
+    /// Where the shorter one leaves no room for a window of twice the overlap, both are cut into windows of half
+    /// the room, and each of one stands with each of the other. Every token is in some window.
+    ///
+    /// # Panics
+    ///
+    /// If `max_length` is less than 5.
+    pub fn windows_of_longer(&self, a: &str, b: &str, max_length: usize, overlap: usize) -> Vec<Encoding> {
+        let (a, b) = (self.tokenize(a), self.tokenize(b));
+        let room = room(max_length, SPECIAL_TOKENS_PAIR);
+        let [size_a, size_b] = window_sizes(a.len(), b.len(), room, overlap);
+        let SpecialIds { cls, sep, .. } = self.special;
+        let windows = |tokens: &Encoding, size: usize| -> Vec<Encoding> {
+            window_ranges(tokens.len(), size, overlap.min(size - 1)).map(|range| tokens.slice(range)).collect()
+        };
+        let (of_a, of_b) = (windows(&a, size_a), windows(&b, size_b));
+        of_a.iter().flat_map(|a| of_b.iter().map(move |b| assemble_pair(a, b, cls, sep))).collect()
     }
 
     /// The text of `ids`: pieces are joined, words separated by spaces, and spaces before common

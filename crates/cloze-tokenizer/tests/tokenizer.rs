@@ -124,6 +124,17 @@ fn windows_over_the_second_text_keep_the_first_whole() {
     assert_eq!(shown, ["[CLS] a b [SEP] c d [SEP]", "[CLS] a b [SEP] d e [SEP]"]);
     assert_eq!(windows[1].token_type_ids, [0, 0, 0, 0, 1, 1, 1]);
 
+    // Of the longer text, and of both where the shorter one leaves too little room.
+    let of_longer = |a: &str, b: &str| -> Vec<Vec<u32>> {
+        tokenizer.windows_of_longer(a, b, 7, 1).into_iter().map(|window| window.ids).collect()
+    };
+    let pair = |a: &str, b: &str| tokenizer.encode_pair(a, b, None).ids;
+    assert_eq!(of_longer("a b", "c d"), [pair("a b", "c d")]);
+    assert_eq!(of_longer("a b", "c d e"), [pair("a b", "c d"), pair("a b", "d e")]);
+    assert_eq!(of_longer("c d e", "a b"), [pair("c d", "a b"), pair("d e", "a b")]);
+    let both = ["a b", "b c"].iter().flat_map(|a| ["c d", "d e"].map(|b| pair(a, b)));
+    assert_eq!(of_longer("a b c", "c d e"), both.collect::<Vec<_>>());
+
     let error = tokenizer.windows_pair("a b", "c d e", 6, 1).unwrap_err();
     assert!(matches!(error, Error::NoRoomInWindow { max_length: 6, fixed: 5, overlap: 1 }));
     assert!(tokenizer.windows_pair("a b", "c", 0, 0).is_err());

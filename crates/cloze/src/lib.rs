@@ -9,7 +9,7 @@
 //! answer to a text has the same bits by itself and among thousands.
 //!
 //! ```
-//! use cloze::infer::EmbedOptions;
+//! use cloze::infer::{EmbedOptions, ReadOptions};
 //! use cloze::Model;
 //!
 //! # fn main() -> Result<(), cloze::Error> {
@@ -21,7 +21,7 @@
 //! let vectors = model.embed(&["the cat sat".into(), "a dog".into()], EmbedOptions::default())?;
 //! assert_eq!(vectors[0].vectors[0].len(), model.config().hidden_size);
 //!
-//! let answers = model.classify(&["the cat sat".into(), ("the cat", "a dog").into()], None)?;
+//! let answers = model.classify(&["the cat sat".into(), ("the cat", "a dog").into()], ReadOptions::default())?;
 //! println!("{}: {:.3}", answers[0].label, answers[0].score);
 //!
 //! let masks = model.fill("the [MASK] sat".into(), 3)?;
@@ -41,26 +41,27 @@
 //! ```
 //! use cloze::heads::{Targets, TrainingBatch};
 //! use cloze::model::Batch;
-//! use cloze::optim::{OptimizerKind, OptimizerSettings, Schedule};
-//! use cloze::params::{Declaration, HeadSet};
+//! use cloze::optim::{Decay, OptimizerKind, OptimizerSettings, Schedule};
+//! use cloze::params::{Declaration, HeadSet, TaskHead};
 //! use cloze::train::Trainer;
 //! use cloze::{Config, Cpu};
 //!
 //! # fn main() -> Result<(), cloze::Error> {
 //! let mut config = Config { vocab_size: 100, ..Config::tiny() };
 //! config.labels = vec!["no".to_string(), "yes".to_string()];
-//! let heads = HeadSet { pooler: true, classifier: Some(2), ..HeadSet::default() };
+//! let heads = HeadSet { pooler: true, task: Some(TaskHead::Pooled(2)), ..HeadSet::default() };
 //! let declaration = Declaration::new(&config, heads);
 //! let weights = declaration.initial_weights(config.initializer_range, 1);
 //!
 //! let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
 //! let mut trainer = Trainer::new(Cpu::new(2)?, &config, &declaration, &weights, optimizer, 1)?;
-//! let schedule = Schedule { peak: 1e-3, warmup_steps: 1, total_steps: 8, kind: OptimizerKind::AdamW };
+//! let (kind, decay) = (OptimizerKind::AdamW, Decay::Linear);
+//! let schedule = Schedule { peak: 1e-3, warmup_steps: 1, total_steps: 8, kind, decay };
 //!
 //! let mut batch = Batch::default();
 //! batch.push(&[2, 7, 8, 3], &[0, 0, 0, 0]);
 //! batch.push(&[2, 9, 3], &[0, 0, 0]);
-//! let batch = TrainingBatch { batch, targets: Targets::Classes(vec![0, 1]) };
+//! let batch = TrainingBatch::new(batch, Targets::Classes(vec![0, 1]));
 //! for step in 0..8 {
 //!     let report = trainer.step(&batch, 1, schedule.rate(step))?;
 //!     println!("step {}: loss {:.4}", report.step, report.losses.total());
@@ -115,7 +116,7 @@ pub fn example_model(dir: &std::path::Path) -> Result<(), Error> {
         labels: vec!["no".to_string(), "yes".to_string()],
         ..Config::tiny()
     };
-    let heads = params::HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(2) };
+    let heads = params::HeadSet { pooler: true, mlm: true, nsp: true, task: Some(params::TaskHead::Pooled(2)) };
     let declaration = params::Declaration::new(&config, heads);
     checkpoint::save(dir, &config, &declaration, &declaration.initial_weights(config.initializer_range, 1))?;
     cloze_tokenizer::Tokenizer::from_tokens(tokens, cloze_tokenizer::Casing::Uncased)?.save(dir)?;

@@ -87,8 +87,8 @@ pub struct Parameters<M, V> {
     pub mlm: Option<MlmHead<M, V>>,
     /// Next sentence prediction, `[2, hidden]`
     pub nsp: Option<Linear<M, V>>,
-    /// Sentence classification or regression, `[labels, hidden]`
-    pub classifier: Option<Linear<M, V>>,
+    /// The head of the task that the model was fine-tuned for, `[outputs, hidden]`
+    pub task: Option<Linear<M, V>>,
 }
 
 impl Parameter {
@@ -164,7 +164,7 @@ impl<M, V> Parameters<M, V> {
             pooler: optional(&self.pooler)?,
             mlm,
             nsp: optional(&self.nsp)?,
-            classifier: optional(&self.classifier)?,
+            task: optional(&self.task)?,
         })
     }
 }
@@ -218,7 +218,7 @@ impl<M, V> Parameters<M, V> {
             v(&mut head.decoder_bias, &other.decoder_bias);
         }
         for (linear, other) in
-            [(&mut self.pooler, &other.pooler), (&mut self.nsp, &other.nsp), (&mut self.classifier, &other.classifier)]
+            [(&mut self.pooler, &other.pooler), (&mut self.nsp, &other.nsp), (&mut self.task, &other.task)]
         {
             if let (Some(linear), Some(other)) = (linear, other) {
                 linear.zip_mut(other, m, v);
@@ -247,8 +247,37 @@ pub struct HeadSet {
     pub mlm: bool,
     /// Next sentence prediction.
     pub nsp: bool,
-    /// Sentence classification or regression with this number of labels.
-    pub classifier: Option<usize>,
+    /// What the model was fine-tuned for.
+    pub task: Option<TaskHead>,
+}
+
+/// The head of a task: a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskHead {
+    /// On the pooled output, with this number of labels: classes, values, or several labels at once.
+    Pooled(usize),
+    /// On every token, with this number of labels.
+    Tokens(usize),
+    /// On every token: whether an answer starts there, and whether it ends there.
+    Span,
+}
+
+impl TaskHead {
+    /// Numbers that it computes for a text or a token.
+    pub fn outputs(self) -> usize {
+        match self {
+            TaskHead::Pooled(labels) | TaskHead::Tokens(labels) => labels,
+            TaskHead::Span => 2,
+        }
+    }
+
+    /// Its name in checkpoints.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            TaskHead::Pooled(_) | TaskHead::Tokens(_) => "classifier",
+            TaskHead::Span => "qa_outputs",
+        }
+    }
 }
 
 /// How a parameter starts.
@@ -284,6 +313,8 @@ pub struct Parameter {
 pub struct Declaration {
     /// The named tensors, in arena order.
     pub parameters: Vec<Parameter>,
+    /// The heads among them.
+    pub heads: HeadSet,
     /// The same by their place in the network.
     pub layout: Parameters<MatrixSpan, Span>,
     /// Elements of the arena of weights and of each moment.
@@ -380,9 +411,9 @@ impl Declaration {
             ),
         });
         let nsp = heads.nsp.then(|| arena.linear("cls.seq_relationship", 2, hidden));
-        let classifier = heads.classifier.map(|labels| arena.linear("classifier", labels, hidden));
-        let layout = Parameters { embeddings, layers, pooler, mlm, nsp, classifier };
-        Declaration { parameters: arena.parameters, layout, len: arena.len }
+        let task = heads.task.map(|head| arena.linear(head.name(), head.outputs(), hidden));
+        let layout = Parameters { embeddings, layers, pooler, mlm, nsp, task };
+        Declaration { parameters: arena.parameters, heads, layout, len: arena.len }
     }
 
     /// Fresh weights of all parameters, in arena order.
@@ -427,7 +458,7 @@ fn name_number(name: &str) -> u64 {
 mod tests {
     use super::*;
 
-    const ALL: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(3) };
+    const ALL: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, task: Some(TaskHead::Pooled(3)) };
 
     #[test]
     fn spans_cover_the_arena_without_gaps() {
@@ -443,7 +474,7 @@ mod tests {
 
     #[test]
     fn base_has_110_million_parameters() {
-        let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
+        let heads = HeadSet { pooler: true, mlm: true, nsp: true, task: None };
         // Embeddings 23,837,184; encoder 85,054,464; pooler 590,592; MLM 622,650; NSP 1,538.
         assert_eq!(Declaration::new(&Config::base(), heads).len, 110_106_428);
     }

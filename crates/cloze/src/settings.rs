@@ -10,7 +10,9 @@ use crate::Error;
 use crate::checkpoint::write_file;
 use crate::data::{DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
-use crate::optim::{OptimizerKind, OptimizerSettings};
+use crate::heads::WindowPooling;
+use crate::infer::{Long, Subtokens};
+use crate::optim::{Decay, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::precision::{self, Precision};
 
 /// The name of the file.
@@ -23,6 +25,21 @@ pub struct StoredSettings {
     /// The longest input in tokens that the model was trained on; longer input is cut to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seq_length: Option<usize>,
+    /// What becomes of longer texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<Long>,
+    /// How the logits of a text's windows become the text's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_pooling: Option<WindowPooling>,
+    /// What logits are divided by before they become probabilities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Which of a word's tokens its label is predicted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtokens: Option<Subtokens>,
+    /// The probability from which each label is given, where a text may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Vec<f64>>,
     /// The run that made the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<StoredRun>,
@@ -78,6 +95,9 @@ pub struct UpdateSettings {
     pub learning_rate: f64,
     /// Share of the steps over which the rate rises to its peak.
     pub warmup: f64,
+    /// How the rate falls after that.
+    #[serde(default)]
+    pub decay: Decay,
     /// Dropout everywhere, instead of the configuration's.
     pub dropout: Option<f32>,
     /// Whether the order of the examples is drawn anew in every epoch, or that of the file.
@@ -132,6 +152,24 @@ pub enum FinetuneTask {
     Classification,
     /// A number for each text or pair.
     Regression,
+    /// Any number of labels for each text or pair.
+    MultiLabel,
+    /// A label for each word.
+    Tokens,
+}
+
+/// How much the loss of an example counts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    None,
+    /// Inversely to how often its label occurs in training, so that all labels count the same together: examples /
+    /// (labels · examples with the label).
+    Balanced,
+    /// As given for each label; 1 for others.
+    Given(Vec<(String, f64)>),
 }
 
 /// What a fine-tuning is asked for.
@@ -155,10 +193,24 @@ pub struct FinetuneSettings {
     pub epochs: u64,
     /// Tokens of an input at most.
     pub max_seq_length: usize,
+    /// What becomes of longer inputs.
+    pub long: Long,
+    /// How the logits of an input's windows become the input's.
+    pub window_pooling: WindowPooling,
+    /// Which of a word's tokens its label is learnt and predicted from.
+    pub subtokens: Subtokens,
     /// Whether a head with other labels may be replaced.
     pub new_head: bool,
-    /// The metric on the development set that chooses the best epoch.
+    /// The metric on the development set that chooses the best weights.
     pub metric: Option<String>,
+    /// Steps between evaluations on the development set; by default one after each epoch.
+    pub eval_steps: Option<u64>,
+    /// The run ends when so many evaluations in a row were no better than the best before.
+    pub patience: Option<u64>,
+    /// How the loss of an example depends on its label.
+    pub class_weights: ClassWeights,
+    /// Learning rates of the parts of the model.
+    pub rates: RateSettings,
     /// How the weights are updated.
     pub update: UpdateSettings,
 }
@@ -187,6 +239,7 @@ impl PretrainSettings {
                 optimizer: OptimizerSettings::new(OptimizerKind::BertAdam),
                 learning_rate: 1e-4,
                 warmup: 0.01,
+                decay: Decay::Linear,
                 dropout: None,
                 shuffle: true,
                 seed: 1,
@@ -214,14 +267,22 @@ impl FinetuneSettings {
             columns: None,
             epochs: 3,
             max_seq_length: 128,
+            long: if task == FinetuneTask::Tokens { Long::Window } else { Long::Truncate },
+            window_pooling: WindowPooling::Mean,
+            subtokens: Subtokens::First,
             new_head: false,
             metric: None,
+            eval_steps: None,
+            patience: None,
+            class_weights: ClassWeights::None,
+            rates: RateSettings::default(),
             update: UpdateSettings {
                 batch_size: 32,
                 accumulate: 1,
                 optimizer: OptimizerSettings::new(OptimizerKind::AdamW),
                 learning_rate: 2e-5,
                 warmup: 0.1,
+                decay: Decay::Linear,
                 dropout: None,
                 shuffle: true,
                 seed: 1,
@@ -293,7 +354,7 @@ mod tests {
             version: "0".into(),
             finished: false,
         };
-        let stored = StoredSettings { max_seq_length: Some(128), run: Some(run) };
+        let stored = StoredSettings { max_seq_length: Some(128), run: Some(run), ..StoredSettings::default() };
         stored.write(dir.path()).unwrap();
         assert_eq!(StoredSettings::read(dir.path()).unwrap(), stored);
     }

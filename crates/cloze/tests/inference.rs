@@ -1,6 +1,6 @@
 //! Answers of an opened model: the same bits alone and in a batch, from one thread or many.
 
-use cloze::infer::{EmbedOptions, OpenOptions, Pooling};
+use cloze::infer::{EmbedOptions, Extent, Long, OpenOptions, Pooling, ReadOptions};
 use cloze::model::Batch;
 use cloze::{Model, Text};
 
@@ -14,6 +14,10 @@ fn texts() -> Vec<Text<'static>> {
     vec!["the cat sat".into(), "a".into(), ("the dog", "a cat sat the dog").into(), "".into(), "dog the cat".into()]
 }
 
+fn up_to(tokens: usize) -> ReadOptions {
+    ReadOptions { max_length: Some(tokens), ..ReadOptions::default() }
+}
+
 #[test]
 fn answers_are_the_same_alone_and_in_a_batch_and_for_any_number_of_threads() {
     let (one, three) = (model(1), model(3));
@@ -25,21 +29,21 @@ fn answers_are_the_same_alone_and_in_a_batch_and_for_any_number_of_threads() {
             assert_eq!(one.embed(&[*text], options).unwrap()[0], *expected, "{text:?}");
         }
     }
-    let together = one.classify(&texts(), None).unwrap();
+    let together = one.classify(&texts(), ReadOptions::default()).unwrap();
     for (text, expected) in texts().iter().zip(&together) {
-        assert_eq!(three.classify(&[*text], None).unwrap()[0], *expected);
+        assert_eq!(three.classify(&[*text], ReadOptions::default()).unwrap()[0], *expected);
     }
 }
 
 #[test]
 fn one_model_serves_many_threads_at_once() {
     let model = model(2);
-    let expected = model.classify(&texts(), None).unwrap();
+    let expected = model.classify(&texts(), ReadOptions::default()).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    assert_eq!(model.classify(&texts(), None).unwrap(), expected);
+                    assert_eq!(model.classify(&texts(), ReadOptions::default()).unwrap(), expected);
                 }
             });
         }
@@ -76,9 +80,15 @@ fn forward_gives_all_hidden_states_pooled_and_attention() {
 #[test]
 fn probabilities_add_up_and_truncation_is_counted() {
     let model = model(1);
-    let answers = model.classify(&["the cat sat the cat sat the cat".into()], Some(6)).unwrap();
-    assert_eq!((answers[0].tokens, answers[0].truncated), (6, 4));
-    assert!((answers[0].scores.iter().map(|(_, score)| score).sum::<f64>() - 1.0).abs() < 1e-9);
+    for (long, extent) in [
+        (Long::Truncate, Extent { tokens: 6, windows: 1, truncated: 4 }),
+        (Long::Window, Extent { tokens: 10, windows: 3, truncated: 0 }),
+    ] {
+        let options = ReadOptions { long: Some(long), ..up_to(6) };
+        let answers = model.classify(&["the cat sat the cat sat the cat".into()], options).unwrap();
+        assert_eq!(answers[0].extent, extent);
+        assert!((answers[0].scores.iter().map(|(_, score)| score).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
     let next = model.is_next(&[("the cat", "a dog").into()], None).unwrap();
     assert!((0.0..=1.0).contains(&next[0].is_next));
     let filled = model.fill("the [MASK] sat [MASK]".into(), 4).unwrap();
@@ -90,11 +100,11 @@ fn probabilities_add_up_and_truncation_is_counted() {
 fn what_a_model_cannot_do_is_an_error() {
     let model = model(1);
     assert!(model.fill("no mask".into(), 3).unwrap_err().to_string().contains("[MASK]"));
-    assert!(model.regress(&["a".into()], None).unwrap_err().to_string().contains("regression"));
+    assert!(model.regress(&["a".into()], ReadOptions::default()).unwrap_err().to_string().contains("regression"));
     assert!(model.is_next(&["a".into()], None).unwrap_err().to_string().contains("pairs"));
     let far = EmbedOptions { layer: Some(9), ..EmbedOptions::default() };
     assert!(model.embed(&["a".into()], far).unwrap_err().to_string().contains("layer 9"));
-    assert!(model.classify(&["a".into()], Some(1000)).unwrap_err().to_string().contains("1000"));
+    assert!(model.classify(&["a".into()], up_to(1000)).unwrap_err().to_string().contains("1000"));
 }
 
 #[test]
@@ -106,12 +116,12 @@ fn a_length_in_the_files_that_no_input_fits_is_an_error() {
         let model = Model::open(dir.path()).unwrap();
         let wanted = format!("{length} tokens, as its files say");
         let errors = [
-            model.classify(&["a".into()], None).unwrap_err(),
+            model.classify(&["a".into()], ReadOptions::default()).unwrap_err(),
             model.is_next(&[("a", "cat").into()], None).unwrap_err(),
             model.fill("[MASK]".into(), 1).unwrap_err(),
             model.embed(&["a".into()], EmbedOptions::default()).unwrap_err(),
         ];
         assert!(errors.iter().all(|error| error.to_string().contains(&wanted)), "{errors:?}");
-        assert!(model.classify(&["a".into()], Some(8)).is_ok());
+        assert!(model.classify(&["a".into()], up_to(8)).is_ok());
     }
 }

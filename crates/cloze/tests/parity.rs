@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use cloze::Config;
 use cloze::checkpoint::Checkpoint;
-use cloze::heads::{MlmTape, PooledTape, Targets, TrainingBatch, first_rows, mlm_logits, pooled_logits};
+use cloze::heads::{LinearTape, MlmTape, Targets, TrainingBatch, first_rows, linear_logits, mlm_logits};
 use cloze::model::{Batch, Keep, Network, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
-use cloze::optim::{OptimizerKind, OptimizerSettings, Schedule};
-use cloze::params::{Declaration, HeadSet};
+use cloze::optim::{Decay, OptimizerKind, OptimizerSettings, Schedule};
+use cloze::params::{Declaration, HeadSet, TaskHead};
 use cloze::train::Trainer;
 use cloze_kernels::{Cpu, Kernels, Purpose};
 
@@ -70,19 +70,21 @@ impl Fixture {
             masked_labels: self.integers["batch.masked_lm_ids"].clone(),
             next_sentence: Some(self.integers["batch.next_sentence_labels"].clone()),
         };
-        TrainingBatch { batch: self.batch(), targets }
+        TrainingBatch::new(self.batch(), targets)
     }
 
     fn trainer(&self, heads: HeadSet, optimizer: OptimizerSettings) -> Trainer<Cpu> {
         let mut config = self.config.clone();
-        if heads.classifier == Some(1) {
+        if heads.task == Some(TaskHead::Pooled(1)) {
             config.labels = vec!["LABEL_0".to_string()];
         }
         let declaration = Declaration::new(&config, heads);
         let mut weights = vec![0.0; declaration.len];
         for parameter in &declaration.parameters {
-            let name = match heads.classifier {
-                Some(1) if parameter.name.starts_with("classifier") => format!("regression.{}", parameter.name),
+            let name = match heads.task {
+                Some(TaskHead::Pooled(1)) if parameter.name.starts_with("classifier") => {
+                    format!("regression.{}", parameter.name)
+                }
                 _ => parameter.name.clone(),
             };
             weights[parameter.span.range()].copy_from_slice(&self.weights[&name]);
@@ -115,10 +117,10 @@ impl Fixture {
     }
 }
 
-const PRETRAINING: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
+const PRETRAINING: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, task: None };
 
 fn classifier(labels: usize) -> HeadSet {
-    HeadSet { pooler: true, classifier: Some(labels), ..HeadSet::default() }
+    HeadSet { pooler: true, task: Some(TaskHead::Pooled(labels)), ..HeadSet::default() }
 }
 
 fn for_each_activation(check: impl Fn(&Fixture)) {
@@ -178,14 +180,14 @@ fn logits_of_every_head_pooled_output_and_attention_match() {
             pooler_forward(network, &mut pooler, last, &first, sequences).unwrap();
             fixture.assert_near("pooled_output", &read(&pooler.pooled, sequences * hidden), OUTPUTS);
 
-            let (head, labels) = match heads.classifier {
-                Some(labels) => (network.parameters.classifier.as_ref().unwrap(), labels),
+            let (head, labels) = match heads.task {
+                Some(head) => (network.parameters.task.as_ref().unwrap(), head.outputs()),
                 None => (network.parameters.nsp.as_ref().unwrap(), 2),
             };
-            let mut pooled = PooledTape::new(kernels).unwrap();
-            pooled_logits(network, &mut pooled, &pooler, head, labels, None, sequences).unwrap();
+            let mut tape_of_head = LinearTape::new(kernels).unwrap();
+            linear_logits(network, &mut tape_of_head, &pooler.pooled, head, labels, None, sequences).unwrap();
             let name = if task == "pretraining" { "nsp" } else { task };
-            fixture.assert_near(&format!("{name}_logits"), &read(pooled.logits(), sequences * labels), OUTPUTS);
+            fixture.assert_near(&format!("{name}_logits"), &read(tape_of_head.logits(), sequences * labels), OUTPUTS);
             if heads.mlm {
                 let rows = &fixture.integers["batch.masked_lm_positions"];
                 let mut mlm = MlmTape::new(kernels).unwrap();
@@ -228,7 +230,7 @@ fn losses_and_gradients_of_classification_and_regression_match() {
             ("regression", classifier(1), Targets::Values(values)),
         ] {
             let mut trainer = fixture.trainer(heads, no_optimizer());
-            let batch = TrainingBatch { batch: fixture.batch(), targets };
+            let batch = TrainingBatch::new(fixture.batch(), targets);
             let losses = trainer.compute_gradients(&batch, 1).unwrap();
             fixture.assert_near(&format!("{task}_loss"), &[losses.total()], OUTPUTS);
             fixture.assert_gradients(task, &trainer);
@@ -242,7 +244,7 @@ fn weights_after_ten_steps_match() {
         // The numbers of `settings.json`.
         for (name, kind, peak) in [("bert_adam", OptimizerKind::BertAdam, 2e-3), ("adamw", OptimizerKind::AdamW, 3e-3)]
         {
-            let schedule = Schedule { peak, warmup_steps: 3, total_steps: 16, kind };
+            let schedule = Schedule { peak, warmup_steps: 3, total_steps: 16, kind, decay: Decay::Linear };
             let optimizer = OptimizerSettings { weight_decay: 0.1, ..OptimizerSettings::new(kind) };
             let mut trainer = fixture.trainer(PRETRAINING, optimizer);
             let batch = fixture.pretraining();

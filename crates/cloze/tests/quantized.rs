@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cloze::checkpoint::{Pooling, SentenceSettings};
-use cloze::infer::{EmbedOptions, OpenOptions};
+use cloze::infer::{EmbedOptions, OpenOptions, ReadOptions};
 use cloze::quantize::quantize;
 use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start, StoredSettings};
 use cloze::train::{RunOptions, finetune};
@@ -15,7 +15,7 @@ fn pair() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     let (source, small) = (dir.path().join("source"), dir.path().join("small"));
     cloze::example_model(&source).unwrap();
     SentenceSettings { pooling: Pooling::Max, normalize: true, max_length: Some(9) }.write(&source, 16).unwrap();
-    StoredSettings { max_seq_length: Some(7), run: None }.write(&source).unwrap();
+    StoredSettings { max_seq_length: Some(7), ..StoredSettings::default() }.write(&source).unwrap();
     quantize(&source, &small, false).unwrap();
     (dir, source, small)
 }
@@ -33,7 +33,7 @@ fn the_answers_are_those_of_the_source_in_int8_to_the_bit() {
     assert!(!rounded.is_quantized());
     let texts: Vec<Text> = vec!["the cat sat".into(), ("the dog", "a cat sat the dog the cat").into(), "".into()];
     let embed = |model: &Model| model.embed(&texts, EmbedOptions::default()).unwrap();
-    let classify = |model: &Model| model.classify(&texts, None).unwrap();
+    let classify = |model: &Model| model.classify(&texts, ReadOptions::default()).unwrap();
     let fill = |model: &Model| model.fill("the [MASK] sat".into(), 5).unwrap();
     assert_eq!(embed(&rounded), embed(&quantized));
     assert_eq!(classify(&rounded), classify(&quantized));

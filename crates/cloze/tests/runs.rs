@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use cloze::data::{DocumentBreak, SentenceUnit};
 use cloze::eval::{PretrainingData, evaluate_pretraining};
 use cloze::heads::{Targets, TrainingBatch};
+use cloze::infer::ReadOptions;
 use cloze::model::Batch;
 use cloze::optim::{OptimizerKind, OptimizerSettings};
-use cloze::params::{Declaration, HeadSet};
+use cloze::params::{Declaration, HeadSet, TaskHead};
 use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
 use cloze::train::{Event, Outcome, RunOptions, Trainer, finetune, pretrain};
 use cloze::{Config, Cpu, Error};
@@ -235,7 +236,7 @@ fn fine_tuning_learns_resumes_and_keeps_the_best_epoch() {
 
     let model = cloze::Model::open(world.path("whole")).unwrap();
     assert_eq!(model.config().labels, ["blue", "red"]);
-    assert_eq!(model.classify(&["the blue dog runs".into()], None).unwrap()[0].label, "blue");
+    assert_eq!(model.classify(&["the blue dog runs".into()], ReadOptions::default()).unwrap()[0].label, "blue");
     assert_eq!(model.max_length(), 16);
     let state = fs::read_to_string(world.path("whole/trainer_state.json")).unwrap();
     assert!(state.contains("best_model_checkpoint"), "{state}");
@@ -274,9 +275,9 @@ fn regression_learns_a_number() {
     let Outcome::Finished(metrics) = outcome else { panic!("{outcome:?}") };
     assert!(metrics.iter().any(|(name, value)| name == "pearson" && *value > 0.9), "{metrics:?}");
     let model = cloze::Model::open(world.path("run")).unwrap();
-    let answers = model.regress(&["the red cat".into(), "the blue cat".into()], None).unwrap();
+    let answers = model.regress(&["the red cat".into(), "the blue cat".into()], ReadOptions::default()).unwrap();
     assert!(answers[0].score < answers[1].score);
-    assert!(model.classify(&["the red cat".into()], None).is_err());
+    assert!(model.classify(&["the red cat".into()], ReadOptions::default()).is_err());
 }
 
 #[test]
@@ -304,7 +305,7 @@ fn numbers_that_make_no_sense_are_refused_before_anything_is_written() {
 #[test]
 fn a_batch_that_does_not_fit_the_model_is_an_error() {
     let config = Config { vocab_size: 9, labels: vec!["a".into(), "b".into()], ..Config::tiny() };
-    let heads = HeadSet { pooler: true, mlm: true, nsp: false, classifier: Some(2) };
+    let heads = HeadSet { pooler: true, mlm: true, nsp: false, task: Some(TaskHead::Pooled(2)) };
     let declaration = Declaration::new(&config, heads);
     let weights = declaration.initial_weights(config.initializer_range, 1);
     let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
@@ -326,7 +327,7 @@ fn a_batch_that_does_not_fit_the_model_is_an_error() {
         let mut batch = Batch::default();
         batch.push(&[2, 7, 3], &[0; 3]);
         batch.push(&[2, 3], &[0; 2]);
-        let error = trainer.step(&TrainingBatch { batch, targets }, 1, 1e-3).unwrap_err().to_string();
+        let error = trainer.step(&TrainingBatch::new(batch, targets), 1, 1e-3).unwrap_err().to_string();
         assert!(error.contains(message), "{error}, not {message}");
     }
     assert_eq!(trainer.step_count(), 0);

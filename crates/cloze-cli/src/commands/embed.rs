@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use cloze::infer::{EmbedOptions, Pooling};
+use cloze::infer::{EmbedOptions, Extent, Pooling, ReadOptions};
 use serde::Serialize;
 
 use crate::arguments::{Common, open_model};
@@ -67,6 +67,7 @@ impl From<PoolingName> for Pooling {
 struct Line<'a> {
     embedding: Vectors<'a>,
     tokens: usize,
+    windows: usize,
     truncated: usize,
 }
 
@@ -79,25 +80,25 @@ enum Vectors<'a> {
 
 /// Runs `cloze embed`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    arguments.long.check()?;
     let model = open_model(&arguments.model, common)?;
     let options = EmbedOptions {
         pooling: arguments.pooling.map(Pooling::from),
         layer: arguments.layer,
         normalize: arguments.normalize.then_some(true),
-        max_length: arguments.max_length,
+        read: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
     };
     let each_token = matches!(arguments.pooling, Some(PoolingName::None));
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
     for_each_group(arguments.input.texts()?, |group| {
         for embedding in model.embed(&borrow(group), options)? {
-            cut.add(embedding.truncated);
+            let Extent { tokens, windows, truncated } = embedding.extent;
+            cut.add(truncated);
             let vectors = match embedding.vectors.as_slice() {
                 [one] if !each_token => Vectors::One(one),
                 vectors => Vectors::EachToken(vectors),
             };
-            let line = Line { embedding: vectors, tokens: embedding.tokens, truncated: embedding.truncated };
+            let line = Line { embedding: vectors, tokens, windows, truncated };
             output.answer(&line, || readable(&embedding.vectors))?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use cloze::eval::{PretrainingData, evaluate, evaluate_pretraining};
-use cloze::infer::Task;
+use cloze::infer::{ReadOptions, Task};
 use cloze::train::Event;
 use serde_json::{Map, Value};
 
@@ -38,7 +38,6 @@ pub struct Arguments {
 
 /// Runs `cloze evaluate`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    arguments.long.check()?;
     let model = open_model(&arguments.model, common)?;
     let mut reporter = Reporter::new(false);
     let columns = arguments.columns.parse()?;
@@ -46,6 +45,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         reporter.show(event);
         reporter.verdict()
     };
+    let options = ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() };
     let evaluation = match (model.task(), arguments.input.as_slice()) {
         (Some(Task::NextSentence) | None, files) => {
             let data = PretrainingData {
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
             };
             evaluate_pretraining(&model, files, data, observer)?
         }
-        (_, [file]) => evaluate(&model, file, columns.as_ref(), arguments.max_length, observer)?,
+        (_, [file]) => evaluate(&model, file, columns.as_ref(), options, observer)?,
         _ => bail!("--input: labelled examples come in one file; evaluate others one by one"),
     };
     reporter.finish()?;

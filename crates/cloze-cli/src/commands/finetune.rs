@@ -6,8 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use cloze::settings::{FinetuneSettings, FinetuneTask};
-use cloze::train::finetune;
+use cloze::heads::WindowPooling;
+use cloze::infer::Subtokens;
+use cloze::optim::RateSettings;
+use cloze::settings::{ClassWeights, FinetuneSettings, FinetuneTask};
+use cloze::train::{finetune, finetune_seeds};
 
 use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
@@ -41,6 +44,12 @@ pub struct Arguments {
     columns: ColumnArgs,
     #[command(flatten)]
     long: LongArgs,
+    /// How what the windows of a text say becomes what the text says
+    #[arg(long, value_name = "HOW", default_value = "mean")]
+    window_pooling: PoolingName,
+    /// Which of a word's tokens its label is learnt and predicted from
+    #[arg(long, value_name = "WHICH", default_value = "first")]
+    subtokens: SubtokensName,
     /// Passes over the examples
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
@@ -56,9 +65,30 @@ pub struct Arguments {
     /// Which optimizer
     #[arg(long, value_name = "NAME", default_value = "adamw")]
     optimizer: OptimizerName,
-    /// Which figure decides the best epoch [default: accuracy; pearson for regression]
+    /// Which figure decides the best weights [default: accuracy; pearson for regression, f1 for multi-label]
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
+    /// Measure every N steps [default: after each epoch]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    eval_steps: Option<u64>,
+    /// End early when N measurements in a row were no better than the best before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    patience: Option<u64>,
+    /// Let rare labels count more: balanced, or LABEL=WEIGHT,LABEL=WEIGHT,... (others have 1)
+    #[arg(long, value_name = "WEIGHTS", value_parser = class_weights)]
+    class_weights: Option<ClassWeights>,
+    /// Multiply the learning rate by this for each layer further down from the head
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    layer_decay: f64,
+    /// Highest learning rate of the head and the pooler [default: that of --learning-rate]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    head_learning_rate: Option<f64>,
+    /// Leave the embeddings and the first N layers as they are
+    #[arg(long, value_name = "N")]
+    freeze_layers: Option<usize>,
+    /// Train once with each of these seeds, into OUTPUT/seed-N, with a summary of all in OUTPUT/summary.json
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    seeds: Vec<u64>,
     /// Put a fresh head on a model that has one for other labels
     #[arg(long)]
     new_head: bool,
@@ -72,12 +102,44 @@ enum TaskName {
     Classification,
     /// A number for a text or a pair
     Regression,
-    /// Any number of labels for a text (not in this version)
+    /// Any number of labels for a text or a pair
     MultiLabel,
-    /// A label for each word (not in this version)
+    /// A label for each word
     Tokens,
     /// The answer to a question in a text (not in this version)
     Qa,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SubtokensName {
+    /// The first
+    First,
+    /// The mean of all
+    Mean,
+}
+
+impl From<SubtokensName> for Subtokens {
+    fn from(name: SubtokensName) -> Subtokens {
+        match name {
+            SubtokensName::First => Subtokens::First,
+            SubtokensName::Mean => Subtokens::Mean,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PoolingName {
+    Mean,
+    Max,
+}
+
+impl From<PoolingName> for WindowPooling {
+    fn from(name: PoolingName) -> WindowPooling {
+        match name {
+            PoolingName::Mean => WindowPooling::Mean,
+            PoolingName::Max => WindowPooling::Max,
+        }
+    }
 }
 
 impl Arguments {
@@ -85,30 +147,57 @@ impl Arguments {
         let task = match self.task {
             TaskName::Classification => FinetuneTask::Classification,
             TaskName::Regression => FinetuneTask::Regression,
-            TaskName::MultiLabel | TaskName::Tokens | TaskName::Qa => {
-                bail!("--task: this version trains classification and regression only")
-            }
+            TaskName::MultiLabel => FinetuneTask::MultiLabel,
+            TaskName::Tokens => FinetuneTask::Tokens,
+            TaskName::Qa => bail!("--task qa: not in this version"),
         };
-        self.long.check()?;
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
+        let defaults = FinetuneSettings::new(task, self.start.start(), &self.train, &self.dev);
         Ok(FinetuneSettings {
             tokenizer: self.tokenizer.clone(),
             cased: self.cased,
             columns: self.columns.text(),
             epochs: self.epochs,
             max_seq_length: self.run.max_seq_length,
+            long: self.long.choice().unwrap_or(defaults.long),
+            window_pooling: self.window_pooling.into(),
+            subtokens: self.subtokens.into(),
             new_head: self.new_head,
             metric: self.metric.clone(),
+            eval_steps: self.eval_steps,
+            patience: self.patience,
+            class_weights: self.class_weights.clone().unwrap_or_default(),
+            rates: RateSettings {
+                layer_decay: self.layer_decay,
+                head_learning_rate: self.head_learning_rate,
+                frozen_layers: self.freeze_layers,
+            },
             update: self.run.update(common, self.optimizer, flags),
-            ..FinetuneSettings::new(task, self.start.start(), &self.train, &self.dev)
+            ..defaults
         })
     }
+}
+
+/// `balanced`, or a list of labels with their weights.
+fn class_weights(text: &str) -> Result<ClassWeights, String> {
+    if text == "balanced" {
+        return Ok(ClassWeights::Balanced);
+    }
+    let weight = |part: &str| {
+        let (label, weight) = part.rsplit_once('=').ok_or(format!("`{part}` is no LABEL=WEIGHT"))?;
+        let weight = weight.trim().parse().map_err(|_| format!("`{weight}` is no number"))?;
+        Ok((label.trim().to_string(), weight))
+    };
+    text.split(',').map(weight).collect::<Result<_, String>>().map(ClassWeights::Given)
 }
 
 /// Runs `cloze finetune`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common)?;
     let options = arguments.run.options(common);
-    let ending = training::train(common.json, |observer| finetune(&settings, &options, observer))?;
+    let ending = training::train(common.json, |observer| match arguments.seeds.as_slice() {
+        [] => finetune(&settings, &options, observer),
+        seeds => finetune_seeds(&settings, seeds, &options, observer),
+    })?;
     Ok(training::exit_code(ending, &options.output))
 }

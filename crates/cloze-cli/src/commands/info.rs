@@ -7,6 +7,7 @@ use cloze::Model;
 use cloze::checkpoint::{Pooling, SentenceSettings};
 use cloze::config::HiddenAct;
 use cloze::infer::Task;
+use cloze::params::TaskHead;
 use cloze::precision;
 use cloze_tokenizer::Casing;
 use serde::Serialize;
@@ -135,13 +136,14 @@ fn parts(model: &Model) -> Vec<(&'static str, usize)> {
 }
 
 fn part_of(name: &str) -> &'static str {
-    const PARTS: [(&str, &str); 6] = [
+    const PARTS: [(&str, &str); 7] = [
         ("bert.embeddings.", "embeddings"),
         ("bert.encoder.", "encoder"),
         ("bert.pooler.", "pooler"),
         ("cls.predictions.", "masked language model head"),
         ("cls.seq_relationship.", "next sentence head"),
         ("classifier.", "classifier"),
+        ("qa_outputs.", "answer head"),
     ];
     PARTS.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or("other", |(_, part)| part)
 }
@@ -156,9 +158,11 @@ fn heads(model: &Model) -> Vec<String> {
             names.push(name.to_string());
         }
     }
-    names.extend(heads.classifier.map(|outputs| match model.task() {
-        Some(Task::Regression) => "regression".to_string(),
-        _ => format!("classifier of {outputs} labels"),
+    names.extend(heads.task.map(|head| match (model.task(), head) {
+        (Some(Task::Regression), _) => "regression".to_string(),
+        (_, TaskHead::Span) => "answers to questions".to_string(),
+        (_, TaskHead::Tokens(labels)) => format!("classifier of tokens with {labels} labels"),
+        (_, TaskHead::Pooled(labels)) => format!("classifier of {labels} labels"),
     }));
     names
 }
@@ -203,7 +207,7 @@ mod tests {
     fn every_parameter_belongs_to_a_part() {
         use cloze::Config;
         use cloze::params::{Declaration, HeadSet};
-        let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(2) };
+        let heads = HeadSet { pooler: true, mlm: true, nsp: true, task: Some(TaskHead::Pooled(2)) };
         for parameter in Declaration::new(&Config::tiny(), heads).parameters {
             assert_ne!(part_of(&parameter.name), "other", "{}", parameter.name);
         }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::Args;
-use cloze::infer::Task;
+use clap::{Args, ValueEnum};
+use cloze::infer::{Aggregation, Entity, Extent, ReadOptions, Task, WordLabels, Words};
 use cloze::{Model, Text};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -29,34 +29,109 @@ pub struct Arguments {
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
+    /// How tokens become entities, where words are labelled [default: first, or average if the model was trained
+    /// with --subtokens mean]
+    #[arg(long, value_name = "HOW")]
+    aggregation: Option<AggregationName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AggregationName {
+    /// Every token by itself
+    None,
+    /// Neighbouring tokens of one type, even within a word
+    Simple,
+    /// A word is what its first token is
+    First,
+    /// A word is what the mean of its tokens is
+    Average,
+    /// A word is what its surest token is
+    Max,
+}
+
+impl From<AggregationName> for Aggregation {
+    fn from(name: AggregationName) -> Aggregation {
+        match name {
+            AggregationName::None => Aggregation::None,
+            AggregationName::Simple => Aggregation::Simple,
+            AggregationName::First => Aggregation::First,
+            AggregationName::Average => Aggregation::Average,
+            AggregationName::Max => Aggregation::Max,
+        }
+    }
 }
 
 #[derive(Serialize)]
-struct ClassificationLine {
-    label: String,
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_next: Option<f64>,
+    tokens: usize,
+    windows: usize,
+    truncated: usize,
+}
+
+impl Line {
+    fn new(extent: Extent) -> Line {
+        let Extent { tokens, windows, truncated } = extent;
+        Line { label: None, labels: None, score: None, scores: None, is_next: None, tokens, windows, truncated }
+    }
+}
+
+/// Labels of words, and what they make up.
+#[derive(Serialize)]
+struct WordsLine<'a> {
+    words: &'a [String],
+    labels: &'a [Option<String>],
+    entities: Vec<EntityLine<'a>>,
+    tokens: usize,
+    windows: usize,
+    truncated: usize,
+}
+
+#[derive(Serialize)]
+struct EntityLine<'a> {
+    label: &'a str,
+    start: usize,
+    end: usize,
+    text: &'a str,
     score: f64,
-    scores: Map<String, Value>,
-    tokens: usize,
-    truncated: usize,
 }
 
-#[derive(Serialize)]
-struct RegressionLine {
-    score: f64,
-    tokens: usize,
-    truncated: usize,
+impl<'a> WordsLine<'a> {
+    fn new(answer: &'a WordLabels) -> WordsLine<'a> {
+        let WordLabels { words, labels, entities, extent } = answer;
+        let entity = |entity: &'a Entity| EntityLine {
+            label: &entity.label,
+            start: entity.start,
+            end: entity.end,
+            text: &entity.text,
+            score: entity.score,
+        };
+        let Extent { tokens, windows, truncated } = *extent;
+        WordsLine { words, labels, entities: entities.iter().map(entity).collect(), tokens, windows, truncated }
+    }
 }
 
-#[derive(Serialize)]
-struct NextSentenceLine {
-    is_next: f64,
-    tokens: usize,
-    truncated: usize,
+/// A word and its label a line, and an empty line at the end.
+fn readable_words(answer: &WordLabels) -> String {
+    let line = |(word, label): (&String, &Option<String>)| format!("{word}\t{}\n", label.as_deref().unwrap_or("-"));
+    answer.words.iter().zip(&answer.labels).map(line).collect()
+}
+
+fn scores(of_labels: Vec<(String, f64)>) -> Option<Map<String, Value>> {
+    Some(of_labels.into_iter().map(|(label, score)| (label, score.into())).collect())
 }
 
 /// Runs `cloze predict`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    arguments.long.check()?;
     let model = open_model(&arguments.model, common)?;
     let Some(task) = model.task() else {
         bail!(
@@ -64,13 +139,15 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
             arguments.model.display()
         );
     };
+    let options = ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() };
+    let aggregation = arguments.aggregation.map(Aggregation::from);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
     for_each_group(arguments.input.texts()?, |group| {
         if task == Task::NextSentence {
             need_pairs(arguments, group)?;
         }
-        answer(&model, task, &borrow(group), arguments.max_length, &mut output, &mut cut)
+        answer(&model, task, &borrow(group), options, aggregation, &mut output, &mut cut)
     })?;
     output.finish()?;
     cut.report();
@@ -95,40 +172,51 @@ fn answer(
     model: &Model,
     task: Task,
     texts: &[Text],
-    max_length: Option<usize>,
+    options: ReadOptions,
+    aggregation: Option<Aggregation>,
     output: &mut Output,
     cut: &mut Cut,
 ) -> anyhow::Result<()> {
     match task {
         Task::Classification => {
-            for answer in model.classify(texts, max_length)? {
-                cut.add(answer.truncated);
+            for answer in model.classify(texts, options)? {
+                cut.add(answer.extent.truncated);
                 let readable = format!("{}\t{:.4}", answer.label, answer.score);
-                let line = ClassificationLine {
-                    label: answer.label,
-                    score: answer.score,
-                    scores: answer.scores.into_iter().map(|(label, score)| (label, score.into())).collect(),
-                    tokens: answer.tokens,
-                    truncated: answer.truncated,
-                };
+                let (label, score) = (Some(answer.label), Some(answer.score));
+                let line = Line { label, score, scores: scores(answer.scores), ..Line::new(answer.extent) };
                 output.answer(&line, || readable)?;
             }
         }
         Task::Regression => {
-            for answer in model.regress(texts, max_length)? {
-                cut.add(answer.truncated);
-                let line = RegressionLine { score: answer.score, tokens: answer.tokens, truncated: answer.truncated };
-                output.answer(&line, || answer.score)?;
+            for answer in model.regress(texts, options)? {
+                cut.add(answer.extent.truncated);
+                output.answer(&Line { score: Some(answer.score), ..Line::new(answer.extent) }, || answer.score)?;
+            }
+        }
+        Task::MultiLabel => {
+            for answer in model.label(texts, options)? {
+                cut.add(answer.extent.truncated);
+                let readable = answer.labels.join(", ");
+                let labels = Some(answer.labels);
+                let line = Line { labels, scores: scores(answer.scores), ..Line::new(answer.extent) };
+                output.answer(&line, || readable)?;
             }
         }
         Task::NextSentence => {
-            for answer in model.is_next(texts, max_length)? {
-                cut.add(answer.truncated);
-                let line =
-                    NextSentenceLine { is_next: answer.is_next, tokens: answer.tokens, truncated: answer.truncated };
+            for answer in model.is_next(texts, options.max_length)? {
+                cut.add(answer.extent.truncated);
+                let line = Line { is_next: Some(answer.is_next), ..Line::new(answer.extent) };
                 output.answer(&line, || format!("is next: {:.4}", answer.is_next))?;
             }
         }
+        Task::Tokens => {
+            let words: Vec<Words> = texts.iter().map(|text| Words::Text(text.a)).collect();
+            for answer in model.label_words(&words, options, aggregation)? {
+                cut.add(answer.extent.truncated);
+                output.answer(&WordsLine::new(&answer), || readable_words(&answer))?;
+            }
+        }
+        Task::Questions => bail!("models that answer questions are not run yet"),
     }
     Ok(())
 }

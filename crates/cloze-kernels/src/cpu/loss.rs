@@ -2,8 +2,8 @@
 
 use super::chunks::{chunks, chunks_mut, for_each_part};
 use super::disjoint::rows_per_task;
-use super::math::{LANES, at_least, exp, exp_lanes, ln_f64, sum_of_lanes};
-use super::simd::{Level, multiply_add, multiversion};
+use super::math::{LANES, at_least, exp, exp_lanes, ln_f64};
+use super::simd::{Level, multiversion};
 use crate::Size;
 
 /// `losses[r] = log_sum_exp[r] − logits[r, labels[r]]`, `log_sum_exp[r] = ln Σ_c exp logits[r, c]`,
@@ -128,48 +128,6 @@ fn scaled_probabilities_body<const FMA: bool>(x: &mut [f32], log_sum_exp: f32, s
     }
 }
 
-/// `losses[r] = Σ_c (x[r, c] − targets[r, c])²`.
-pub(crate) fn squared_error_forward(level: Level, losses: &mut [f32], x: &[f32], targets: &[f32], size: Size) {
-    let Size { rows, columns } = size;
-    if rows * columns == 0 {
-        losses[..rows].fill(0.0);
-        return;
-    }
-    let task = rows_per_task(columns);
-    let (x, targets) = (&x[..rows * columns], &targets[..rows * columns]);
-    let inputs = (chunks(x, task * columns), chunks(targets, task * columns));
-    for_each_part((chunks_mut(&mut losses[..rows], task), inputs), |_, (losses, (x, targets))| {
-        squared_errors(level, losses, x, targets, columns);
-    });
-}
-
-multiversion! {
-    fn squared_errors(losses: &mut [f32], x: &[f32], targets: &[f32], columns: usize) = squared_errors_body
-}
-
-#[inline(always)]
-fn squared_errors_body<const FMA: bool>(losses: &mut [f32], x: &[f32], targets: &[f32], columns: usize) {
-    for (loss, (x, targets)) in losses.iter_mut().zip(x.chunks_exact(columns).zip(targets.chunks_exact(columns))) {
-        let mut lanes = [0.0; LANES];
-        for (x, targets) in x.chunks(LANES).zip(targets.chunks(LANES)) {
-            for ((lane, x), target) in lanes.iter_mut().zip(x).zip(targets) {
-                *lane = multiply_add::<FMA>(x - target, x - target, *lane);
-            }
-        }
-        *loss = sum_of_lanes(lanes);
-    }
-}
-
-/// `dx = scale · 2 (x − targets)`. x comes in `dx`.
-pub(crate) fn squared_error_backward(dx: &mut [f32], targets: &[f32], scale: f64, size: Size) {
-    let len = size.rows * size.columns;
-    let scale = (2.0 * scale) as f32;
-    // A regression has one column: there is nothing here for threads.
-    for (dx, target) in dx[..len].iter_mut().zip(&targets[..len]) {
-        *dx = scale * (*dx - target);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,32 +227,6 @@ mod tests {
             assert_eq!(one.predictions, three.predictions);
             let alone = forward_of(level, &logits[29 * 3001..], &[17], Size { rows: 1, columns: 3001 });
             assert_eq!(alone.losses, one.losses[29..]);
-        }
-    }
-
-    #[test]
-    fn squared_error_is_the_definition() {
-        for (rows, columns) in [(0, 3), (3, 0), (1, 1), (13, 1), (7, 37), (40, 1000)] {
-            let size = Size { rows, columns };
-            let (x, targets) = (numbers(rows * columns, 1), numbers(rows * columns, 2));
-            for level in levels() {
-                let mut losses = vec![f32::NAN; rows];
-                squared_error_forward(level, &mut losses, &x, &targets, size);
-                for (row, loss) in losses.iter().enumerate() {
-                    let of_row = row * columns..(row + 1) * columns;
-                    let pairs = x[of_row.clone()].iter().zip(&targets[of_row]);
-                    let expected: f64 = pairs.map(|(x, target)| (f64::from(*x) - f64::from(*target)).powi(2)).sum();
-                    assert!(
-                        (f64::from(*loss) - expected).abs() <= TOLERANCE * expected,
-                        "{loss} instead of {expected}"
-                    );
-                }
-            }
-            let mut dx = x.clone();
-            squared_error_backward(&mut dx, &targets, 0.25, size);
-            for ((dx, x), target) in dx.iter().zip(&x).zip(&targets) {
-                assert_eq!(*dx, 0.5 * (x - target));
-            }
         }
     }
 }

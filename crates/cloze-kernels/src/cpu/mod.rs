@@ -464,14 +464,6 @@ impl Kernels for Cpu {
         self.scope(|| loss::cross_entropy_backward(self.level, dlogits, log_sum_exp, labels, scale, size));
     }
 
-    fn squared_error_forward(&self, losses: &mut Vec<f32>, x: &Vec<f32>, targets: &Vec<f32>, size: Size) {
-        self.scope(|| loss::squared_error_forward(self.level, losses, x, targets, size));
-    }
-
-    fn squared_error_backward(&self, dx: &mut Vec<f32>, targets: &Vec<f32>, scale: f64, size: Size) {
-        self.scope(|| loss::squared_error_backward(dx, targets, scale, size));
-    }
-
     // ---- optimizer ------------------------------------------------------------------------------
 
     fn sum_of_squares(&self, x: &Vec<f32>, at: Span) -> Result<f64, Error> {

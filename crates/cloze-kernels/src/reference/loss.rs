@@ -1,4 +1,4 @@
-//! Losses: cross-entropy of a softmax, and squared error.
+//! The loss: cross-entropy of a softmax.
 
 use super::memory::row;
 use crate::Size;
@@ -36,20 +36,6 @@ pub(super) fn cross_entropy_backward(dlogits: &mut [f64], log_sum_exp: &[f64], l
     }
 }
 
-pub(super) fn squared_error_forward(losses: &mut [f64], x: &[f64], targets: &[f64], size: Size) {
-    for r in 0..size.rows {
-        let errors = row(x, r, size.columns).iter().zip(row(targets, r, size.columns));
-        losses[r] = errors.map(|(x, target)| (x - target).powi(2)).sum();
-    }
-}
-
-pub(super) fn squared_error_backward(dx: &mut [f64], targets: &[f64], scale: f64, size: Size) {
-    let len = size.rows * size.columns;
-    for (x, target) in dx[..len].iter_mut().zip(&targets[..len]) {
-        *x = scale * 2.0 * (*x - target);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,16 +51,5 @@ mod tests {
         assert_eq!(losses[0], 0.0);
         assert!((losses[1] - 4f64.ln()).abs() < 1e-15, "{losses:?}");
         assert_eq!(predictions, [0, 1]);
-    }
-
-    #[test]
-    fn squared_error_by_hand() {
-        let (x, targets) = ([1.0, 2.0, 3.0, 4.0], [0.0, 4.0, 3.0, 1.0]);
-        let mut losses = [f64::NAN; 2];
-        squared_error_forward(&mut losses, &x, &targets, SIZE);
-        assert_eq!(losses, [5.0, 9.0]);
-        let mut dx = x;
-        squared_error_backward(&mut dx, &targets, 0.5, SIZE);
-        assert_eq!(dx, [1.0, -2.0, 0.0, 3.0]);
     }
 }

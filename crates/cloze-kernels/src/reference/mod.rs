@@ -360,14 +360,6 @@ impl Kernels for Reference {
         loss::cross_entropy_backward(dlogits, log_sum_exp, labels, scale, size);
     }
 
-    fn squared_error_forward(&self, losses: &mut Vec<f64>, x: &Vec<f64>, targets: &Vec<f64>, size: Size) {
-        loss::squared_error_forward(losses, x, targets, size);
-    }
-
-    fn squared_error_backward(&self, dx: &mut Vec<f64>, targets: &Vec<f64>, scale: f64, size: Size) {
-        loss::squared_error_backward(dx, targets, scale, size);
-    }
-
     // ---- optimizer ------------------------------------------------------------------------------
 
     fn sum_of_squares(&self, x: &Vec<f64>, at: Span) -> Result<f64, Error> {

@@ -37,15 +37,3 @@ pub fn cross_entropy_backward<K: Kernels>(
     k.cross_entropy_backward(&mut dlogits, &vector(k, log_sum_exp), &indices(k, labels), scale, size);
     read_activations(k, &dlogits, logits.len())
 }
-
-pub fn squared_error_forward<K: Kernels>(k: &K, x: &[f64], targets: &[f64], size: Size) -> Vec<f64> {
-    let mut losses = unset_vector(k, size.rows);
-    k.squared_error_forward(&mut losses, &activations(k, x), &vector(k, targets), size);
-    read_vector(k, &losses, size.rows)
-}
-
-pub fn squared_error_backward<K: Kernels>(k: &K, x: &[f64], targets: &[f64], scale: f64, size: Size) -> Vec<f64> {
-    let mut dx = activations(k, x);
-    k.squared_error_backward(&mut dx, &vector(k, targets), scale, size);
-    read_activations(k, &dx, x.len())
-}

@@ -302,7 +302,6 @@ impl Case for Loss {
         let size = self.size;
         let logits = random_scaled(1, size.rows * size.columns, 4.0);
         let labels = random_indices(2, size.rows, size.columns);
-        let targets = random(3, size.rows * size.columns);
         let forward = loss::cross_entropy_forward(k, &logits, &labels, size);
         let predictions = forward.predictions.iter().map(|prediction| f64::from(*prediction)).collect();
         let dlogits = loss::cross_entropy_backward(k, &logits, &forward.log_sum_exp, &labels, 0.25, size);
@@ -311,8 +310,6 @@ impl Case for Loss {
             output("log_sum_exp", forward.log_sum_exp, SOFTMAX),
             output("predictions", predictions, EXACT),
             output("dlogits", dlogits, SOFTMAX),
-            output("squared errors", loss::squared_error_forward(k, &logits, &targets, size), CHAIN),
-            output("dx", loss::squared_error_backward(k, &logits, &targets, 0.25, size), ELEMENTWISE),
         ]
     }
 }

@@ -177,7 +177,7 @@ pub struct Train {
 /// backward runs each layer's forward again instead of keeping what it computed.
 pub fn train(config: &Config, options: OpenOptions, recompute: bool, work: &Work) -> Result<Train, Error> {
     precision::check_training(options.precision())?;
-    let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: None };
+    let heads = HeadSet { pooler: true, mlm: true, nsp: true, task: None };
     let declaration = Declaration::new(config, heads);
     let kernels = options.kernels()?;
     let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
@@ -249,7 +249,7 @@ fn with_targets(config: &Config, batch: Batch, seed: u64) -> TrainingBatch {
     }
     let masked_labels = masked_rows.iter().map(|_| random.below(config.vocab_size as u64) as u32).collect();
     let targets = Targets::Pretraining { masked_rows, masked_labels, next_sentence: Some(next_sentence) };
-    TrainingBatch { batch, targets }
+    TrainingBatch::new(batch, targets)
 }
 
 #[cfg(test)]

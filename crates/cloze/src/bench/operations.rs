@@ -84,7 +84,7 @@ mod tests {
             batch.push(&[0; 2], &[0; 2]);
             let masked_labels = vec![0; masked_rows.len()];
             let targets = Targets::Pretraining { masked_rows, masked_labels, next_sentence: None };
-            train_operations(&config, &TrainingBatch { batch, targets })
+            train_operations(&config, &TrainingBatch::new(batch, targets))
         };
         // Of a token: linear layers 6 · (4 · 4 + 2 · 6), attention 12 · 2 · length; of a masked one the decoder
         // 6 · (4 + 10).

@@ -35,7 +35,7 @@ pub use tensors::TensorFile;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::params::{Declaration, HeadSet, Parameter};
+use crate::params::{Declaration, HeadSet, Parameter, TaskHead};
 
 /// An open model directory: its configuration, and the names, shapes and places of its tensors. Their
 /// values are not yet read.
@@ -64,7 +64,9 @@ impl Checkpoint {
         let mut config = Config::read(&dir.join("config.json"))?;
         let index = Index::open(dir)?;
         let heads = heads(&config, &index)?;
-        if let (Some(labels), true) = (heads.classifier, config.labels.is_empty()) {
+        if let (Some(TaskHead::Pooled(labels) | TaskHead::Tokens(labels)), true) =
+            (heads.task, config.labels.is_empty())
+        {
             // Hugging Face leaves them out where they are its own default.
             config.labels = (0..labels).map(|id| format!("LABEL_{id}")).collect();
         }
@@ -89,8 +91,9 @@ impl Checkpoint {
 
     /// The heads that the directory has tensors of.
     ///
-    /// A `classifier` counts as one of sentences if there is a pooler to feed it and the directory does
-    /// not call itself a token classifier.
+    /// A `classifier` counts as one of texts if there is a pooler to feed it and the directory does not call
+    /// itself a token classifier, else as one of tokens. Where there are `qa_outputs`, too, the name that the
+    /// directory gives itself decides.
     pub fn heads(&self) -> HeadSet {
         self.heads
     }
@@ -112,9 +115,9 @@ impl Checkpoint {
         Err(tensors::error(self.index.files[0].path(), None, message))
     }
 
-    /// Forgets the classifier, for a new one with other labels: its tensors are reported as unused.
-    pub fn forget_classifier(&mut self) {
-        self.heads.classifier = None;
+    /// Forgets the head of a task, for a new one: its tensors are reported as unused.
+    pub fn forget_task(&mut self) {
+        self.heads.task = None;
     }
 
     /// Fills `weights`, `[declaration.len]`, with the declared parameters that the directory has, and
@@ -165,7 +168,8 @@ impl Checkpoint {
 
     /// The tensor of a parameter, or the one that is tied to it where only that was stored.
     fn find(&self, parameter: &Parameter) -> Option<(&TensorFile, &str)> {
-        if parameter.name.starts_with("classifier.") && self.heads.classifier.is_none() {
+        let of_a_task = ["classifier.", "qa_outputs."].iter().any(|head| parameter.name.starts_with(head));
+        if of_a_task && self.heads.task.is_none() {
             return None;
         }
         self.index.find(&parameter.name).or_else(|| {
@@ -209,32 +213,39 @@ fn is_encoder(name: &str) -> bool {
 fn heads(config: &Config, index: &Index) -> Result<HeadSet, Error> {
     let has = |name: &str| index.shape(name).is_some();
     let pooler = has("bert.pooler.dense.weight");
-    let tokens = config.architectures.iter().any(|name| name.ends_with("ForTokenClassification"));
-    let classifier = match index.find("classifier.weight") {
-        Some((file, stored)) if pooler && !tokens => {
-            let shape = file.shape(stored).unwrap_or_default();
-            // Rows of no columns would take no bytes, however many there are.
-            let labels = match shape {
-                &[labels, hidden] if labels > 0 && hidden == config.hidden_size => labels,
-                _ => {
-                    let message = format!("expected shape [labels, {}], found {shape:?}", config.hidden_size);
-                    return Err(file.error(stored, message));
-                }
-            };
-            if !config.labels.is_empty() && config.labels.len() != labels {
-                let expected = config.labels.len();
-                let message =
-                    format!("expected a row for each of the {expected} labels of config.json, found {labels}");
-                return Err(file.error(stored, message));
-            }
-            Some(labels)
-        }
-        _ => None,
-    };
     Ok(HeadSet {
         pooler,
         mlm: has("cls.predictions.transform.dense.weight"),
         nsp: pooler && has("cls.seq_relationship.weight"),
-        classifier,
+        task: task_head(config, index, pooler)?,
     })
+}
+
+/// The head of a task, if there is one.
+fn task_head(config: &Config, index: &Index, pooler: bool) -> Result<Option<TaskHead>, Error> {
+    let is_called = |ending: &str| config.architectures.iter().any(|name| name.ends_with(ending));
+    let rows_of = |file: &TensorFile, stored: &str| {
+        let shape = file.shape(stored).unwrap_or_default();
+        match shape {
+            // Rows of no columns would take no bytes, however many there are.
+            &[rows, hidden] if rows > 0 && hidden == config.hidden_size => Ok(rows),
+            _ => Err(file.error(stored, format!("expected shape [labels, {}], found {shape:?}", config.hidden_size))),
+        }
+    };
+    let (classifier, span) = (index.find("classifier.weight"), index.find("qa_outputs.weight"));
+    if let Some((file, stored)) = span.filter(|_| classifier.is_none() || is_called("ForQuestionAnswering")) {
+        return match rows_of(file, stored)? {
+            2 => Ok(Some(TaskHead::Span)),
+            rows => Err(file.error(stored, format!("expected two rows, of start and end, found {rows}"))),
+        };
+    }
+    let Some((file, stored)) = classifier else { return Ok(None) };
+    let labels = rows_of(file, stored)?;
+    if !config.labels.is_empty() && config.labels.len() != labels {
+        let expected = config.labels.len();
+        let message = format!("expected a row for each of the {expected} labels of config.json, found {labels}");
+        return Err(file.error(stored, message));
+    }
+    let of_tokens = !pooler || is_called("ForTokenClassification");
+    Ok(Some(if of_tokens { TaskHead::Tokens(labels) } else { TaskHead::Pooled(labels) }))
 }

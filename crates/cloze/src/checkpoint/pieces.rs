@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    const HEADS: HeadSet = HeadSet { pooler: false, mlm: true, nsp: false, classifier: None };
+    const HEADS: HeadSet = HeadSet { pooler: false, mlm: true, nsp: false, task: None };
 
     /// A directory whose word embeddings are three pieces, the last one not full.
     fn directory() -> (TempDir, Declaration, Vec<f32>) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::{Error, at};
-use crate::params::{Declaration, Parameters};
+use crate::params::{Declaration, HeadSet, TaskHead};
 
 /// Writes a model directory: `model.safetensors` in f32 with the declared names in their order, then
 /// `config.json`, whose `architectures` names the class with the declared heads. The same arguments
@@ -26,18 +26,20 @@ pub fn save(dir: &Path, config: &Config, declaration: &Declaration, weights: &[f
         .collect();
     let metadata = [("format".to_string(), "pt".to_string())];
     write_tensors(&dir.join("model.safetensors"), &tensors, &metadata)?;
-    let config = Config { architectures: vec![architecture(&declaration.layout).to_string()], ..config.clone() };
+    let config = Config { architectures: vec![architecture(declaration.heads).to_string()], ..config.clone() };
     config.write(&dir.join("config.json"))
 }
 
 /// Hugging Face's class for a model with these heads.
-fn architecture<M, V>(layout: &Parameters<M, V>) -> &'static str {
-    match (&layout.classifier, &layout.mlm, &layout.nsp) {
-        (Some(_), _, _) => "BertForSequenceClassification",
-        (None, Some(_), Some(_)) => "BertForPreTraining",
-        (None, Some(_), None) => "BertForMaskedLM",
-        (None, None, Some(_)) => "BertForNextSentencePrediction",
-        (None, None, None) => "BertModel",
+fn architecture(heads: HeadSet) -> &'static str {
+    match (heads.task, heads.mlm, heads.nsp) {
+        (Some(TaskHead::Pooled(_)), _, _) => "BertForSequenceClassification",
+        (Some(TaskHead::Tokens(_)), _, _) => "BertForTokenClassification",
+        (Some(TaskHead::Span), _, _) => "BertForQuestionAnswering",
+        (None, true, true) => "BertForPreTraining",
+        (None, true, false) => "BertForMaskedLM",
+        (None, false, true) => "BertForNextSentencePrediction",
+        (None, false, false) => "BertModel",
     }
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-pub(super) const ALL: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(3) };
+pub(super) const ALL: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, task: Some(TaskHead::Pooled(3)) };
 
 /// Odd sizes, so that no two tensors can be mixed up.
 pub(super) fn small_config() -> Config {
@@ -235,7 +235,15 @@ fn heads_that_are_missing_are_named_and_left_alone() {
 #[test]
 fn without_a_pooler_there_is_no_head_on_it() {
     let model = model(|tensors| tensors.retain(|tensor| !tensor.name.contains("pooler")));
-    assert_eq!(model.open().unwrap().heads(), HeadSet { pooler: false, mlm: true, nsp: false, classifier: None });
+    assert_eq!(
+        model.open().unwrap().heads(),
+        HeadSet {
+            // A classifier that has no pooler to read from reads tokens.
+            task: Some(TaskHead::Tokens(3)),
+            mlm: true,
+            ..HeadSet::default()
+        }
+    );
 }
 
 #[test]
@@ -289,12 +297,14 @@ fn a_number_that_is_not_finite_is_an_error() {
 }
 
 #[test]
-fn a_classifier_of_tokens_is_not_one_of_sentences() {
+fn a_classifier_of_tokens_is_not_one_of_texts() {
     let model = model(|_| {});
     let config = Config { architectures: vec!["BertForTokenClassification".into()], ..small_config() };
     config.write(&model.dir.path().join("config.json")).unwrap();
-    assert_eq!(model.open().unwrap().heads().classifier, None);
-    let (report, _) = model.read().unwrap();
+    assert_eq!(model.open().unwrap().heads().task, Some(TaskHead::Tokens(3)));
+    let mut forgotten = model.open().unwrap();
+    forgotten.forget_task();
+    let report = forgotten.report(&Declaration::new(&config, ALL)).unwrap();
     assert_eq!(report.missing, ["classifier.weight", "classifier.bias"]);
     assert_eq!(report.unused, ["classifier.bias", "classifier.weight"]);
 }
@@ -318,11 +328,11 @@ fn a_classifier_without_named_labels_has_numbered_ones() {
 #[test]
 fn a_forgotten_classifier_makes_room_for_one_with_other_labels() {
     let model = model(|_| {});
-    let declaration = Declaration::new(&small_config(), HeadSet { classifier: Some(5), ..ALL });
+    let declaration = Declaration::new(&small_config(), HeadSet { task: Some(TaskHead::Pooled(5)), ..ALL });
     let mut read = vec![0.0; declaration.len];
     let mut checkpoint = model.open().unwrap();
     expect_error(checkpoint.read(&declaration, &mut read), &["classifier.weight", "[5, 6]", "[3, 6]"]);
-    checkpoint.forget_classifier();
+    checkpoint.forget_task();
     let report = checkpoint.read(&declaration, &mut read).unwrap();
     assert_eq!(report.missing, ["classifier.weight", "classifier.bias"]);
     assert_eq!(report.unused, ["classifier.bias", "classifier.weight"]);

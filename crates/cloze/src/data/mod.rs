@@ -3,14 +3,18 @@
 
 mod blocks;
 mod columns;
+mod conll;
 pub mod corpus;
 pub mod instances;
+pub mod labelling;
 pub mod masking;
 pub mod sentences;
 pub mod table;
 
 pub use columns::ColumnSpec;
+pub use conll::{Sentence, SentenceFormat, read_sentences, read_sentences_from};
 pub use corpus::{Corpus, DocumentBreak, SentenceUnit};
 pub use instances::{Instance, Objective, PlanOptions, PlannedInstance, build_instance, plan_epoch};
+pub use labelling::Scheme;
 pub use masking::{Masked, mask};
-pub use table::{Example, Format, label_set, read_examples, read_examples_from};
+pub use table::{Example, Format, Labelling, label_order, label_set, read_examples, read_examples_from};

@@ -17,10 +17,34 @@ pub struct Example {
     pub text: String,
     /// The second text of a pair.
     pub text_b: Option<String>,
-    /// The label or value, without the space around it.
-    pub label: Option<String>,
+    /// Its labels, or its value, without the space around; none where nothing is known or several may be asked for.
+    pub labels: Vec<String>,
     /// The line of the file, from 1, at which the example begins.
     pub line: usize,
+}
+
+impl Example {
+    /// Its label or value; empty where nothing is known.
+    pub fn label(&self) -> &str {
+        self.labels.first().map_or("", String::as_str)
+    }
+}
+
+/// What is asked for besides the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labelling {
+    /// Labels are read where they are found.
+    Optional,
+    /// Every example needs a label or value.
+    One,
+    /// Every example may have any number of labels: a list in JSON lines, else with commas between.
+    Several,
+}
+
+impl Labelling {
+    fn is_needed(self) -> bool {
+        self != Labelling::Optional
+    }
 }
 
 /// How a table is written.
@@ -53,10 +77,10 @@ impl Format {
 }
 
 /// The examples of a file, whose ending names its format; see [`read_examples_from`].
-pub fn read_examples(path: &Path, columns: Option<&ColumnSpec>, needs_label: bool) -> Result<Vec<Example>, Error> {
+pub fn read_examples(path: &Path, columns: Option<&ColumnSpec>, labelling: Labelling) -> Result<Vec<Example>, Error> {
     let format = Format::of(path)?;
     let file = std::fs::File::open(path).map_err(at("read", path))?;
-    read_examples_from(file, format, path, columns, needs_label)
+    read_examples_from(file, format, path, columns, labelling)
 }
 
 /// The examples that `reader` gives; `name` stands for it in messages.
@@ -74,17 +98,17 @@ pub fn read_examples_from(
     format: Format,
     name: &Path,
     columns: Option<&ColumnSpec>,
-    needs_label: bool,
+    labelling: Labelling,
 ) -> Result<Vec<Example>, Error> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).map_err(at("read", name))?;
     let text = utf8(&bytes, name, 0)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let examples = match format {
-        Format::Tsv => from_rows(tsv_rows(text), name, columns, needs_label)?,
-        Format::Csv => from_rows(csv_rows(text, name)?, name, columns, needs_label)?,
-        Format::Jsonl => from_json_lines(text, name, columns, needs_label)?,
-        Format::Text => from_lines(text, name, columns, needs_label)?,
+        Format::Tsv => from_rows(tsv_rows(text), name, columns, labelling)?,
+        Format::Csv => from_rows(csv_rows(text, name)?, name, columns, labelling)?,
+        Format::Jsonl => from_json_lines(text, name, columns, labelling)?,
+        Format::Text => from_lines(text, name, columns, labelling)?,
     };
     if examples.is_empty() {
         return Err(problem(name, None, "there are no examples in it"));
@@ -92,9 +116,14 @@ pub fn read_examples_from(
     Ok(examples)
 }
 
-/// The labels that occur, each once: as integers by value if all of them are integers, else by code point.
+/// The labels that occur in examples, in their order.
 pub fn label_set(examples: &[Example]) -> Vec<String> {
-    let labels: BTreeSet<&str> = examples.iter().filter_map(|example| example.label.as_deref()).collect();
+    label_order(examples.iter().flat_map(|example| &example.labels))
+}
+
+/// Labels, each once: as integers by value if all of them are integers, else by code point.
+pub fn label_order<'a>(labels: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let labels: BTreeSet<&str> = labels.map(String::as_str).collect();
     let mut labels: Vec<&str> = labels.into_iter().collect();
     let value = |label: &str| label.parse::<i64>().ok();
     if labels.iter().all(|label| value(label).is_some()) {
@@ -134,11 +163,16 @@ fn csv_rows(text: &str, name: &Path) -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
-fn from_rows(rows: Vec<Row>, name: &Path, spec: Option<&ColumnSpec>, needs_label: bool) -> Result<Vec<Example>, Error> {
+fn from_rows(
+    rows: Vec<Row>,
+    name: &Path,
+    spec: Option<&ColumnSpec>,
+    labelling: Labelling,
+) -> Result<Vec<Example>, Error> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let width = first.cells.len();
-    let Columns { text, text_b, label, has_header } =
-        columns::find(&first.cells, spec, needs_label).map_err(|message| problem(name, Some(first.line), &message))?;
+    let Columns { text, text_b, label, has_header } = columns::find(&first.cells, spec, labelling.is_needed())
+        .map_err(|message| problem(name, Some(first.line), &message))?;
     let mut examples = Vec::with_capacity(rows.len());
     for mut row in rows.into_iter().skip(usize::from(has_header)) {
         if row.cells.len() != width {
@@ -146,13 +180,17 @@ fn from_rows(rows: Vec<Row>, name: &Path, spec: Option<&ColumnSpec>, needs_label
             return Err(problem(name, Some(row.line), &message));
         }
         // The same column may serve twice, so none is moved out but the last.
-        let label = label.map(|at| row.cells[at].trim().to_string());
-        if needs_label && label.as_deref().is_none_or(str::is_empty) {
-            return Err(problem(name, Some(row.line), "the label is empty"));
-        }
+        let cell = label.map_or("", |at| row.cells[at].trim());
+        let labels = match labelling {
+            Labelling::Several => {
+                cell.split(',').map(str::trim).filter(|label| !label.is_empty()).map(str::to_string).collect()
+            }
+            Labelling::One if cell.is_empty() => return Err(problem(name, Some(row.line), "the label is empty")),
+            _ => label.map(|_| cell.to_string()).into_iter().collect(),
+        };
         let text_b = text_b.map(|at| row.cells[at].clone());
         let text = std::mem::take(&mut row.cells[text]);
-        examples.push(Example { text, text_b, label, line: row.line });
+        examples.push(Example { text, text_b, labels, line: row.line });
     }
     Ok(examples)
 }
@@ -161,7 +199,7 @@ fn from_json_lines(
     text: &str,
     name: &Path,
     spec: Option<&ColumnSpec>,
-    needs_label: bool,
+    labelling: Labelling,
 ) -> Result<Vec<Example>, Error> {
     let mut examples = Vec::new();
     for (json, line) in text.lines().zip(1..).filter(|(json, _)| !json.trim().is_empty()) {
@@ -171,21 +209,31 @@ fn from_json_lines(
         // A field that is null is a field that is not there.
         let names: Vec<String> =
             fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.clone()).collect();
-        let columns = columns::find_fields(&names, spec, needs_label).map_err(at_line)?;
+        let columns = columns::find_fields(&names, spec, labelling.is_needed()).map_err(at_line)?;
         let text_of = |at: usize| match &fields[&names[at]] {
             Value::String(text) => Ok(text.clone()),
             _ => Err(at_line(format!("field `{}` is no string", names[at]))),
         };
-        let label = columns.label.map(|at| label_of(&names[at], &fields[&names[at]])).transpose().map_err(at_line);
+        let labels = columns.label.map(|at| labels_of(&names[at], &fields[&names[at]], labelling)).transpose();
         // What is not asked for need not be understood.
-        let label = if needs_label { label? } else { label.unwrap_or(None) };
+        let labels = if labelling.is_needed() { labels.map_err(at_line)? } else { labels.unwrap_or(None) };
+        let labels = labels.unwrap_or_default();
         let text_b = columns.text_b.map(text_of).transpose()?;
-        examples.push(Example { text: text_of(columns.text)?, text_b, label, line });
+        examples.push(Example { text: text_of(columns.text)?, text_b, labels, line });
     }
     Ok(examples)
 }
 
-fn label_of(field: &str, value: &Value) -> Result<String, String> {
+fn labels_of(field: &str, value: &Value, labelling: Labelling) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(values) if labelling == Labelling::Several => {
+            values.iter().map(|value| label_of(field, value)).collect()
+        }
+        _ => label_of(field, value).map(|label| vec![label]),
+    }
+}
+
+pub(crate) fn label_of(field: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(label) if !label.trim().is_empty() => Ok(label.trim().to_string()),
         Value::String(_) => Err(format!("field `{field}` is empty")),
@@ -195,19 +243,23 @@ fn label_of(field: &str, value: &Value) -> Result<String, String> {
     }
 }
 
-fn from_lines(text: &str, name: &Path, spec: Option<&ColumnSpec>, needs_label: bool) -> Result<Vec<Example>, Error> {
-    if needs_label {
+fn from_lines(text: &str, name: &Path, spec: Option<&ColumnSpec>, labelling: Labelling) -> Result<Vec<Example>, Error> {
+    if labelling.is_needed() {
         return Err(problem(name, None, "plain text has no labels; use a .tsv, .csv or .jsonl file"));
     }
     if spec.is_some() {
         return Err(problem(name, None, "plain text has no columns to choose; use a .tsv, .csv or .jsonl file"));
     }
-    let examples =
-        text.lines().zip(1..).map(|(text, line)| Example { text: text.to_string(), text_b: None, label: None, line });
+    let examples = text.lines().zip(1..).map(|(text, line)| Example {
+        text: text.to_string(),
+        text_b: None,
+        labels: Vec::new(),
+        line,
+    });
     Ok(examples.collect())
 }
 
-fn problem(path: &Path, line: Option<usize>, message: &str) -> Error {
+pub(crate) fn problem(path: &Path, line: Option<usize>, message: &str) -> Error {
     Error::Data { path: path.to_path_buf(), line, message: message.to_string() }
 }
 
@@ -222,12 +274,14 @@ mod tests {
     /// `columns` is "" for none; `Err` is the message.
     fn read_bytes(content: &[u8], format: Format, columns: &str, needs_label: bool) -> Result<Vec<Example>, String> {
         let columns: Option<ColumnSpec> = (!columns.is_empty()).then(|| columns.parse().unwrap());
-        read_examples_from(content, format, Path::new("data"), columns.as_ref(), needs_label)
+        let labelling = if needs_label { Labelling::One } else { Labelling::Optional };
+        read_examples_from(content, format, Path::new("data"), columns.as_ref(), labelling)
             .map_err(|error| error.to_string())
     }
 
     fn example(text: &str, text_b: Option<&str>, label: Option<&str>, line: usize) -> Example {
-        Example { text: text.to_string(), text_b: text_b.map(str::to_string), label: label.map(str::to_string), line }
+        let labels = label.map(str::to_string).into_iter().collect();
+        Example { text: text.to_string(), text_b: text_b.map(str::to_string), labels, line }
     }
 
     #[test]
@@ -266,6 +320,21 @@ mod tests {
         // A label that nobody asked for may be anything.
         let expected = [example("c", None, None, 1)];
         assert_eq!(read("{\"text\": \"c\", \"label\": [1]}", Format::Jsonl, "", false).unwrap(), expected);
+    }
+
+    #[test]
+    fn several_labels_are_a_list_or_have_commas_between() {
+        let read = |content: &str, format| {
+            let examples = read_examples_from(content.as_bytes(), format, Path::new("data"), None, Labelling::Several);
+            examples.map(|examples| examples.into_iter().map(|example| example.labels).collect::<Vec<_>>())
+        };
+        let expected = [vec!["a".to_string(), "b c".to_string()], vec![], vec!["a".to_string()]];
+        assert_eq!(read("text\tlabel\nx\ta, b c\ny\t\nz\ta,\n", Format::Tsv).unwrap(), expected);
+        let json = "{\"text\": \"x\", \"label\": [\"a\", \"b c\"]}\n{\"text\": \"y\", \"label\": []}\n\
+            {\"text\": \"z\", \"label\": \"a\"}";
+        assert_eq!(read(json, Format::Jsonl).unwrap(), expected);
+        let message = read("{\"text\": \"x\", \"label\": [[]]}", Format::Jsonl).unwrap_err().to_string();
+        assert!(message.contains("data:1: field `label` holds []; expected one label"), "{message}");
     }
 
     #[test]
@@ -364,7 +433,7 @@ mod tests {
         assert_eq!(Format::of(Path::new("c.txt")).unwrap(), Format::Text);
         let message = Format::of(Path::new("c.json")).unwrap_err().to_string();
         assert!(message.starts_with("c.json: the ending names no format of examples"), "{message}");
-        let message = read_examples(Path::new("no/such.tsv"), None, false).unwrap_err().to_string();
+        let message = read_examples(Path::new("no/such.tsv"), None, Labelling::Optional).unwrap_err().to_string();
         assert!(message.starts_with("cannot read no/such.tsv: "), "{message}");
     }
 

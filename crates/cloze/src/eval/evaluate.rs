@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use cloze_kernels::Kernels;
 
 use crate::Error;
-use crate::data::{ColumnSpec, Corpus, DocumentBreak, Objective, SentenceUnit, read_examples};
+use crate::data::{
+    ColumnSpec, Corpus, DocumentBreak, Labelling, Objective, SentenceUnit, read_examples, read_sentences,
+};
 use crate::heads::{Workspace, losses};
-use crate::infer::{Model, Task};
+use crate::infer::{Long, Model, ReadOptions, SentenceWindow, Task};
 use crate::model::Keep;
 use crate::settings::{PretrainSettings, Start};
 use crate::train::{Event, HeldOut, Metrics, Observer};
 
-use super::task::{classes, encode, task_metrics, values};
+use super::task::{classes, read, several_labels, task_metrics, values};
+use super::words::{WordResults, read_labelled_words};
 
 /// Examples between two reports of progress.
 const EXAMPLES_AT_A_TIME: usize = 256;
@@ -21,7 +24,7 @@ const EXAMPLES_AT_A_TIME: usize = 256;
 /// How good a model is on some data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// `classification`, `regression` or `pretraining`.
+    /// `classification`, `regression`, `multi-label`, `tokens` or `pretraining`.
     pub task: &'static str,
     /// Examples, or instances of pre-training.
     pub examples: usize,
@@ -37,32 +40,67 @@ pub fn evaluate(
     model: &Model,
     path: &Path,
     columns: Option<&ColumnSpec>,
-    max_length: Option<usize>,
+    options: ReadOptions,
     observer: &mut Observer,
 ) -> Result<Evaluation, Error> {
-    let task = model.task().filter(|task| *task != Task::NextSentence);
-    let Some(task) = task else {
-        return Err(Error::Settings("the model has no head to evaluate on labelled examples".to_string()));
+    if model.task() == Some(Task::Tokens) {
+        return evaluate_words(model, path, columns, options, observer);
+    }
+    let (name, labelling) = match model.task() {
+        Some(Task::Classification) => ("classification", Labelling::One),
+        Some(Task::Regression) => ("regression", Labelling::One),
+        Some(Task::MultiLabel) => ("multi-label", Labelling::Several),
+        _ => return Err(Error::Settings("the model has no head to evaluate on labelled examples".to_string())),
     };
-    let examples = read_examples(path, columns, true)?;
-    let gold = match task {
-        Task::Regression => values(&examples, path)?,
+    let examples = read_examples(path, columns, labelling)?;
+    let gold = match model.task() {
+        Some(Task::Regression) => values(&examples, path)?,
+        Some(Task::MultiLabel) => several_labels(&examples, &model.config().labels, path)?,
         _ => classes(&examples, &model.config().labels, path)?,
     };
-    let max_length = model.checked_length(max_length, model.max_length())?;
-    let (encodings, note) = encode(model.tokenizer(), &examples, max_length, path);
+    let (texts, note) = read(model.tokenizer(), &examples, model.reading(options)?, path);
     if let Some(note) = note {
         let _ = observer(&Event::Note(note));
     }
     let mut logits = Vec::with_capacity(examples.len());
-    for chunk in encodings.chunks(EXAMPLES_AT_A_TIME) {
+    for chunk in texts.chunks(EXAMPLES_AT_A_TIME) {
         logits.extend(model.classifier_logits(chunk)?);
         let (done, total) = (logits.len() as u64, examples.len() as u64);
         let _: ControlFlow<()> = observer(&Event::Progress { what: "evaluating", done, total });
     }
-    let task = if task == Task::Regression { "regression" } else { "classification" };
     let metrics = task_metrics(&logits, &gold, model.config().labels.len());
-    Ok(Evaluation { task, examples: examples.len(), metrics })
+    Ok(Evaluation { task: name, examples: examples.len(), metrics })
+}
+
+/// Evaluates a classifier of words.
+fn evaluate_words(
+    model: &Model,
+    path: &Path,
+    columns: Option<&ColumnSpec>,
+    options: ReadOptions,
+    observer: &mut Observer,
+) -> Result<Evaluation, Error> {
+    let sentences = read_sentences(path, columns, true)?;
+    let long = options.long.or(model.settings().long).or(Some(Long::Window));
+    let reading = model.reading(ReadOptions { long, ..options })?;
+    let subtokens = model.settings().subtokens.unwrap_or_default();
+    let names = &model.config().labels;
+    let (read, gold, note) = read_labelled_words(model.tokenizer(), &sentences, names, reading, subtokens, path)?;
+    if let Some(note) = note {
+        let _ = observer(&Event::Note(note));
+    }
+    let mut results = WordResults::default();
+    for (sentences, gold) in read.chunks(EXAMPLES_AT_A_TIME).zip(gold.chunks(EXAMPLES_AT_A_TIME)) {
+        let windows: Vec<&SentenceWindow> = sentences.iter().flat_map(|sentence| &sentence.windows).collect();
+        let mut logits = model.token_logits(&windows)?.into_iter();
+        for (sentence, gold) in sentences.iter().zip(gold) {
+            let own: Vec<Vec<f64>> = logits.by_ref().take(sentence.windows.len()).collect();
+            results.add(sentence, gold, &own, names.len());
+        }
+        let (done, total) = (results.gold.len() as u64, read.len() as u64);
+        let _: ControlFlow<()> = observer(&Event::Progress { what: "evaluating", done, total });
+    }
+    Ok(Evaluation { task: "tokens", examples: read.len(), metrics: results.metrics(names) })
 }
 
 /// How text files are read for [`evaluate_pretraining`].

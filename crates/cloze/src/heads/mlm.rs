@@ -144,8 +144,7 @@ pub fn mlm_losses<K: Kernels>(
         &tape.labels,
         Size { rows: count, columns: network.config.vocab_size },
     );
-    tally.add_losses(kernels, &tape.losses, count)?;
-    tally.add_correct(kernels, &tape.predictions, labels)
+    tally.add_rows(kernels, &tape.losses, &tape.predictions, labels)
 }
 
 /// Backward of the last [`mlm_losses`] for a loss of `scale · Σ losses`: adds to `buffers.dhidden` at

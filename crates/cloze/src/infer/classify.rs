@@ -1,9 +1,12 @@
 use cloze_tokenizer::Encoding;
 
 use crate::Error;
+use crate::heads::WindowPooling;
+use crate::params::TaskHead;
 
+use super::reading::{ReadText, read_texts};
 use super::workspace::pooled_rows;
-use super::{Model, Text};
+use super::{Extent, Model, ReadOptions, Task, Text};
 
 /// The answer to a text or pair.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,10 +17,8 @@ pub struct Classification {
     pub score: f64,
     /// The probability of every label, in the order of their ids.
     pub scores: Vec<(String, f64)>,
-    /// Tokens that the model read.
-    pub tokens: usize,
-    /// Tokens that were cut off.
-    pub truncated: usize,
+    /// How much of the text was read.
+    pub extent: Extent,
 }
 
 /// A number for a text or pair.
@@ -25,10 +26,19 @@ pub struct Classification {
 pub struct Regression {
     /// The number.
     pub score: f64,
-    /// Tokens that the model read.
-    pub tokens: usize,
-    /// Tokens that were cut off.
-    pub truncated: usize,
+    /// How much of the text was read.
+    pub extent: Extent,
+}
+
+/// The labels of a text or pair.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labels {
+    /// Those whose probability reaches their threshold, in the order of their ids.
+    pub labels: Vec<String>,
+    /// The probability of every label, in the order of their ids.
+    pub scores: Vec<(String, f64)>,
+    /// How much of the text was read.
+    pub extent: Extent,
 }
 
 /// Whether the second text of a pair follows the first.
@@ -36,53 +46,57 @@ pub struct Regression {
 pub struct NextSentence {
     /// The probability that it does.
     pub is_next: f64,
-    /// Tokens that the model read.
-    pub tokens: usize,
-    /// Tokens that were cut off.
-    pub truncated: usize,
+    /// How much of the pair was read.
+    pub extent: Extent,
 }
 
+/// A label is given from this probability on, unless another threshold is stored for it.
+pub(crate) const DEFAULT_THRESHOLD: f64 = 0.5;
+
 impl Model {
-    /// The label of each text or pair. Longer input than `max_length` tokens (by default
-    /// [`Model::max_length`]) is cut; the answer counts the lost tokens.
-    pub fn classify(&self, texts: &[Text], max_length: Option<usize>) -> Result<Vec<Classification>, Error> {
-        self.needs(self.heads.classifier.is_some(), "classifier; fine-tune it first")?;
+    /// The label of each text or pair.
+    pub fn classify(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<Classification>, Error> {
+        self.needs(matches!(self.heads.task, Some(TaskHead::Pooled(_))), "classifier; fine-tune it first")?;
         self.needs(!self.is_regression(), "labels: it is a regression; ask for numbers")?;
-        self.needs(!self.is_multi_label(), "single label: several labels for one text are not supported yet")?;
-        let encodings = self.encode(texts, self.checked_length(max_length, self.max_length())?);
-        let rows = self.classifier_logits(&encodings)?;
-        let labels = &self.config.labels;
-        Ok(encodings
-            .iter()
-            .zip(rows)
-            .map(|(encoding, row)| {
-                let probabilities = softmax(&row);
-                let best = argmax(&row);
-                Classification {
-                    label: labels[best].clone(),
-                    score: probabilities[best],
-                    scores: labels.iter().cloned().zip(probabilities).collect(),
-                    tokens: encoding.len(),
-                    truncated: encoding.truncated,
-                }
-            })
-            .collect())
+        self.needs(!self.is_multi_label(), "single label: a text may have several; ask for them")?;
+        let temperature = self.settings.temperature.unwrap_or(1.0);
+        let answer = |(extent, logits): (Extent, Vec<f64>)| {
+            let best = argmax(&logits);
+            let probabilities = softmax(&logits.iter().map(|logit| logit / temperature).collect::<Vec<_>>());
+            Classification {
+                label: self.config.labels[best].clone(),
+                score: probabilities[best],
+                scores: self.config.labels.iter().cloned().zip(probabilities).collect(),
+                extent,
+            }
+        };
+        Ok(self.logits_of_texts(texts, options)?.into_iter().map(answer).collect())
     }
 
     /// A number for each text or pair.
-    pub fn regress(&self, texts: &[Text], max_length: Option<usize>) -> Result<Vec<Regression>, Error> {
-        self.needs(self.heads.classifier == Some(1) && self.is_regression(), "regression head; fine-tune it first")?;
-        let encodings = self.encode(texts, self.checked_length(max_length, self.max_length())?);
-        let rows = self.classifier_logits(&encodings)?;
-        let answer = |(encoding, row): (&Encoding, Vec<f32>)| Regression {
-            score: f64::from(row[0]),
-            tokens: encoding.len(),
-            truncated: encoding.truncated,
-        };
-        Ok(encodings.iter().zip(rows).map(answer).collect())
+    pub fn regress(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<Regression>, Error> {
+        self.needs(self.task() == Some(Task::Regression), "regression head; fine-tune it first")?;
+        let answer = |(extent, logits): (Extent, Vec<f64>)| Regression { score: logits[0], extent };
+        Ok(self.logits_of_texts(texts, options)?.into_iter().map(answer).collect())
     }
 
-    /// Whether the second text of each pair follows the first.
+    /// The labels of each text or pair, any number of them.
+    pub fn label(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<Labels>, Error> {
+        self.needs(self.task() == Some(Task::MultiLabel), "head for several labels; fine-tune it first")?;
+        let thresholds = self.settings.thresholds.as_deref().unwrap_or_default();
+        let temperature = self.settings.temperature.unwrap_or(1.0);
+        let names = &self.config.labels;
+        let answer = |(extent, logits): (Extent, Vec<f64>)| {
+            let probabilities: Vec<f64> = logits.iter().map(|logit| logistic(logit / temperature)).collect();
+            let threshold = |label: usize| thresholds.get(label).copied().unwrap_or(DEFAULT_THRESHOLD);
+            let given = (0..names.len()).filter(|&label| probabilities[label] >= threshold(label));
+            let labels = given.map(|label| names[label].clone()).collect();
+            Labels { labels, scores: names.iter().cloned().zip(probabilities).collect(), extent }
+        };
+        Ok(self.logits_of_texts(texts, options)?.into_iter().map(answer).collect())
+    }
+
+    /// Whether the second text of each pair follows the first. Longer pairs are cut.
     pub fn is_next(&self, pairs: &[Text], max_length: Option<usize>) -> Result<Vec<NextSentence>, Error> {
         self.needs(self.heads.nsp && self.heads.pooler, "next sentence head")?;
         if let Some(at) = pairs.iter().position(|pair| pair.b.is_none()) {
@@ -93,32 +107,61 @@ impl Model {
             let head = network.parameters.nsp.as_ref().expect("checked above");
             pooled_rows(network, workspace, head, 2, &encodings)
         })?;
-        let answer = |(encoding, row): (&Encoding, Vec<f32>)| NextSentence {
+        let answer = |(encoding, row): (&Encoding, Vec<f64>)| NextSentence {
             is_next: softmax(&row)[0],
-            tokens: encoding.len(),
-            truncated: encoding.truncated,
+            extent: Extent { tokens: encoding.len(), windows: 1, truncated: encoding.truncated },
         };
         Ok(encodings.iter().zip(rows).map(answer).collect())
     }
 
-    /// The classifier's logits of each encoding.
-    pub(crate) fn classifier_logits(&self, encodings: &[Encoding]) -> Result<Vec<Vec<f32>>, Error> {
+    /// How much of each text was read, and its logits.
+    fn logits_of_texts(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<(Extent, Vec<f64>)>, Error> {
+        let texts = read_texts(&self.tokenizer, texts, self.reading(options)?);
+        let logits = self.classifier_logits(&texts)?;
+        Ok(texts.iter().map(ReadText::extent).zip(logits).collect())
+    }
+
+    /// The classifier's logits of each text, pooled over its windows.
+    pub(crate) fn classifier_logits(&self, texts: &[ReadText]) -> Result<Vec<Vec<f64>>, Error> {
+        let pooling = self.settings.window_pooling.unwrap_or_default();
         self.with_workspace(|network, workspace| {
-            let head = network.parameters.classifier.as_ref().expect("the model has a classifier");
-            pooled_rows(network, workspace, head, self.config.labels.len(), encodings)
+            let head = network.parameters.task.as_ref().expect("the model has a classifier");
+            logits_of_read_texts(texts, pooling, |windows| {
+                pooled_rows(network, workspace, head, self.config.labels.len(), windows)
+            })
         })
     }
 }
 
+/// The logits of each text: those of its windows, which `logits_of` computes, pooled.
+pub(crate) fn logits_of_read_texts(
+    texts: &[ReadText],
+    pooling: WindowPooling,
+    logits_of: impl FnOnce(&[Encoding]) -> Result<Vec<Vec<f64>>, Error>,
+) -> Result<Vec<Vec<f64>>, Error> {
+    let windows: Vec<Encoding> = texts.iter().flat_map(|text| text.windows.iter().cloned()).collect();
+    let mut rows = logits_of(&windows)?.into_iter();
+    let pooled = |text: &ReadText| {
+        let own: Vec<Vec<f64>> = rows.by_ref().take(text.windows.len()).collect();
+        pooling.pool(&own.concat(), own[0].len())
+    };
+    Ok(texts.iter().map(pooled).collect())
+}
+
 /// The first index of the largest value.
-pub(crate) fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax(row: &[f64]) -> usize {
     (1..row.len()).fold(0, |best, index| if row[index] > row[best] { index } else { best })
 }
 
 /// Probabilities of logits.
-pub(crate) fn softmax(row: &[f32]) -> Vec<f64> {
-    let max = row.iter().fold(f64::NEG_INFINITY, |max, &value| max.max(f64::from(value)));
-    let exp: Vec<f64> = row.iter().map(|&value| (f64::from(value) - max).exp()).collect();
+pub(crate) fn softmax(row: &[f64]) -> Vec<f64> {
+    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exp: Vec<f64> = row.iter().map(|value| (value - max).exp()).collect();
     let sum: f64 = exp.iter().sum();
     exp.into_iter().map(|value| value / sum).collect()
+}
+
+/// The probability of a logit by itself.
+pub(crate) fn logistic(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
 }

@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
     use crate::bench::{Work, forward};
-    use crate::params::HeadSet;
+    use crate::params::{HeadSet, TaskHead};
 
     /// Sizes that no number of rows of a panel divides.
     fn declared() -> (Config, Declaration, Vec<f32>) {
@@ -98,7 +98,7 @@ mod tests {
             labels: vec!["a".into(), "b".into(), "c".into()],
             ..Config::tiny()
         };
-        let heads = HeadSet { pooler: true, mlm: true, nsp: true, classifier: Some(3) };
+        let heads = HeadSet { pooler: true, mlm: true, nsp: true, task: Some(TaskHead::Pooled(3)) };
         let declaration = Declaration::new(&config, heads);
         let weights = declaration.initial_weights(0.1, 5);
         (config, declaration, weights)
@@ -120,7 +120,7 @@ mod tests {
         let (kernels, parameters) = (&network.kernels, &network.parameters);
         let mlm = parameters.mlm.as_ref().unwrap();
         let nsp = parameters.nsp.as_ref().unwrap();
-        let classifier = parameters.classifier.as_ref().unwrap();
+        let classifier = parameters.task.as_ref().unwrap();
         let heads = [
             (&mlm.transform.weight, &mlm.transform.bias, 40),
             (network.decoder().unwrap(), &mlm.decoder_bias, 151),

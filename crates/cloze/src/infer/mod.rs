@@ -2,9 +2,14 @@
 
 mod classify;
 mod embed;
+mod entities;
 mod fill;
+mod label_words;
 mod load;
 mod outputs;
+mod reading;
+mod sentences;
+mod words;
 mod workspace;
 
 use std::path::Path;
@@ -17,17 +22,23 @@ use rayon::prelude::*;
 use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TakeRows};
 use crate::config::ProblemType;
 use crate::model::Network;
-use crate::params::{Declaration, HeadSet, Parameter};
+use crate::params::{Declaration, HeadSet, Parameter, TaskHead};
 use crate::precision::{self, Precision};
 use crate::settings::StoredSettings;
 use crate::{Config, Error};
 
-pub use classify::{Classification, NextSentence, Regression};
-pub(crate) use classify::{argmax, softmax};
+pub use classify::{Classification, Labels, NextSentence, Regression};
+pub(crate) use classify::{DEFAULT_THRESHOLD, argmax, logistic, logits_of_read_texts, softmax};
 pub use embed::{EmbedOptions, Embedding, Pooling};
+pub use entities::{Aggregation, Entity, Token, entities};
 pub use fill::{Candidate, FilledMask};
+pub use label_words::{WordLabels, Words};
 pub(crate) use load::load;
 pub use outputs::Outputs;
+pub use reading::Long;
+pub(crate) use reading::{ReadText, Reading, read_texts};
+pub(crate) use sentences::{ReadSentence, SentenceWindow, logits_of_words, read_sentences_of_words, window_logits};
+pub use words::Subtokens;
 pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 
 /// Tokens of one packed batch. Results do not depend on it; memory and the fill of the cores do.
@@ -79,6 +90,26 @@ impl<'a> From<(&'a str, &'a str)> for Text<'a> {
     }
 }
 
+/// How texts are read; what is `None` is as stored with the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Tokens that are read at once; by default [`Model::max_length`].
+    pub max_length: Option<usize>,
+    /// What becomes of longer texts; by default they are cut.
+    pub long: Option<Long>,
+}
+
+/// How much of a text was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Tokens that the model read, each counted once, special ones included.
+    pub tokens: usize,
+    /// The windows that they were read in.
+    pub windows: usize,
+    /// Tokens that were cut off.
+    pub truncated: usize,
+}
+
 /// What a model answers with its heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -86,6 +117,12 @@ pub enum Task {
     Classification,
     /// A number for each text or pair.
     Regression,
+    /// Any number of labels for each text or pair.
+    MultiLabel,
+    /// A label for each word.
+    Tokens,
+    /// The answer to a question in a text.
+    Questions,
     /// Whether the second text of a pair follows the first.
     NextSentence,
 }
@@ -201,10 +238,12 @@ impl Model {
     /// What the model's heads are for; none for an encoder alone, a masked language model, or a head of a
     /// kind that is not supported.
     pub fn task(&self) -> Option<Task> {
-        match self.heads.classifier {
-            Some(_) if self.is_multi_label() => None,
-            Some(labels) if self.is_regression() => (labels == 1).then_some(Task::Regression),
-            Some(_) => Some(Task::Classification),
+        match self.heads.task {
+            Some(TaskHead::Tokens(_)) => Some(Task::Tokens),
+            Some(TaskHead::Span) => Some(Task::Questions),
+            Some(TaskHead::Pooled(_)) if self.is_multi_label() => Some(Task::MultiLabel),
+            Some(TaskHead::Pooled(labels)) if self.is_regression() => (labels == 1).then_some(Task::Regression),
+            Some(TaskHead::Pooled(_)) => Some(Task::Classification),
             None if self.heads.nsp && self.heads.pooler => Some(Task::NextSentence),
             None => None,
         }
@@ -214,7 +253,7 @@ impl Model {
     fn is_regression(&self) -> bool {
         match self.config.problem_type {
             Some(problem) => problem == ProblemType::Regression,
-            None => self.heads.classifier == Some(1),
+            None => self.heads.task == Some(TaskHead::Pooled(1)),
         }
     }
 
@@ -242,6 +281,24 @@ impl Model {
              (max_position_embeddings)",
             self.config.max_position_embeddings
         )))
+    }
+
+    /// How texts are read for a task.
+    pub(crate) fn reading(&self, options: ReadOptions) -> Result<Reading, Error> {
+        self.reading_up_to(options, self.max_length())
+    }
+
+    /// The same with another length if `options` name none.
+    fn reading_up_to(&self, options: ReadOptions, default_length: usize) -> Result<Reading, Error> {
+        let max_length = self.checked_length(options.max_length, default_length)?;
+        let long = options.long.or(self.settings.long).unwrap_or(Long::Truncate);
+        if long == Long::Window && max_length < reading::SHORTEST_WINDOW {
+            return Err(Error::Settings(format!(
+                "windows of {max_length} tokens; they need {} or more",
+                reading::SHORTEST_WINDOW
+            )));
+        }
+        Ok(Reading { max_length, long })
     }
 
     /// Token ids of texts.

@@ -1,7 +1,7 @@
 use cloze_kernels::{Cpu, Kernels};
 use cloze_tokenizer::Encoding;
 
-use crate::heads::{MlmTape, PooledTape, first_rows, pooled_logits};
+use crate::heads::{LinearTape, MlmTape, first_rows, linear_logits};
 use crate::model::{Batch, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape, encoder_forward, pooler_forward};
 use crate::params::Linear;
 use crate::{Config, Error};
@@ -13,7 +13,7 @@ pub(crate) struct InferenceWorkspace<K: Kernels = Cpu> {
     pub first: K::Indices,
     pub tape: Tape<K>,
     pub pooler: PoolerTape<K>,
-    pub pooled: PooledTape<K>,
+    pub head: LinearTape<K>,
     pub mlm: MlmTape<K>,
 }
 
@@ -25,7 +25,7 @@ impl<K: Kernels> InferenceWorkspace<K> {
             first: kernels.indices(),
             tape: Tape::new(kernels, config, Keep::LastHiddenState)?,
             pooler: PoolerTape::new(kernels)?,
-            pooled: PooledTape::new(kernels)?,
+            head: LinearTape::new(kernels)?,
             mlm: MlmTape::new(kernels)?,
         })
     }
@@ -93,16 +93,38 @@ pub(crate) fn pooled_rows<K: Kernels<Real = f32>>(
     head: &Linear<K::Matrix, K::Vector>,
     labels: usize,
     encodings: &[Encoding],
-) -> Result<Vec<Vec<f32>>, Error> {
+) -> Result<Vec<Vec<f64>>, Error> {
     let mut rows = Vec::with_capacity(encodings.len());
     for encodings in super::batches(encodings) {
         let batch = pack(encodings);
         workspace.pool(network, &batch)?;
-        let InferenceWorkspace { pooler, pooled, .. } = workspace;
-        pooled_logits(network, pooled, pooler, head, labels, None, batch.sequences())?;
+        let InferenceWorkspace { pooler, head: tape, .. } = &mut *workspace;
+        linear_logits(network, tape, &pooler.pooled, head, labels, None, batch.sequences())?;
         let mut logits = vec![0.0; batch.sequences() * labels];
-        network.kernels.read_activations(&mut logits, pooled.logits())?;
-        rows.extend(logits.chunks(labels).map(<[f32]>::to_vec));
+        network.kernels.read_activations(&mut logits, tape.logits())?;
+        rows.extend(logits.chunks(labels).map(in_f64));
     }
     Ok(rows)
+}
+
+/// The logits of a head on the tokens `rows` of a batch, ascending: `[rows, outputs]`.
+pub(crate) fn token_rows<K: Kernels<Real = f32>>(
+    network: &Network<K>,
+    workspace: &mut InferenceWorkspace<K>,
+    head: &Linear<K::Matrix, K::Vector>,
+    outputs: usize,
+    batch: &Batch,
+    rows: &[u32],
+) -> Result<Vec<f64>, Error> {
+    workspace.encode(network, batch, rows)?;
+    let InferenceWorkspace { tape, head: logits_tape, .. } = workspace;
+    let hidden = &tape.hidden[tape.hidden_index(network.config.num_hidden_layers)];
+    linear_logits(network, logits_tape, hidden, head, outputs, None, rows.len())?;
+    let mut logits = vec![0.0; rows.len() * outputs];
+    network.kernels.read_activations(&mut logits, logits_tape.logits())?;
+    Ok(in_f64(&logits))
+}
+
+fn in_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
 }

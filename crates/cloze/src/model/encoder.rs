@@ -36,7 +36,7 @@ pub fn encoder_forward<K: Kernels>(
 
 /// From the gradient of the last hidden state in `buffers.dhidden` (of the rows in `read` only, or of
 /// all tokens) to all gradients of embeddings and encoder, which are added to `gradients`. The word
-/// embeddings' gathers in `buffers.table`.
+/// embeddings' gathers in `buffers.table`. With `frozen_layers`, the embeddings and so many layers are left out.
 #[allow(clippy::too_many_arguments)]
 pub fn encoder_backward<K: Kernels>(
     network: &Network<K>,
@@ -47,10 +47,11 @@ pub fn encoder_backward<K: Kernels>(
     batch: &PackedBatch<K>,
     read: Option<&ReadRows<K>>,
     draws: Option<Draws>,
+    frozen_layers: Option<usize>,
 ) {
     assert!(tape.keep != Keep::LastHiddenState, "backward needs what forward kept");
     let layers = network.config.num_hidden_layers;
-    for index in (0..layers).rev() {
+    for index in (frozen_layers.unwrap_or(0)..layers).rev() {
         let call = layer_call(network, index, batch, read, draws);
         let at = tape.layer_index(index);
         if tape.keep == Keep::HiddenStates && index + 1 < layers {
@@ -62,7 +63,9 @@ pub fn encoder_backward<K: Kernels>(
         attention_block_backward(&call, buffers, gradients, layout, &tape.layers[at], x);
         std::mem::swap(&mut buffers.dhidden, &mut buffers.dinput);
     }
-    embeddings_backward(network, buffers, gradients, declaration, tape, batch, draws);
+    if frozen_layers.is_none() {
+        embeddings_backward(network, buffers, gradients, declaration, tape, batch, draws);
+    }
 }
 
 fn layer_forward<K: Kernels>(

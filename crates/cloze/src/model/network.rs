@@ -54,32 +54,31 @@ impl<K: Kernels> Network<K> {
     }
 
     /// Changes the arena, and the packed parameters with it. `change` is called once for each parameter: with
-    /// the arena, the parameter, and the matrix and the first of its rows that the parameter is packed in, which
+    /// the arena, the parameter's place in the declaration, the parameter, and the matrix and the first of its rows that the parameter is packed in, which
     /// `change` refreshes; none if it is no part of a matrix.
     pub fn update(
         &mut self,
         declaration: &Declaration,
         weights: &mut K::Vector,
-        mut change: impl FnMut(&K, &mut K::Vector, &Parameter, Option<(&mut K::Matrix, usize)>),
+        mut change: impl FnMut(&K, &mut K::Vector, usize, &Parameter, Option<(&mut K::Matrix, usize)>),
     ) {
         let Network { kernels, parameters, .. } = self;
         let mut packed = vec![false; declaration.parameters.len()];
         parameters.zip_mut(
             &declaration.layout,
             |matrix, at| {
-                let within = declaration.parameters.iter().zip(&mut packed);
-                for (parameter, packed) in
-                    within.filter(|(parameter, _)| at.span.range().contains(&parameter.span.start))
-                {
-                    *packed = true;
-                    let first = (parameter.span.start - at.span.start) / at.shape.inputs;
-                    change(kernels, weights, parameter, Some((&mut *matrix, first)));
+                for (index, parameter) in declaration.parameters.iter().enumerate() {
+                    if at.span.range().contains(&parameter.span.start) {
+                        packed[index] = true;
+                        let first = (parameter.span.start - at.span.start) / at.shape.inputs;
+                        change(kernels, weights, index, parameter, Some((&mut *matrix, first)));
+                    }
                 }
             },
             |_, _| {},
         );
-        for (parameter, _) in declaration.parameters.iter().zip(packed).filter(|(_, packed)| !packed) {
-            change(kernels, weights, parameter, None);
+        for (index, parameter) in declaration.parameters.iter().enumerate().filter(|(index, _)| !packed[*index]) {
+            change(kernels, weights, index, parameter, None);
         }
         parameters.zip_mut(&declaration.layout, |_, _| {}, |vector, &at| kernels.copy_vector(vector, weights, at));
     }

@@ -32,6 +32,9 @@ pub struct OptimizerSettings {
     pub weight_decay: f64,
     /// Largest norm of all gradients together.
     pub clip: f64,
+    /// Whether moments are corrected for their start from zero, instead of the rule's own way.
+    #[serde(default)]
+    pub bias_correction: Option<bool>,
 }
 
 impl OptimizerSettings {
@@ -41,7 +44,15 @@ impl OptimizerSettings {
             OptimizerKind::BertAdam => 1e-6,
             OptimizerKind::AdamW => 1e-8,
         };
-        OptimizerSettings { kind, beta1: 0.9, beta2: 0.999, epsilon, weight_decay: 0.01, clip: 1.0 }
+        OptimizerSettings {
+            kind,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon,
+            weight_decay: 0.01,
+            clip: 1.0,
+            bias_correction: None,
+        }
     }
 }
 
@@ -81,10 +92,8 @@ pub fn adam_step(
     step: u64,
     decay: bool,
 ) -> AdamStep {
-    let correction = |beta: f64| match settings.kind {
-        OptimizerKind::BertAdam => 1.0,
-        OptimizerKind::AdamW => 1.0 - beta.powf((step + 1) as f64),
-    };
+    let corrected = settings.bias_correction.unwrap_or(settings.kind == OptimizerKind::AdamW);
+    let correction = |beta: f64| if corrected { 1.0 - beta.powf((step + 1) as f64) } else { 1.0 };
     AdamStep {
         learning_rate,
         beta1: settings.beta1,
@@ -100,6 +109,20 @@ pub fn adam_step(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_corrected_as_the_rule_or_the_settings_say() {
+        for (kind, bias_correction, expected) in [
+            (OptimizerKind::BertAdam, None, 1.0),
+            (OptimizerKind::AdamW, None, 1.0 - 0.9 * 0.9),
+            (OptimizerKind::BertAdam, Some(true), 1.0 - 0.9 * 0.9),
+            (OptimizerKind::AdamW, Some(false), 1.0),
+        ] {
+            let settings = OptimizerSettings { bias_correction, ..OptimizerSettings::new(kind) };
+            let found = adam_step(&settings, 1e-3, 1.0, 1, true).bias_correction1;
+            assert!((found - expected).abs() < 1e-12, "{kind:?}, {bias_correction:?}: {found}");
+        }
+    }
 
     #[test]
     fn small_gradients_are_left_alone() {

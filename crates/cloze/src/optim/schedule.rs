@@ -4,7 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use super::OptimizerKind;
 
-/// Linear warm-up from 0, then linear decay to 0 at the last step. Steps count from 0, so the first
+/// How the rate goes on after warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// In a straight line to 0.
+    #[default]
+    Linear,
+    /// Along half a cosine to 0.
+    Cosine,
+    /// Not at all.
+    Constant,
+}
+
+/// Linear warm-up from 0, then decay, by default linear to 0 at the last step. Steps count from 0, so the first
 /// update of a warm-up has rate 0.
 ///
 /// Google's decay is counted from step 0, which makes a small jump at the end of the warm-up; Hugging
@@ -19,6 +32,8 @@ pub struct Schedule {
     pub total_steps: u64,
     /// Whose rule.
     pub kind: OptimizerKind,
+    /// How the rate falls.
+    pub decay: Decay,
 }
 
 impl Schedule {
@@ -28,11 +43,16 @@ impl Schedule {
         if step < warmup {
             return self.peak * step / warmup;
         }
-        let decay = match self.kind {
+        let left = match self.kind {
             OptimizerKind::BertAdam => 1.0 - step / total,
             OptimizerKind::AdamW => (total - step) / (total - warmup).max(1.0),
         };
-        self.peak * decay.max(0.0)
+        self.peak
+            * match self.decay {
+                Decay::Linear => left.max(0.0),
+                Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * (1.0 - left.max(0.0))).cos()),
+                Decay::Constant => 1.0,
+            }
     }
 }
 
@@ -41,7 +61,7 @@ mod tests {
     use super::*;
 
     fn rates(kind: OptimizerKind) -> Vec<f64> {
-        let schedule = Schedule { peak: 1.0, warmup_steps: 2, total_steps: 10, kind };
+        let schedule = Schedule { peak: 1.0, warmup_steps: 2, total_steps: 10, kind, decay: Decay::Linear };
         (0..=10).map(|step| schedule.rate(step)).collect()
     }
 
@@ -57,7 +77,22 @@ mod tests {
 
     #[test]
     fn no_warm_up_starts_at_the_peak() {
-        let schedule = Schedule { peak: 2.0, warmup_steps: 0, total_steps: 4, kind: OptimizerKind::AdamW };
+        let kind = OptimizerKind::AdamW;
+        let schedule = Schedule { peak: 2.0, warmup_steps: 0, total_steps: 4, kind, decay: Decay::Linear };
         assert_eq!(schedule.rate(0), 2.0);
+    }
+
+    #[test]
+    fn other_ways_to_fall() {
+        let kind = OptimizerKind::AdamW;
+        let rates = |decay| {
+            let schedule = Schedule { peak: 2.0, warmup_steps: 1, total_steps: 5, kind, decay };
+            (0..=5).map(|step| schedule.rate(step)).collect::<Vec<_>>()
+        };
+        assert_eq!(rates(Decay::Constant), [0.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
+        let cosine = rates(Decay::Cosine);
+        assert_eq!(cosine[..2], [0.0, 2.0]);
+        assert!((cosine[3] - 1.0).abs() < 1e-12 && cosine[5].abs() < 1e-12);
+        assert!((cosine[2] - (1.0 + 0.5_f64.sqrt())).abs() < 1e-12);
     }
 }

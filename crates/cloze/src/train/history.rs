@@ -61,18 +61,25 @@ impl History {
         self.entries.push(Value::Object(entry));
     }
 
+    /// How many evaluations came after step `step`.
+    pub fn evaluations_after(&self, step: u64) -> u64 {
+        let is_later = |entry: &&Value| is_evaluation(entry) && entry["step"].as_u64().is_some_and(|own| own > step);
+        self.entries.iter().filter(is_later).count() as u64
+    }
+
     /// The metrics of the evaluation after step `step`.
     pub fn metrics_of(&self, step: u64) -> Metrics {
-        let is_evaluation = |entry: &&Value| {
-            entry["step"] == json!(step)
-                && entry.as_object().is_some_and(|entry| entry.keys().any(|key| key.starts_with("eval_")))
-        };
-        let entry = self.entries.iter().rev().find(is_evaluation).and_then(Value::as_object);
+        let is_wanted = |entry: &&Value| entry["step"] == json!(step) && is_evaluation(entry);
+        let entry = self.entries.iter().rev().find(is_wanted).and_then(Value::as_object);
         let metric = |(name, value): (&String, &Value)| {
             Some((name.strip_prefix("eval_")?.to_string(), value.as_f64().unwrap_or(f64::NAN)))
         };
         entry.map(|entry| entry.iter().filter_map(metric).collect()).unwrap_or_default()
     }
+}
+
+fn is_evaluation(entry: &Value) -> bool {
+    entry.as_object().is_some_and(|entry| entry.keys().any(|key| key.starts_with("eval_")))
 }
 
 #[cfg(test)]
@@ -90,5 +97,6 @@ mod tests {
         history.evaluation(1000, 1.0, &vec![("accuracy".to_string(), 0.5)]);
         assert_eq!(history.metrics_of(1000), vec![("accuracy".to_string(), 0.5)]);
         assert_eq!(history.metrics_of(999), vec![]);
+        assert_eq!((history.evaluations_after(999), history.evaluations_after(1000)), (1, 0));
     }
 }

@@ -8,7 +8,7 @@ use crate::data::{Corpus, Objective};
 use crate::infer::threads;
 use crate::optim::Schedule;
 use crate::precision::check_training;
-use crate::settings::{PretrainSettings, RunSettings};
+use crate::settings::{PretrainSettings, RunSettings, StoredSettings};
 
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
@@ -46,7 +46,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         checkpoint,
         settings: run_settings,
         update: settings.update.clone(),
-        max_seq_length: settings.max_seq_length,
+        stored: StoredSettings { max_seq_length: Some(settings.max_seq_length), ..StoredSettings::default() },
         data: data_hash(&corpus, held_out.as_ref()),
         steps: settings.steps,
     };
@@ -66,6 +66,7 @@ fn train(
 ) -> Result<Outcome, Error> {
     let update = &settings.update;
     let schedule = Schedule {
+        decay: update.decay,
         peak: update.learning_rate,
         warmup_steps: setup::warmup_steps(update.warmup, settings.steps),
         total_steps: settings.steps,

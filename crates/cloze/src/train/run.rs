@@ -23,7 +23,7 @@ use crate::settings::{FILE_NAME, RunSettings, StoredRun, StoredSettings, differe
 use crate::{Config, Error};
 
 use super::TrainerState;
-use super::events::{Event, Observer, RunOptions};
+use super::events::{Event, Metrics, Observer, RunOptions};
 use super::history::History;
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
@@ -102,14 +102,14 @@ impl Run {
     /// A run in the output folder, which is not touched yet.
     pub fn new(
         options: &RunOptions,
-        max_seq_length: usize,
+        stored: StoredSettings,
         config: Config,
         declaration: Declaration,
         tokenizer: Tokenizer,
     ) -> Run {
         Run {
             output: options.output.clone(),
-            stored: StoredSettings { max_seq_length: Some(max_seq_length), run: None },
+            stored,
             save_steps: options.save_steps,
             last_save: Instant::now(),
             config,
@@ -313,6 +313,22 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The metrics of the best weights of a finished run.
+pub(super) fn finished_metrics(output: &Path) -> Result<Metrics, Error> {
+    let path = output.join("trainer_state.json");
+    let text = fs::read_to_string(&path).map_err(at("read", &path))?;
+    let damaged = |message: String| Error::Data {
+        path: path.clone(),
+        line: None,
+        message: format!("{message}; the file is damaged"),
+    };
+    let step =
+        serde_json::from_str::<Value>(&text).map_err(|error| damaged(error.to_string()))?["global_step"].as_u64();
+    let step = step.ok_or_else(|| damaged("no number `global_step`".to_string()))?;
+    let state = run_state(&text, step).map_err(damaged)?;
+    Ok(state.history.metrics_of(state.best.map_or(step, |best| best.step)))
 }
 
 /// The contents of `trainer_state.json`.

@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::infer::check_vocabulary;
 use crate::params::{Declaration, HeadSet};
 use crate::precision::{self, Precision};
-use crate::settings::{RunSettings, Start, StoredRun, UpdateSettings};
+use crate::settings::{RunSettings, Start, StoredRun, StoredSettings, UpdateSettings};
 use crate::{Config, Error};
 
 use super::Trainer;
@@ -119,7 +119,8 @@ pub(super) struct Prepared {
     pub checkpoint: Option<Checkpoint>,
     pub settings: RunSettings,
     pub update: UpdateSettings,
-    pub max_seq_length: usize,
+    /// What is stored with the model.
+    pub stored: StoredSettings,
     /// SHA-256 of the data.
     pub data: String,
     /// Steps of the whole run.
@@ -141,7 +142,7 @@ impl Prepared {
         if let Some(note) = kernels.substitute() {
             let _ = observer(&Event::Note(note.to_string()));
         }
-        let mut run = Run::new(options, self.max_seq_length, config, declaration, tokenizer);
+        let mut run = Run::new(options, self.stored, config, declaration, tokenizer);
         let restored = run.begin(found, stored, observer)?;
         let (config, declaration) = (&run.config, &run.declaration);
         let weights = match &restored {
@@ -194,5 +195,5 @@ pub(super) fn warmup_steps(share: f64, steps: u64) -> u64 {
 
 /// All heads of pre-training.
 pub(super) fn pretraining_heads(with_nsp: bool) -> HeadSet {
-    HeadSet { mlm: true, nsp: with_nsp, pooler: with_nsp, classifier: None }
+    HeadSet { mlm: true, nsp: with_nsp, pooler: with_nsp, task: None }
 }

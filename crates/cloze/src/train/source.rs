@@ -185,13 +185,11 @@ impl BatchBuilder {
     }
 
     fn finish(self, objective: Objective) -> TrainingBatch {
-        TrainingBatch {
-            batch: self.batch,
-            targets: Targets::Pretraining {
-                masked_rows: self.masked_rows,
-                masked_labels: self.masked_labels,
-                next_sentence: (objective == Objective::MlmNsp).then_some(self.next_sentence),
-            },
-        }
+        let targets = Targets::Pretraining {
+            masked_rows: self.masked_rows,
+            masked_labels: self.masked_labels,
+            next_sentence: (objective == Objective::MlmNsp).then_some(self.next_sentence),
+        };
+        TrainingBatch::new(self.batch, targets)
     }
 }

@@ -4,7 +4,7 @@ use cloze_kernels::{Cpu, Kernels, Purpose, Real, Span};
 
 use crate::heads::{Losses, TrainingBatch, Workspace, losses};
 use crate::model::{Draws, Keep, Network};
-use crate::optim::{self, OptimizerSettings};
+use crate::optim::{self, OptimizerSettings, RateSettings};
 use crate::params::Declaration;
 use crate::{Config, Error};
 
@@ -18,6 +18,8 @@ pub struct Trainer<K: Kernels = Cpu> {
     second_moments: K::Vector,
     workspace: Workspace<K>,
     optimizer: OptimizerSettings,
+    /// Of each parameter's rate to that of the step.
+    rate_factors: Vec<f64>,
     seed: u64,
     step: u64,
 }
@@ -70,6 +72,7 @@ impl<K: Kernels> Trainer<K> {
             weights,
             network,
             optimizer,
+            rate_factors: vec![1.0; declaration.parameters.len()],
             seed,
             step: 0,
         })
@@ -78,8 +81,17 @@ impl<K: Kernels> Trainer<K> {
     /// Runs each layer's forward a second time in backward instead of keeping what it computed: the same
     /// bits with less memory and more time.
     pub fn recompute(&mut self) -> Result<(), Error> {
+        let frozen_layers = self.workspace.frozen_layers;
         self.workspace = Workspace::new(&self.network.kernels, &self.network.config, Keep::HiddenStates)?;
+        self.workspace.frozen_layers = frozen_layers;
         Ok(())
+    }
+
+    /// Lets rates differ between parameters; what is frozen is not changed and costs no backward. `peak` is the
+    /// highest rate of the run.
+    pub fn set_rates(&mut self, rates: &RateSettings, peak: f64) {
+        self.rate_factors = rates.factors(&self.declaration, peak);
+        self.workspace.frozen_layers = rates.frozen_layers;
     }
 
     /// Steps done.
@@ -110,9 +122,14 @@ impl<K: Kernels> Trainer<K> {
             return Err(Error::NotFinite { step: self.step + 1, what: "the loss".to_string(), value: total });
         }
         let Trainer { network, declaration, weights, gradients, first_moments, second_moments, optimizer, .. } = self;
+        let factors = &self.rate_factors;
         let norm = optim::gradient_norm(&network.kernels, gradients, declaration, self.step + 1)?;
         let clip = optim::clip_scale(optimizer, norm);
-        network.update(declaration, weights, |kernels, weights, parameter, packed| {
+        network.update(declaration, weights, |kernels, weights, index, parameter, packed| {
+            if factors[index] == 0.0 {
+                return;
+            }
+            let learning_rate = factors[index] * learning_rate;
             let step = optim::adam_step(optimizer, learning_rate, clip, self.step, parameter.decay);
             let at = parameter.span;
             kernels.adam_step(weights, first_moments, second_moments, gradients, at, step, packed);
@@ -124,7 +141,8 @@ impl<K: Kernels> Trainer<K> {
     /// The losses of a whole batch and, left in the arena, its gradients.
     pub fn compute_gradients(&mut self, batch: &TrainingBatch, parts: usize) -> Result<Losses, Error> {
         batch.check(&self.network.config, &self.network.parameters)?;
-        let sequences = batch.batch.sequences();
+        let examples = batch.examples();
+        let parts = parts.clamp(1, examples.max(1));
         let totals = batch.totals();
         let draws = Some(Draws { seed: self.seed, step: self.step as u32 });
         let Trainer { network, workspace, gradients, declaration, .. } = self;
@@ -133,10 +151,10 @@ impl<K: Kernels> Trainer<K> {
         network.kernels.scope(|| {
             network.kernels.zero_vector(gradients, all);
             workspace.start_gradients(network, &batch.batch)?;
-            for part in 0..parts.clamp(1, sequences.max(1)) {
+            for part in 0..parts {
                 // Parts as equal as they can be, the longer ones first.
-                let range = part_range(sequences, parts.clamp(1, sequences.max(1)), part);
-                let first = range.start;
+                let range = part_range(examples, parts, part);
+                let first = batch.first_sequence(range.start);
                 let part = batch.part(range);
                 let gradients = Some((&mut *gradients, &*declaration));
                 losses(network, workspace, &mut sums, gradients, &part, first, totals, draws)?;
@@ -203,9 +221,9 @@ impl<K: Kernels<Real = f32>> Trainer<K> {
     }
 }
 
-/// The sequences of part `part` of `parts`.
-fn part_range(sequences: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
-    let (size, longer) = (sequences / parts, sequences % parts);
+/// The examples of part `part` of `parts`.
+fn part_range(examples: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
+    let (size, longer) = (examples / parts, examples % parts);
     let start = part * size + part.min(longer);
     start..start + size + usize::from(part < longer)
 }

@@ -1,0 +1,99 @@
+//! What a fine-tuning learns from and is measured with.
+
+use cloze_tokenizer::Tokenizer;
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::Checkpoint;
+use crate::data::ColumnSpec;
+use crate::heads::TrainingBatch;
+use crate::infer::InferenceWorkspace;
+use crate::params::HeadSet;
+use crate::settings::{FinetuneSettings, FinetuneTask};
+use crate::train::{Metrics, Observer, Trainer};
+use crate::{Config, Error};
+
+use super::texts::{self, TextData};
+use super::words::{self, WordData};
+
+/// Data of one file, as the model reads it.
+pub(super) enum TaskData {
+    /// What texts and pairs are.
+    Texts(TextData),
+    /// What words are.
+    Words(WordData),
+}
+
+/// The data of a run, and the heads that it needs.
+pub(super) struct Sets {
+    pub train: TaskData,
+    pub dev: TaskData,
+    pub heads: HeadSet,
+}
+
+/// Reads both files, and chooses the labels.
+pub(super) fn read(
+    settings: &FinetuneSettings,
+    config: &mut Config,
+    checkpoint: Option<&mut Checkpoint>,
+    tokenizer: &Tokenizer,
+    observer: &mut Observer,
+) -> Result<Sets, Error> {
+    let columns: Option<ColumnSpec> = settings.columns.as_deref().map(str::parse).transpose()?;
+    match settings.task {
+        FinetuneTask::Tokens => words::read(settings, config, checkpoint, tokenizer, columns.as_ref(), observer),
+        FinetuneTask::Classification | FinetuneTask::Regression | FinetuneTask::MultiLabel => {
+            texts::read(settings, config, checkpoint, tokenizer, columns.as_ref(), observer)
+        }
+    }
+}
+
+impl TaskData {
+    /// Number of what a batch is made of: texts, or windows of sentences.
+    pub fn len(&self) -> usize {
+        match self {
+            TaskData::Texts(data) => data.len(),
+            TaskData::Words(data) => data.len(),
+        }
+    }
+
+    /// The `chosen` ones as a batch.
+    pub fn batch(&self, chosen: &[usize]) -> TrainingBatch {
+        match self {
+            TaskData::Texts(data) => data.batch(chosen),
+            TaskData::Words(data) => data.batch(chosen),
+        }
+    }
+
+    /// How good the model is on them.
+    pub fn evaluate(
+        &self,
+        trainer: &Trainer,
+        workspace: &mut InferenceWorkspace,
+        config: &Config,
+        observer: &mut Observer,
+    ) -> Result<Metrics, Error> {
+        match self {
+            TaskData::Texts(data) => data.evaluate(trainer, workspace, config, observer),
+            TaskData::Words(data) => data.evaluate(trainer, workspace, config, observer),
+        }
+    }
+}
+
+/// SHA-256 of the data as the model reads it: token ids and what they should give.
+pub(super) fn hash(sets: &[&TaskData]) -> String {
+    let mut hasher = Sha256::new();
+    for data in sets {
+        hasher.update((data.len() as u64).to_le_bytes());
+        match data {
+            TaskData::Texts(data) => data.hash(&mut hasher),
+            TaskData::Words(data) => data.hash(&mut hasher),
+        }
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Adds the ids of a sequence.
+pub(super) fn hash_ids(hasher: &mut Sha256, ids: &[u32]) {
+    hasher.update((ids.len() as u64).to_le_bytes());
+    ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+}

@@ -1,0 +1,218 @@
+//! Fine-tuning: what texts are, what their words are.
+
+mod data;
+mod labels;
+mod texts;
+mod words;
+
+use cloze_kernels::Cpu;
+
+use crate::Error;
+use crate::infer::{InferenceWorkspace, Long, threads};
+use crate::optim::Schedule;
+use crate::precision::check_training;
+use crate::random::{Purpose, Random};
+use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings, StoredSettings};
+
+use super::Trainer;
+use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
+use super::pace::Pace;
+use super::run::{Best, Found, Run, look};
+use super::setup;
+
+use data::{Sets, TaskData};
+
+/// Runs a fine-tuning to its end, or goes on with one; the result is a model directory with the weights
+/// of the best epoch.
+///
+/// # Errors
+/// If files cannot be read or written, a label is unknown, the output folder belongs to another run, or
+/// a loss or gradient is not finite: the last checkpoint is then left as it was.
+pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
+    let metric = check(settings)?;
+    let run_settings = RunSettings::Finetune(settings.clone());
+    let found = look(options, &run_settings)?;
+    if matches!(found, Found::Finished) {
+        return Ok(Outcome::AlreadyFinished);
+    }
+    let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
+    let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
+    let (mut config, mut checkpoint) =
+        setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
+    setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
+
+    if let Some(frozen) = settings.rates.frozen_layers.filter(|&frozen| frozen > config.num_hidden_layers) {
+        let layers = config.num_hidden_layers;
+        return Err(Error::Settings(format!("{frozen} layers to be left as they are: the model has {layers}")));
+    }
+
+    let Sets { train: train_data, dev: dev_data, heads } =
+        data::read(settings, &mut config, checkpoint.as_mut(), &tokenizer, observer)?;
+    let steps_per_epoch = (train_data.len() as u64).div_ceil(settings.update.batch_size as u64);
+    let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
+        Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
+    })?;
+    let prepared = setup::Prepared {
+        kernels,
+        tokenizer,
+        heads,
+        config,
+        checkpoint,
+        settings: run_settings,
+        update: settings.update.clone(),
+        stored: stored(settings),
+        data: data::hash(&[&train_data, &dev_data]),
+        steps,
+    };
+    let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
+    train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)
+}
+
+/// What is stored with the model about how it reads.
+fn stored(settings: &FinetuneSettings) -> StoredSettings {
+    let of_words = settings.task == FinetuneTask::Tokens;
+    StoredSettings {
+        max_seq_length: Some(settings.max_seq_length),
+        long: Some(settings.long),
+        window_pooling: (!of_words && settings.long == Long::Window).then_some(settings.window_pooling),
+        subtokens: of_words.then_some(settings.subtokens),
+        ..StoredSettings::default()
+    }
+}
+
+fn train(
+    settings: &FinetuneSettings,
+    metric: &str,
+    trainer: &mut Trainer,
+    run: &mut Run,
+    train_data: &TaskData,
+    dev_data: &TaskData,
+    observer: &mut Observer,
+) -> Result<Outcome, Error> {
+    let update = &settings.update;
+    let examples = train_data.len();
+    let steps_per_epoch = (examples as u64).div_ceil(update.batch_size as u64);
+    let steps = steps_per_epoch * settings.epochs;
+    let schedule = Schedule {
+        decay: update.decay,
+        peak: update.learning_rate,
+        warmup_steps: setup::warmup_steps(update.warmup, steps),
+        total_steps: steps,
+        kind: update.optimizer.kind,
+    };
+    let mut workspace = InferenceWorkspace::new(&trainer.network().kernels, &run.config)?;
+    let mut pace = Pace::new();
+    let mut order = Vec::new();
+    let mut order_of = None;
+    trainer.set_rates(&settings.rates, update.learning_rate);
+    while trainer.step_count() < steps && !is_out_of_patience(settings, run) {
+        let (epoch, place) = (trainer.step_count() / steps_per_epoch, trainer.step_count() % steps_per_epoch);
+        if order_of != Some(epoch) {
+            order = epoch_order(examples, update.shuffle, update.seed, epoch);
+            order_of = Some(epoch);
+        }
+        let first = place as usize * update.batch_size;
+        let batch = train_data.batch(&order[first..(first + update.batch_size).min(examples)]);
+        let learning_rate = schedule.rate(trainer.step_count());
+        let parts = update.accumulate.min(batch.examples());
+        let report = trainer.step(&batch, parts, learning_rate)?;
+        let step = report.step;
+        let epochs_done = step as f64 / steps_per_epoch as f64;
+        let (tokens_per_second, seconds_left) = pace.step(batch.batch.tokens(), steps - step);
+        let log = StepLog {
+            step,
+            steps,
+            epoch: epochs_done,
+            loss: report.losses.total(),
+            learning_rate,
+            grad_norm: report.gradient_norm,
+            tokens_per_second,
+            seconds_left,
+            ..StepLog::default()
+        };
+        run.state.history.step(&log);
+        (run.state.epoch, run.state.position) = (step / steps_per_epoch, (first + batch.examples()) as u64);
+        let mut stop = observer(&Event::Step(log)).is_break();
+        let epoch_ends = step.is_multiple_of(steps_per_epoch);
+        if epoch_ends {
+            run.state.position = 0;
+        }
+        let evaluates = match settings.eval_steps {
+            Some(every) => step.is_multiple_of(every) || step == steps,
+            None => epoch_ends,
+        };
+        if evaluates {
+            let metrics = dev_data.evaluate(trainer, &mut workspace, &run.config, observer)?;
+            run.state.history.evaluation(step, epochs_done, &metrics);
+            note_best(run, metric, step, &metrics);
+            stop |= observer(&Event::Evaluated { step, epoch: epochs_done, metrics }).is_break();
+        }
+        if stop || evaluates || run.wants_checkpoint(step) {
+            run.save(&trainer.state()?, epochs_done, steps, observer)?;
+            if stop && step < steps && !is_out_of_patience(settings, run) {
+                return Ok(Outcome::Stopped { step });
+            }
+        }
+        pace.pause();
+    }
+    let (done, best) = (trainer.step_count(), run.state.best.map_or(steps, |best| best.step));
+    if done < steps {
+        let patience = settings.patience.unwrap_or_default();
+        let note = format!("stopped after step {done}: {patience} evaluations were no better than that of step {best}");
+        let _ = observer(&Event::Note(note));
+    }
+    let weights = run.weights_at(best)?;
+    run.finish(&weights, done, done as f64 / steps_per_epoch as f64)?;
+    Ok(Outcome::Finished(run.state.history.metrics_of(best)))
+}
+
+/// The metric that chooses the best epoch.
+fn check(settings: &FinetuneSettings) -> Result<&str, Error> {
+    check_training(settings.update.precision)?;
+    if settings.epochs == 0 {
+        return Err(Error::Settings("0 epochs train nothing; use 1 or more".to_string()));
+    }
+    if settings.eval_steps == Some(0) || settings.patience == Some(0) {
+        return Err(Error::Settings("steps between evaluations and patience must be 1 or more".to_string()));
+    }
+    let known: &[&str] = match settings.task {
+        FinetuneTask::Classification => &["accuracy", "f1", "macro_f1", "matthews_correlation", "loss"],
+        FinetuneTask::MultiLabel => &["f1", "macro_f1", "exact_match", "loss"],
+        FinetuneTask::Regression => &["pearson", "spearman", "loss"],
+        FinetuneTask::Tokens => &["f1", "macro_f1", "strict_f1", "precision", "recall", "accuracy", "loss"],
+    };
+    let metric = settings.metric.as_deref().unwrap_or(known[0]);
+    if !known.contains(&metric) {
+        return Err(Error::Settings(format!("no metric `{metric}` for this task; there are {}", known.join(", "))));
+    }
+    Ok(metric)
+}
+
+/// Whether the last evaluations were no better than the best one.
+fn is_out_of_patience(settings: &FinetuneSettings, run: &Run) -> bool {
+    let since_best = run.state.best.map_or(0, |best| run.state.history.evaluations_after(best.step));
+    settings.patience.is_some_and(|patience| since_best >= patience)
+}
+
+/// Notes the evaluation after `step` if it is better than all before. The loss is better when smaller.
+fn note_best(run: &mut Run, metric: &str, step: u64, metrics: &Metrics) {
+    // A metric that is not defined (a correlation of constants, F1 of three labels) is worse than any.
+    let found = metrics.iter().find(|(name, _)| name == metric).map_or(f64::NEG_INFINITY, |(_, value)| *value);
+    let better = match run.state.best {
+        None => true,
+        Some(best) if metric == "loss" => found < best.metric,
+        Some(best) => found > best.metric,
+    };
+    if better {
+        run.state.best = Some(Best { step, metric: found });
+    }
+}
+
+/// The order of the examples in an epoch.
+fn epoch_order(examples: usize, shuffle: bool, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..examples).collect();
+    if shuffle {
+        Random::new(seed, Purpose::Shuffle, epoch, 0).shuffle(&mut order);
+    }
+    order
+}
