@@ -24,6 +24,8 @@ pub enum Purpose {
     Initialisation = 6,
     /// Generated text: (part, number).
     Sample = 7,
+    /// Which examples are drawn anew to see how sure a metric is: (0, resample).
+    Bootstrap = 8,
 }
 
 /// A stream of draws. A clone goes on from where the original stands.

@@ -1,5 +1,5 @@
 //! From files to batches' contents: corpora of documents and sentences, pre-training instances and
-//! their masks, tables of labelled examples.
+//! their masks, tables of labelled examples, files of records.
 
 mod blocks;
 mod columns;
@@ -10,6 +10,7 @@ pub mod labelling;
 pub mod masking;
 pub mod sentences;
 pub mod table;
+pub mod tfrecord;
 
 pub use columns::ColumnSpec;
 pub use conll::{Sentence, SentenceFormat, read_sentences, read_sentences_from};

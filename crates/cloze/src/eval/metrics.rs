@@ -94,7 +94,8 @@ fn classes(predictions: &[usize], gold: &[usize]) -> Vec<usize> {
     classes
 }
 
-fn ratio(numerator: f64, denominator: f64) -> f64 {
+/// A quotient; 0 if it would be divided by 0.
+pub(super) fn ratio(numerator: f64, denominator: f64) -> f64 {
     if denominator == 0.0 { 0.0 } else { numerator / denominator }
 }
 

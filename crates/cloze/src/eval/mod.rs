@@ -1,8 +1,15 @@
 //! How good predictions are.
 
 pub mod entities;
+pub mod bootstrap;
+pub mod calibration;
+pub mod confusion;
 mod evaluate;
 pub mod metrics;
+pub mod multi_label;
+#[cfg(test)]
+mod oracle;
+pub mod slices;
 mod task;
 mod words;
 

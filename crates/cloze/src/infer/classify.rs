@@ -154,9 +154,9 @@ pub(crate) fn argmax(row: &[f64]) -> usize {
 }
 
 /// Probabilities of logits.
-pub(crate) fn softmax(row: &[f64]) -> Vec<f64> {
-    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exp: Vec<f64> = row.iter().map(|value| (value - max).exp()).collect();
+pub(crate) fn softmax<T: Copy + Into<f64>>(row: &[T]) -> Vec<f64> {
+    let max = row.iter().fold(f64::NEG_INFINITY, |max, &value| max.max(value.into()));
+    let exp: Vec<f64> = row.iter().map(|&value| (value.into() - max).exp()).collect();
     let sum: f64 = exp.iter().sum();
     exp.into_iter().map(|value| value / sum).collect()
 }

@@ -9,6 +9,7 @@ mod run;
 mod seeds;
 mod setup;
 mod source;
+mod tensorboard;
 mod trainer;
 
 pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
@@ -16,4 +17,5 @@ pub use finetune::finetune;
 pub use pretrain::pretrain;
 pub use seeds::finetune_seeds;
 pub(crate) use source::HeldOut;
+pub use tensorboard::EventWriter;
 pub use trainer::{StepReport, Trainer, TrainerState};
