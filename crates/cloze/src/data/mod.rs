@@ -1,5 +1,5 @@
 //! From files to batches' contents: corpora of documents and sentences, pre-training instances and
-//! their masks, tables of labelled examples, files of records.
+//! their masks, tables of labelled examples, questions on texts, files of records.
 
 mod blocks;
 mod columns;
@@ -9,6 +9,7 @@ pub mod instances;
 pub mod labelling;
 pub mod masking;
 pub mod sentences;
+pub mod squad;
 pub mod table;
 pub mod tfrecord;
 
@@ -18,4 +19,5 @@ pub use corpus::{Corpus, DocumentBreak, SentenceUnit};
 pub use instances::{Instance, Objective, PlanOptions, PlannedInstance, build_instance, plan_epoch};
 pub use labelling::Scheme;
 pub use masking::{Masked, mask};
+pub use squad::{Answer, Question, Squad, SquadVersion, read_question_lines_from, read_questions, read_questions_from};
 pub use table::{Example, Format, Labelling, label_order, label_set, read_examples, read_examples_from};

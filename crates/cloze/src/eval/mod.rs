@@ -1,15 +1,16 @@
 //! How good predictions are.
 
-pub mod entities;
 pub mod bootstrap;
 pub mod calibration;
 pub mod confusion;
+pub mod entities;
 mod evaluate;
 pub mod metrics;
 pub mod multi_label;
 #[cfg(test)]
 mod oracle;
 pub mod slices;
+pub mod squad;
 mod task;
 mod words;
 

@@ -9,6 +9,7 @@ mod load;
 mod outputs;
 mod reading;
 mod sentences;
+pub mod spans;
 mod words;
 mod workspace;
 
