@@ -107,7 +107,7 @@ fn models_answer_in_the_promised_keys() {
         |arguments: &str, text: &str| world.run_with(&format!("{arguments} --json"), &["--text", text]).ok().answer();
 
     let line = answer("embed --model pretrained", "the cat");
-    assert_eq!(keys(&line), ["embedding", "tokens", "truncated", "windows"]);
+    assert_eq!(keys(&line), ["embedding", "tokens", "windows", "truncated"]);
     assert_eq!((line["embedding"].as_array().unwrap().len(), &line["tokens"]), (16, &json!(4)));
     for pooling in ["cls", "max", "pooler"] {
         assert_ne!(answer(&format!("embed --model pretrained --pooling {pooling}"), "the cat"), line, "{pooling}");
@@ -134,15 +134,15 @@ fn models_answer_in_the_promised_keys() {
     assert!(candidates.iter().all(|candidate| is_share(&candidate["score"])));
 
     let line = answer("predict --model classifier", "the red cat runs");
-    assert_eq!(keys(&line), ["label", "score", "scores", "tokens", "truncated", "windows"]);
+    assert_eq!(keys(&line), ["label", "score", "scores", "tokens", "windows", "truncated"]);
     assert_eq!((&line["label"], keys(&line["scores"])), (&json!("red"), vec!["blue", "red"]));
     assert_eq!(line["scores"]["red"], line["score"]);
 
     let line = answer("predict --model regression --text-b a", "the red cat");
-    assert_eq!(keys(&line), ["score", "tokens", "truncated", "windows"]);
+    assert_eq!(keys(&line), ["score", "tokens", "windows", "truncated"]);
 
     let line = answer("predict --model pretrained --text-b a", "the cat runs.");
-    assert_eq!(keys(&line), ["is_next", "tokens", "truncated", "windows"]);
+    assert_eq!(keys(&line), ["is_next", "tokens", "windows", "truncated"]);
     assert!(is_share(&line["is_next"]));
 }
 

@@ -84,22 +84,6 @@ fn wrong_usage_ends_with_exit_code_2() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
-    let world = World::new();
-    let cases = [
-        (format!("{} --output o --long window", common::FINETUNE), "not supported for this task yet"),
-        ("embed --model m --text a --long window".to_string(), "not supported for this task yet"),
-        ("predict --model m --text a --long window".to_string(), "not supported for this task yet"),
-        ("evaluate --model m --input a.tsv --long window".to_string(), "not supported for this task yet"),
-        (common::FINETUNE.replace("classification", "tokens") + " --output o", "classification and regression only"),
-    ];
-    for (arguments, part) in cases {
-        world.run(&arguments).fails(1, &[part]);
-    }
-    assert!(!world.path("o").exists());
-}
-
-#[test]
 fn a_reader_that_has_heard_enough_is_no_error() {
     let world = World::new();
     world.write("many.txt", "the cat runs .\n".repeat(20_000));

@@ -317,7 +317,7 @@ fn a_batch_that_does_not_fit_the_model_is_an_error() {
     };
     for (targets, message) in [
         (Targets::Classes(vec![0, 2]), "class 2 is not below 2"),
-        (Targets::Classes(vec![0]), "1 targets for 2 sequences"),
+        (Targets::Classes(vec![0]), "1 targets for 2 examples"),
         (Targets::Values(vec![0.0, 1.0]), "no regression head"),
         (masked(&[5], &[1], None), "masked row 5 is not below 5"),
         (masked(&[1], &[9], None), "masked token 9 is not below 9"),

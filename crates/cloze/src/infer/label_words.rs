@@ -178,6 +178,10 @@ pub(super) fn without_special(mut tokens: Encoding) -> Encoding {
     tokens.token_type_ids.remove(0);
     tokens.offsets.remove(0);
     tokens.words.remove(0);
-    (tokens.ids.pop(), tokens.token_type_ids.pop(), tokens.offsets.pop(), tokens.words.pop());
+    let last = tokens.ids.len() - 1;
+    tokens.ids.truncate(last);
+    tokens.token_type_ids.truncate(last);
+    tokens.offsets.truncate(last);
+    tokens.words.truncate(last);
     tokens
 }
