@@ -55,7 +55,7 @@ def train(model, items, batch_of, arguments):
     for name, parameter in model.named_parameters():
         (others if name.endswith("bias") or "LayerNorm" in name else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=arguments.learning_rate, eps=1e-8)
+    optimizer = torch.optim.AdamW(groups, lr=arguments.learning_rate, eps=1e-8, fused=True)
     size = arguments.batch_size
     steps = math.ceil(len(items) / size) * arguments.epochs
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(arguments.warmup * steps), steps)

@@ -7,9 +7,12 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cloze::Text;
 use cloze::data::{
-    ColumnSpec, DocumentBreak, Example, Format, Labelling, SentenceUnit, read_examples, read_examples_from,
+    ColumnSpec, DocumentBreak, Example, Format, Labelling, Question, Sentence, SentenceUnit, read_examples,
+    read_examples_from, read_sentences,
 };
 use cloze::infer::Long;
+
+use crate::questions;
 
 /// How standard input is called in messages.
 const STANDARD_INPUT: &str = "standard input";
@@ -158,6 +161,23 @@ impl InputArgs {
         }
     }
 
+    /// The questions of a file in SQuAD's format, or of JSON lines; nothing if the input is of another kind.
+    pub fn questions(&self) -> anyhow::Result<Option<Vec<Question>>> {
+        self.input.as_deref().map_or(Ok(None), questions::of_file)
+    }
+
+    /// The sentences of a file that has them split into words; nothing if the input is of another kind.
+    pub fn sentences(&self) -> anyhow::Result<Option<Vec<Sentence>>> {
+        let Some(path) = &self.input else { return Ok(None) };
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let split = match ending.as_deref() {
+            Some("conll" | "iob" | "iob2" | "bio") => true,
+            Some("jsonl") => has_words(path)?,
+            _ => false,
+        };
+        Ok(if split { Some(read_sentences(path, self.columns.parse()?.as_ref(), false)?) } else { None })
+    }
+
     /// The texts, one after another; standard input is read line by line.
     pub fn texts(&self) -> anyhow::Result<Texts> {
         if let Some(text) = &self.text {
@@ -185,6 +205,16 @@ impl InputArgs {
         let text = |example: Example| Ok(InputText { a: example.text, b: example.text_b, line: example.line });
         Ok(Box::new(examples.into_iter().map(text)))
     }
+}
+
+/// Whether the first object of a file of JSON lines has `words`.
+fn has_words(path: &Path) -> anyhow::Result<bool> {
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut lines = io::BufReader::new(file).split(b'\n');
+    let first = lines.find(|line| line.as_ref().map_or(true, |line| !line.trim_ascii().is_empty()));
+    let Some(first) = first else { return Ok(false) };
+    let first = first.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(serde_json::from_slice::<serde_json::Value>(&first).is_ok_and(|object| object.get("words").is_some()))
 }
 
 /// Lines of standard input; a tab separates a pair.

@@ -10,6 +10,7 @@ mod commands;
 mod input;
 mod output;
 mod progress;
+mod questions;
 mod quickstart;
 mod report;
 mod signals;

@@ -62,9 +62,9 @@ pub struct RunArgs {
     /// Write a checkpoint every N steps, to go on from after a crash
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_steps: Option<u64>,
-    /// Longest sequence in tokens, special tokens included
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub max_seq_length: usize,
+    /// Longest sequence in tokens, special tokens included [default: 128; 384 for qa]
+    #[arg(long, value_name = "N")]
+    pub max_seq_length: Option<usize>,
     /// Compute a batch in N parts, which needs less memory; the result is the same to the bit
     #[arg(long, value_name = "N", default_value = "1")]
     pub accumulate: NonZeroUsize,

@@ -11,6 +11,7 @@ use crate::checkpoint::write_file;
 use crate::data::{DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
 use crate::heads::WindowPooling;
+use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
 use crate::optim::{Decay, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::precision::{self, Precision};
@@ -40,9 +41,27 @@ pub struct StoredSettings {
     /// The probability from which each label is given, where a text may have several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Vec<f64>>,
+    /// How questions are read and answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub questions: Option<QuestionSettings>,
+    /// The metrics of the model on its development set, as it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<serde_json::Map<String, Value>>,
     /// The run that made the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<StoredRun>,
+}
+
+/// How questions on a text are read and answered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuestionSettings {
+    /// Tokens of a question; what is beyond is cut off.
+    pub max_query_length: usize,
+    /// How the windows of a text follow each other.
+    pub step: WindowStep,
+    /// How an answer is chosen.
+    #[serde(flatten)]
+    pub answers: AnswerSettings,
 }
 
 /// A run: its settings, its data, the machine, and how far it has come.
@@ -156,6 +175,9 @@ pub enum FinetuneTask {
     MultiLabel,
     /// A label for each word.
     Tokens,
+    /// The answer to a question in a text.
+    #[serde(rename = "qa")]
+    Questions,
 }
 
 /// How much the loss of an example counts.
@@ -199,6 +221,12 @@ pub struct FinetuneSettings {
     pub window_pooling: WindowPooling,
     /// Which of a word's tokens its label is learnt and predicted from.
     pub subtokens: Subtokens,
+    /// How questions are read and answered.
+    #[serde(default)]
+    pub questions: QuestionSettings,
+    /// Whether a temperature is fitted on the development set.
+    #[serde(default)]
+    pub calibrate: bool,
     /// Whether a head with other labels may be replaced.
     pub new_head: bool,
     /// The metric on the development set that chooses the best weights.
@@ -266,10 +294,15 @@ impl FinetuneSettings {
             dev: dev.into(),
             columns: None,
             epochs: 3,
-            max_seq_length: 128,
-            long: if task == FinetuneTask::Tokens { Long::Window } else { Long::Truncate },
+            max_seq_length: if task == FinetuneTask::Questions { 384 } else { 128 },
+            long: match task {
+                FinetuneTask::Tokens | FinetuneTask::Questions => Long::Window,
+                _ => Long::Truncate,
+            },
             window_pooling: WindowPooling::Mean,
             subtokens: Subtokens::First,
+            questions: QuestionSettings::default(),
+            calibrate: false,
             new_head: false,
             metric: None,
             eval_steps: None,
@@ -289,6 +322,20 @@ impl FinetuneSettings {
                 precision: Precision::F32,
             },
         }
+    }
+}
+
+impl QuestionSettings {
+    /// What windows of so many tokens are like.
+    pub fn windows(&self, max_seq_length: usize) -> WindowSettings {
+        WindowSettings { max_seq_length, max_query_length: self.max_query_length, step: self.step }
+    }
+}
+
+impl Default for QuestionSettings {
+    fn default() -> QuestionSettings {
+        let WindowSettings { max_query_length, step, .. } = WindowSettings::default();
+        QuestionSettings { max_query_length, step, answers: AnswerSettings::default() }
     }
 }
 

@@ -1,10 +1,11 @@
 //! `cloze evaluate`: how good a model is.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use cloze::eval::{PretrainingData, evaluate, evaluate_pretraining};
+use cloze::eval::{Evaluation, EvaluationOptions, PretrainingData, evaluate, evaluate_pretraining};
 use cloze::infer::{ReadOptions, Task};
 use cloze::train::Event;
 use serde_json::{Map, Value};
@@ -12,17 +13,20 @@ use serde_json::{Map, Value};
 use crate::arguments::{Common, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
 use crate::output::Output;
+use crate::questions::{self, QuestionArgs};
 use crate::training::Reporter;
 
 /// Flags of `cloze evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze evaluate --model classifier --input dev.tsv --json\n  \
+    cloze evaluate --model answerer --input dev-v2.0.json --output answers\n  \
     cloze evaluate --model pretrained --input held-out.txt")]
 pub struct Arguments {
     /// A fine-tuned model directory, or a pre-trained one, which is measured on raw text
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Labelled examples (.tsv, .csv, .jsonl), or text files for a pre-trained model
+    /// Labelled examples (.tsv, .csv, .jsonl; .conll for words; .json for questions), or text files for a
+    /// pre-trained model
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     #[command(flatten)]
@@ -34,18 +38,24 @@ pub struct Arguments {
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
+    /// Folder for predictions.json, nbest_predictions.json and null_odds.json, of answers to questions
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    questions: QuestionArgs,
 }
+
+/// A matrix of more classes is only in the answer with --json.
+const MATRIX_SHOWN: usize = 12;
 
 /// Runs `cloze evaluate`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let model = open_model(&arguments.model, common)?;
     let mut reporter = Reporter::new(false);
-    let columns = arguments.columns.parse()?;
     let observer = &mut |event: &Event| {
         reporter.show(event);
         reporter.verdict()
     };
-    let options = ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() };
     let evaluation = match (model.task(), arguments.input.as_slice()) {
         (Some(Task::NextSentence) | None, files) => {
             let data = PretrainingData {
@@ -56,26 +66,89 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
             };
             evaluate_pretraining(&model, files, data, observer)?
         }
-        (_, [file]) => evaluate(&model, file, columns.as_ref(), options, observer)?,
+        (_, [file]) => {
+            let options = EvaluationOptions {
+                columns: arguments.columns.parse()?,
+                reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
+                questions: Some(arguments.questions.applied_to(model.question_settings())),
+                seed: common.seed,
+            };
+            evaluate(&model, file, &options, observer)?
+        }
         _ => bail!("--input: labelled examples come in one file; evaluate others one by one"),
     };
     reporter.finish()?;
-    let mut line = Map::new();
-    line.insert("task".to_string(), evaluation.task.into());
-    line.insert("examples".to_string(), evaluation.examples.into());
-    for (name, value) in evaluation.metrics {
-        line.insert(name, value.into());
+    match (&arguments.output, &evaluation.answers) {
+        (Some(folder), Some(answers)) => questions::write_files(folder, &answers.questions, &answers.nbest)?,
+        (Some(_), None) => bail!("--output: only answers to questions are written to files; use --json"),
+        (None, _) => {}
     }
     let mut output = Output::new(common.json);
-    output.answer(&line, || readable(&line))?;
+    output.answer(&line(&evaluation), || readable(&evaluation))?;
     Ok(output.finish()?)
 }
 
-/// A figure a line.
-fn readable(line: &Map<String, Value>) -> String {
-    let figure = |(name, value): (&String, &Value)| match value.as_f64() {
-        Some(number) if value.is_f64() => format!("{name}\t{number:.4}"),
-        _ => format!("{name}\t{}", value.as_str().map_or_else(|| value.to_string(), str::to_string)),
-    };
-    line.iter().map(figure).collect::<Vec<_>>().join("\n")
+/// All of it on one line, the metrics by their names.
+fn line(evaluation: &Evaluation) -> Map<String, Value> {
+    let mut line = Map::new();
+    line.insert("task".to_string(), evaluation.task.into());
+    line.insert("examples".to_string(), evaluation.examples.into());
+    for (name, value) in &evaluation.metrics {
+        line.insert(name.clone(), (*value).into());
+    }
+    if evaluation.task != "pretraining"
+        && let Ok(Value::Object(details)) = serde_json::to_value(&evaluation.details)
+    {
+        line.extend(details);
+    }
+    line
+}
+
+/// A figure a line, then tables.
+fn readable(evaluation: &Evaluation) -> String {
+    let Evaluation { task, examples, metrics, details, .. } = evaluation;
+    let mut text = format!("task\t{task}\nexamples\t{examples}");
+    for (name, value) in metrics {
+        let interval = details.intervals.iter().find(|(own, _)| own == name);
+        let interval = interval.map(|(_, own)| format!("\t95 % within {:.4} and {:.4}", own.low, own.high));
+        let _ = write!(text, "\n{name}\t{value:.4}{}", interval.unwrap_or_default());
+    }
+    if let Some(calibration) = &details.calibration {
+        let _ = write!(text, "\nexpected_calibration_error\t{:.4}", calibration.error);
+    }
+    if !details.classes.is_empty() {
+        text.push_str("\n\nlabel\tprecision\trecall\tf1\tsupport");
+        for (label, own) in &details.classes {
+            let (precision, recall, f1, support) = (own.precision, own.recall, own.f1, own.support);
+            let _ = write!(text, "\n{label}\t{precision:.4}\t{recall:.4}\t{f1:.4}\t{support}");
+        }
+    }
+    if !details.confusion.is_empty() && details.labels.len() <= MATRIX_SHOWN {
+        let _ = write!(text, "\n\nis, taken for\t{}", details.labels.join("\t"));
+        for (label, row) in details.labels.iter().zip(&details.confusion) {
+            let counts: Vec<String> = row.iter().map(usize::to_string).collect();
+            let _ = write!(text, "\n{label}\t{}", counts.join("\t"));
+        }
+    }
+    if details.slices.len() > 1 {
+        text.push_str("\n\ntokens\texamples");
+        let names: Vec<&String> = details.slices.iter().flat_map(|slice| slice.metric.keys()).collect();
+        let mut columns: Vec<&String> = Vec::new();
+        names.into_iter().for_each(|name| {
+            if !columns.contains(&name) {
+                columns.push(name)
+            }
+        });
+        columns.iter().for_each(|name| text.push_str(&format!("\t{name}")));
+        for slice in &details.slices {
+            let _ = write!(text, "\n{} to {}\t{}", slice.from, slice.to, slice.count);
+            for name in &columns {
+                match slice.metric.get(*name).and_then(Value::as_f64) {
+                    Some(value) => text.push_str(&format!("\t{value:.4}")),
+                    None => text.push_str("\t-"),
+                }
+            }
+        }
+    }
+    text
 }

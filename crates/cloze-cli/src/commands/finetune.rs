@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Args, ValueEnum};
 use cloze::heads::WindowPooling;
 use cloze::infer::Subtokens;
@@ -14,6 +13,7 @@ use cloze::train::{finetune, finetune_seeds};
 
 use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
+use crate::questions::QuestionArgs;
 use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
 
 /// Flags of `cloze finetune`.
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// A bare vocab.txt is of a cased model
     #[arg(long)]
     cased: bool,
-    /// Examples to learn from: .tsv, .csv or .jsonl
+    /// Examples to learn from: .tsv, .csv or .jsonl; for tokens .conll or .jsonl; for qa a .json like SQuAD's
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
     /// Examples to measure with after each epoch
@@ -65,7 +65,8 @@ pub struct Arguments {
     /// Which optimizer
     #[arg(long, value_name = "NAME", default_value = "adamw")]
     optimizer: OptimizerName,
-    /// Which figure decides the best weights [default: accuracy; pearson for regression, f1 for multi-label]
+    /// Which figure decides the best weights [default: accuracy; pearson for regression, f1 for multi-label, tokens
+    /// and qa]
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
     /// Measure every N steps [default: after each epoch]
@@ -92,8 +93,13 @@ pub struct Arguments {
     /// Put a fresh head on a model that has one for other labels
     #[arg(long)]
     new_head: bool,
+    /// Fit a temperature on --dev, so that probabilities are what they say; it is stored with the model
+    #[arg(long)]
+    calibrate: bool,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    questions: QuestionArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -106,7 +112,7 @@ enum TaskName {
     MultiLabel,
     /// A label for each word
     Tokens,
-    /// The answer to a question in a text (not in this version)
+    /// The answer to a question in a text, from files like SQuAD's
     Qa,
 }
 
@@ -143,25 +149,27 @@ impl From<PoolingName> for WindowPooling {
 }
 
 impl Arguments {
-    fn settings(&self, common: &Common) -> anyhow::Result<FinetuneSettings> {
+    fn settings(&self, common: &Common) -> FinetuneSettings {
         let task = match self.task {
             TaskName::Classification => FinetuneTask::Classification,
             TaskName::Regression => FinetuneTask::Regression,
             TaskName::MultiLabel => FinetuneTask::MultiLabel,
             TaskName::Tokens => FinetuneTask::Tokens,
-            TaskName::Qa => bail!("--task qa: not in this version"),
+            TaskName::Qa => FinetuneTask::Questions,
         };
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         let defaults = FinetuneSettings::new(task, self.start.start(), &self.train, &self.dev);
-        Ok(FinetuneSettings {
+        FinetuneSettings {
             tokenizer: self.tokenizer.clone(),
             cased: self.cased,
             columns: self.columns.text(),
             epochs: self.epochs,
-            max_seq_length: self.run.max_seq_length,
+            max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             long: self.long.choice().unwrap_or(defaults.long),
             window_pooling: self.window_pooling.into(),
             subtokens: self.subtokens.into(),
+            questions: self.questions.applied_to(defaults.questions),
+            calibrate: self.calibrate,
             new_head: self.new_head,
             metric: self.metric.clone(),
             eval_steps: self.eval_steps,
@@ -174,7 +182,7 @@ impl Arguments {
             },
             update: self.run.update(common, self.optimizer, flags),
             ..defaults
-        })
+        }
     }
 }
 
@@ -193,7 +201,7 @@ fn class_weights(text: &str) -> Result<ClassWeights, String> {
 
 /// Runs `cloze finetune`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
-    let settings = arguments.settings(common)?;
+    let settings = arguments.settings(common);
     let options = arguments.run.options(common);
     let ending = training::train(common.json, |observer| match arguments.seeds.as_slice() {
         [] => finetune(&settings, &options, observer),

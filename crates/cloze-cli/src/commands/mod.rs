@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 
 mod bench;
+mod compare;
 mod embed;
 mod evaluate;
 mod fill;
@@ -34,6 +35,8 @@ pub enum Command {
     Finetune(finetune::Arguments),
     /// Measure a model on labelled examples, or a pre-trained one on raw text
     Evaluate(evaluate::Arguments),
+    /// Tell which of two models is better, and how sure that is
+    Compare(compare::Arguments),
     /// Answer for new texts: labels, scores, whether a sentence follows another
     Predict(predict::Arguments),
     /// Fill in masked words
@@ -70,6 +73,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Vocab(arguments) => vocab::run(arguments, common)?,
         Command::Tokenize(arguments) => tokenize::run(arguments, common)?,
         Command::Evaluate(arguments) => evaluate::run(arguments, common)?,
+        Command::Compare(arguments) => compare::run(arguments, common)?,
         Command::Predict(arguments) => predict::run(arguments, common)?,
         Command::Fill(arguments) => fill::run(arguments, common)?,
         Command::Embed(arguments) => embed::run(arguments, common)?,

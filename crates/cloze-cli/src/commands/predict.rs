@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
+use cloze::data::{Question, Sentence};
 use cloze::infer::{Aggregation, Entity, Extent, ReadOptions, Task, WordLabels, Words};
 use cloze::{Model, Text};
 use serde::Serialize;
@@ -12,11 +13,18 @@ use serde_json::{Map, Value};
 use crate::arguments::{Common, open_model};
 use crate::input::{InputArgs, InputText, LongArgs, borrow, for_each_group};
 use crate::output::{Cut, Output};
+use crate::progress::Progress;
+use crate::questions::{self, QuestionArgs};
+
+/// Sentences or questions that are worked on together.
+const SENTENCES_AT_A_TIME: usize = 64;
 
 /// Flags of `cloze predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze predict --model classifier --text \"The milk was good.\"\n  \
     cloze predict --model classifier --input texts.tsv --json > answers.jsonl\n  \
+    cloze predict --model answerer --text \"Who came?\" --text-b \"Ann came late.\" --json\n  \
+    cloze predict --model answerer --input dev-v2.0.json --output answers --json\n  \
     cloze predict --model pretrained --text \"It rained.\" --text-b \"The street was wet.\" --json")]
 pub struct Arguments {
     /// A fine-tuned model directory, or a pre-trained one with a next sentence head, for pairs
@@ -33,6 +41,11 @@ pub struct Arguments {
     /// with --subtokens mean]
     #[arg(long, value_name = "HOW")]
     aggregation: Option<AggregationName>,
+    /// Folder for predictions.json, nbest_predictions.json and null_odds.json, of answers to questions
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    questions: QuestionArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -140,6 +153,17 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         );
     };
     let options = ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() };
+    if task == Task::Questions {
+        return answer_questions(arguments, &model, options, common);
+    }
+    if arguments.output.is_some() {
+        bail!("--output: only answers to questions are written to files; use --json");
+    }
+    if task == Task::Tokens
+        && let Some(sentences) = arguments.input.sentences()?
+    {
+        return label_sentences(arguments, &model, &sentences, options, common);
+    }
     let aggregation = arguments.aggregation.map(Aggregation::from);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
@@ -150,6 +174,103 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         answer(&model, task, &borrow(group), options, aggregation, &mut output, &mut cut)
     })?;
     output.finish()?;
+    cut.report();
+    Ok(())
+}
+
+/// Labels sentences that come split into words.
+fn label_sentences(
+    arguments: &Arguments,
+    model: &Model,
+    sentences: &[Sentence],
+    options: ReadOptions,
+    common: &Common,
+) -> anyhow::Result<()> {
+    let aggregation = arguments.aggregation.map(Aggregation::from);
+    let mut output = Output::new(common.json);
+    let mut cut = Cut::default();
+    for group in sentences.chunks(SENTENCES_AT_A_TIME) {
+        let words: Vec<Words> = group.iter().map(|sentence| Words::Split(&sentence.words)).collect();
+        for answer in model.label_words(&words, options, aggregation)? {
+            cut.add(answer.extent.truncated);
+            output.answer(&WordsLine::new(&answer), || readable_words(&answer))?;
+        }
+    }
+    output.finish()?;
+    cut.report();
+    Ok(())
+}
+
+/// An answer to a question.
+#[derive(Serialize)]
+struct AnswerLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    answer: &'a str,
+    score: f64,
+    start: Option<usize>,
+    end: Option<usize>,
+    null_odds: f64,
+    tokens: usize,
+    windows: usize,
+    truncated: usize,
+}
+
+/// Answers the questions of a file, or of pairs: a question and its text.
+fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, common: &Common) -> anyhow::Result<()> {
+    let settings = arguments.questions.applied_to(model.question_settings());
+    let (asked, have_ids) = match arguments.input.questions()? {
+        Some(questions) => (questions, true),
+        None => {
+            let texts = arguments.input.texts()?.collect::<anyhow::Result<Vec<InputText>>>()?;
+            let question = |text: InputText| match text.b {
+                Some(context) => Ok(Question {
+                    id: text.line.to_string(),
+                    question: text.a,
+                    context: context.into(),
+                    answers: Vec::new(),
+                    is_impossible: false,
+                }),
+                None => bail!(
+                    "{}: a question without the text that it is about: give both (--text QUESTION --text-b TEXT, \
+                     columns text and text_b, a .json like SQuAD's, or a .jsonl with question and context)",
+                    arguments.input.place(&text)
+                ),
+            };
+            (texts.into_iter().map(question).collect::<anyhow::Result<Vec<Question>>>()?, false)
+        }
+    };
+    let mut output = Output::new(common.json);
+    let mut cut = Cut::default();
+    let mut nbest = Vec::with_capacity(asked.len());
+    let progress = Progress::new();
+    for group in asked.chunks(SENTENCES_AT_A_TIME) {
+        let texts: Vec<(&str, &str)> = group.iter().map(|own| (own.question.as_str(), &*own.context)).collect();
+        for (question, found) in group.iter().zip(model.answer(&texts, options, settings)?) {
+            let answer = found.nbest.answer();
+            let Extent { tokens, windows, truncated } = found.extent;
+            cut.add(truncated);
+            let line = AnswerLine {
+                id: have_ids.then_some(question.id.as_str()),
+                answer: &answer.text,
+                score: answer.probability,
+                start: answer.chars.as_ref().map(|chars| chars.start),
+                end: answer.chars.as_ref().map(|chars| chars.end),
+                null_odds: found.nbest.null_odds,
+                tokens,
+                windows,
+                truncated,
+            };
+            output.answer(&line, || format!("{}\t{:.4}", answer.text, answer.probability))?;
+            nbest.push(found.nbest);
+        }
+        progress.at("answering", nbest.len() as u64, asked.len() as u64);
+    }
+    progress.clear();
+    output.finish()?;
+    if let Some(folder) = &arguments.output {
+        questions::write_files(folder, &asked, &nbest)?;
+    }
     cut.report();
     Ok(())
 }
@@ -216,7 +337,7 @@ fn answer(
                 output.answer(&WordsLine::new(&answer), || readable_words(&answer))?;
             }
         }
-        Task::Questions => bail!("models that answer questions are not run yet"),
+        Task::Questions => unreachable!("questions are answered by answer_questions"),
     }
     Ok(())
 }

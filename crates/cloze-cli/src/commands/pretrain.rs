@@ -83,6 +83,7 @@ impl From<ObjectiveName> for Objective {
 impl Arguments {
     fn settings(&self, common: &Common) -> PretrainSettings {
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
+        let defaults = PretrainSettings::new(self.input.clone(), "", self.start.start(), self.steps);
         PretrainSettings {
             dev: self.dev.clone(),
             dev_fraction: self.dev_fraction,
@@ -92,9 +93,9 @@ impl Arguments {
             document: self.text.document(),
             sentences: self.text.sentences(),
             eval_steps: self.eval_steps,
-            max_seq_length: self.run.max_seq_length,
+            max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             update: self.run.update(common, self.optimizer, flags),
-            ..PretrainSettings::new(self.input.clone(), "", self.start.start(), self.steps)
+            ..defaults
         }
     }
 }

@@ -44,6 +44,16 @@ pub fn interval(n: usize, seed: u64, metric: impl Fn(&[usize]) -> Option<f64>) -
     interval_of(&mut resample(n, seed, |indices| metric(indices).unwrap_or(f64::NAN)))
 }
 
+/// The intervals of several metrics of `n` examples at once, each as in [`interval`]; NaN stands for not defined.
+pub fn intervals(n: usize, seed: u64, metrics: impl Fn(&[usize]) -> Vec<f64>) -> Vec<Option<Interval>> {
+    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(RESAMPLES);
+    for_each_resample(n, seed, |indices| rows.push(metrics(indices)));
+    let of = |at: usize| {
+        interval_of(&mut rows.iter().map(|row| row[at]).filter(|value| !value.is_nan()).collect::<Vec<_>>())
+    };
+    (0..rows[0].len()).map(of).collect()
+}
+
 /// Compares two metrics, or two models by one metric, of the same `n` examples. `a` and `b` get the same indices, as
 /// in [`interval`]; NaN stands for not defined.
 ///
@@ -74,13 +84,19 @@ pub fn mcnemar(a_is_right: &[bool], b_is_right: &[bool]) -> f64 {
 
 /// The values of `metric` on resampled examples, without NaN.
 fn resample(n: usize, seed: u64, metric: impl Fn(&[usize]) -> f64) -> Vec<f64> {
+    let mut values = Vec::with_capacity(RESAMPLES);
+    for_each_resample(n, seed, |indices| values.push(metric(indices)));
+    values.retain(|value| !value.is_nan());
+    values
+}
+
+fn for_each_resample(n: usize, seed: u64, mut work: impl FnMut(&[usize])) {
     let mut indices = vec![0; n];
-    let mut value_of = |resample: usize| {
+    for resample in 0..RESAMPLES {
         let mut random = Random::new(seed, Purpose::Bootstrap, 0, resample as u64);
         indices.fill_with(|| random.below(n as u64) as usize);
-        metric(&indices)
-    };
-    (0..RESAMPLES).map(&mut value_of).filter(|value| !value.is_nan()).collect()
+        work(&indices);
+    }
 }
 
 /// The interval of resampled values, which are sorted.

@@ -61,13 +61,13 @@ pub fn expected_calibration_error(bins: &[Bin]) -> f64 {
 
 /// The temperature T that makes the gold classes most probable under `softmax(logits / T)` (Guo et al. 2017), within
 /// [`TEMPERATURES`]; 1 if all temperatures are equally good. Logits are `[examples][classes]`.
-pub fn fit_temperature(logits: &[Vec<f32>], gold: &[usize]) -> f64 {
+pub fn fit_temperature(logits: &[Vec<f64>], gold: &[usize]) -> f64 {
     assert_eq!(logits.len(), gold.len(), "rows of logits and gold labels");
     // Of −ln softmax(βz)[gold], the derivative by β is Σ p z − z[gold], summed here without cancellation.
     best_temperature(|beta| {
-        let slope = |(row, &gold): (&Vec<f32>, &usize)| -> f64 {
-            let scaled: Vec<f64> = row.iter().map(|&logit| beta * f64::from(logit)).collect();
-            let above_gold = |&logit: &f32| f64::from(logit) - f64::from(row[gold]);
+        let slope = |(row, &gold): (&Vec<f64>, &usize)| -> f64 {
+            let scaled: Vec<f64> = row.iter().map(|&logit| beta * logit).collect();
+            let above_gold = |&logit: &f64| logit - row[gold];
             softmax(&scaled).iter().zip(row.iter().map(above_gold)).map(|(p, above)| p * above).sum()
         };
         logits.iter().zip(gold).map(slope).sum()
@@ -76,13 +76,13 @@ pub fn fit_temperature(logits: &[Vec<f32>], gold: &[usize]) -> f64 {
 
 /// The temperature T that makes the gold labels most probable under `sigmoid(logits / T)`, each label by itself;
 /// otherwise like [`fit_temperature`]. Logits and gold are `[examples][labels]`.
-pub fn fit_multi_label_temperature(logits: &[Vec<f32>], gold: &[Vec<bool>]) -> f64 {
+pub fn fit_multi_label_temperature(logits: &[Vec<f64>], gold: &[Vec<bool>]) -> f64 {
     assert_eq!(logits.len(), gold.len(), "rows of logits and of gold labels");
     // With m = z for a gold label and −z for another, the derivative of −ln sigmoid(βm) by β is −m sigmoid(−βm).
     best_temperature(|beta| {
-        let slope = |(row, gold): (&Vec<f32>, &Vec<bool>)| -> f64 {
+        let slope = |(row, gold): (&Vec<f64>, &Vec<bool>)| -> f64 {
             assert_eq!(row.len(), gold.len(), "logits and gold labels of an example");
-            let margins = row.iter().zip(gold).map(|(&z, &gold)| f64::from(if gold { z } else { -z }));
+            let margins = row.iter().zip(gold).map(|(&z, &gold)| if gold { z } else { -z });
             margins.map(|margin| -margin / (1.0 + (beta * margin).exp())).sum()
         };
         logits.iter().zip(gold).map(slope).sum()
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn temperatures_equal_scipys() {
         let Temperature { logits, gold, multi_gold, temperature, multi_temperature } = oracle().temperature;
-        for scale in [1.0f32, 4.0, 0.125] {
-            let scaled: Vec<Vec<f32>> = logits.iter().map(|row| row.iter().map(|z| z * scale).collect()).collect();
+        for scale in [1.0, 4.0, 0.125] {
+            let scaled: Vec<Vec<f64>> = logits.iter().map(|row| row.iter().map(|z| z * scale).collect()).collect();
             let found = fit_temperature(&scaled, &gold) / f64::from(scale);
             assert!((found - temperature).abs() < SCIPY * temperature, "{found}, expected {temperature}");
             let found = fit_multi_label_temperature(&scaled, &multi_gold) / f64::from(scale);

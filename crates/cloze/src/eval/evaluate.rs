@@ -1,106 +1,227 @@
 //! A model's metrics on a file.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use cloze_kernels::Kernels;
+use serde::Serialize;
 
 use crate::Error;
 use crate::data::{
-    ColumnSpec, Corpus, DocumentBreak, Labelling, Objective, SentenceUnit, read_examples, read_sentences,
+    ColumnSpec, Corpus, DocumentBreak, Example, Labelling, Objective, Question, Sentence, SentenceUnit, Squad,
+    read_examples, read_questions, read_sentences,
 };
 use crate::heads::{Workspace, losses};
-use crate::infer::{Long, Model, ReadOptions, SentenceWindow, Task};
+use crate::infer::spans::Nbest;
+use crate::infer::{Long, Model, ReadOptions, ReadQuestion, Task};
 use crate::model::Keep;
-use crate::settings::{PretrainSettings, Start};
+use crate::settings::{PretrainSettings, QuestionSettings, Start};
 use crate::train::{Event, HeldOut, Metrics, Observer};
 
-use super::task::{classes, read, several_labels, task_metrics, values};
+use super::answers::{AnswerResults, note_on_questions, texts_of_questions};
+use super::bootstrap::Comparison;
+use super::results::{Details, Results, as_map};
+use super::task::{classes, read, several_labels, values};
+use super::texts::TextResults;
 use super::words::{WordResults, read_labelled_words};
 
-/// Examples between two reports of progress.
-const EXAMPLES_AT_A_TIME: usize = 256;
-
 /// How good a model is on some data.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// `classification`, `regression`, `multi-label`, `tokens` or `pretraining`.
+    /// `classification`, `regression`, `multi-label`, `tokens`, `qa` or `pretraining`.
     pub task: &'static str,
     /// Examples, or instances of pre-training.
     pub examples: usize,
     /// The loss first.
+    #[serde(serialize_with = "as_map")]
     pub metrics: Metrics,
+    /// All else; nothing of pre-training.
+    #[serde(flatten)]
+    pub details: Details,
+    /// The answers to questions, where the model answers such.
+    #[serde(skip)]
+    pub answers: Option<Answers>,
 }
 
-/// Evaluates a classifier or a regression on labelled examples.
+/// Questions and what a model answers, as SQuAD's files tell it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answers {
+    /// In the order of the file.
+    pub questions: Vec<Question>,
+    /// The best answers to each.
+    pub nbest: Vec<Nbest>,
+}
+
+/// How labelled examples are read.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluationOptions {
+    /// Which columns hold what; by default recognised by name.
+    pub columns: Option<ColumnSpec>,
+    /// Length and windows.
+    pub reading: ReadOptions,
+    /// How questions are read and answered; by default as stored with the model.
+    pub questions: Option<QuestionSettings>,
+    /// Decides which examples are drawn for the intervals.
+    pub seed: u64,
+}
+
+/// Two models on the same examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelComparison {
+    /// What both do.
+    pub task: &'static str,
+    /// Examples.
+    pub examples: usize,
+    /// The metrics of the first model and of the second.
+    pub metrics: [Metrics; 2],
+    /// Each metric of the first less that of the second.
+    pub differences: Vec<(String, Comparison)>,
+    /// McNemar's exact test, where an answer is right or wrong.
+    pub mcnemar: Option<f64>,
+}
+
+/// Evaluates a fine-tuned model on labelled examples.
 ///
 /// # Errors
-/// If the model has no such head, the file cannot be read, or an example's label is unknown.
+/// If the model has no head for such, the file cannot be read, or an example's label is unknown.
 pub fn evaluate(
     model: &Model,
     path: &Path,
-    columns: Option<&ColumnSpec>,
-    options: ReadOptions,
+    options: &EvaluationOptions,
     observer: &mut Observer,
 ) -> Result<Evaluation, Error> {
-    if model.task() == Some(Task::Tokens) {
-        return evaluate_words(model, path, columns, options, observer);
-    }
-    let (name, labelling) = match model.task() {
-        Some(Task::Classification) => ("classification", Labelling::One),
-        Some(Task::Regression) => ("regression", Labelling::One),
-        Some(Task::MultiLabel) => ("multi-label", Labelling::Several),
-        _ => return Err(Error::Settings("the model has no head to evaluate on labelled examples".to_string())),
-    };
-    let examples = read_examples(path, columns, labelling)?;
-    let gold = match model.task() {
-        Some(Task::Regression) => values(&examples, path)?,
-        Some(Task::MultiLabel) => several_labels(&examples, &model.config().labels, path)?,
-        _ => classes(&examples, &model.config().labels, path)?,
-    };
-    let (texts, note) = read(model.tokenizer(), &examples, model.reading(options)?, path);
-    if let Some(note) = note {
-        let _ = observer(&Event::Note(note));
-    }
-    let mut logits = Vec::with_capacity(examples.len());
-    for chunk in texts.chunks(EXAMPLES_AT_A_TIME) {
-        logits.extend(model.classifier_logits(chunk)?);
-        let (done, total) = (logits.len() as u64, examples.len() as u64);
-        let _: ControlFlow<()> = observer(&Event::Progress { what: "evaluating", done, total });
-    }
-    let metrics = task_metrics(&logits, &gold, model.config().labels.len());
-    Ok(Evaluation { task: name, examples: examples.len(), metrics })
+    let (results, source) = results(model, path, options, observer)?;
+    Evaluation::of(model, results, &source, options.seed)
 }
 
-/// Evaluates a classifier of words.
-fn evaluate_words(
+impl Evaluation {
+    /// All that follows from results.
+    pub(crate) fn of(model: &Model, results: Results, source: &Source, seed: u64) -> Result<Evaluation, Error> {
+        Ok(Evaluation {
+            task: task_name(model)?,
+            examples: results.len(),
+            metrics: results.metrics()?,
+            details: results.details(seed, |at| source.example(at)),
+            answers: match results {
+                Results::Answers(results) => Some(Answers { questions: results.questions, nbest: results.nbest }),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// Compares two models of the same task on the same examples.
+///
+/// # Errors
+/// As [`evaluate`]; and if their tasks differ.
+pub fn compare(
+    models: [&Model; 2],
+    path: &Path,
+    options: &EvaluationOptions,
+    observer: &mut Observer,
+) -> Result<ModelComparison, Error> {
+    let [first, second] = models;
+    let (task, other) = (task_name(first)?, task_name(second)?);
+    if task != other {
+        return Err(Error::Settings(format!("the first model is one for {task}, the second for {other}")));
+    }
+    let (a, _) = results(first, path, options, observer)?;
+    let (b, _) = results(second, path, options, observer)?;
+    let (differences, mcnemar) = a.compare(&b, options.seed);
+    Ok(ModelComparison { task, examples: a.len(), metrics: [a.metrics()?, b.metrics()?], differences, mcnemar })
+}
+
+fn task_name(model: &Model) -> Result<&'static str, Error> {
+    match model.task() {
+        Some(Task::Classification) => Ok("classification"),
+        Some(Task::Regression) => Ok("regression"),
+        Some(Task::MultiLabel) => Ok("multi-label"),
+        Some(Task::Tokens) => Ok("tokens"),
+        Some(Task::Questions) => Ok("qa"),
+        Some(Task::NextSentence) | None => {
+            Err(Error::Settings("the model has no head to evaluate on labelled examples".to_string()))
+        }
+    }
+}
+
+/// Where examples come from.
+pub(crate) enum Source {
+    Examples(Vec<Example>),
+    Sentences(Vec<Sentence>),
+    Questions(Vec<Question>),
+}
+
+impl Source {
+    /// The place of an example, what it is, and its words.
+    pub fn example(&self, at: usize) -> (String, String, Vec<String>) {
+        match self {
+            Source::Examples(examples) => {
+                let Example { line, text, text_b, .. } = &examples[at];
+                let text = text_b.as_ref().map_or_else(|| text.clone(), |b| format!("{text} | {b}"));
+                (format!("line {line}"), text, Vec::new())
+            }
+            Source::Sentences(sentences) => {
+                let Sentence { line, words, .. } = &sentences[at];
+                (format!("line {line}"), words.join(" "), words.clone())
+            }
+            Source::Questions(questions) => (questions[at].id.clone(), questions[at].question.clone(), Vec::new()),
+        }
+    }
+}
+
+/// What a model says of the examples of a file, with all that is stored with it.
+pub(crate) fn results(
     model: &Model,
     path: &Path,
-    columns: Option<&ColumnSpec>,
-    options: ReadOptions,
+    options: &EvaluationOptions,
     observer: &mut Observer,
-) -> Result<Evaluation, Error> {
-    let sentences = read_sentences(path, columns, true)?;
-    let long = options.long.or(model.settings().long).or(Some(Long::Window));
-    let reading = model.reading(ReadOptions { long, ..options })?;
-    let subtokens = model.settings().subtokens.unwrap_or_default();
-    let names = &model.config().labels;
-    let (read, gold, note) = read_labelled_words(model.tokenizer(), &sentences, names, reading, subtokens, path)?;
-    if let Some(note) = note {
-        let _ = observer(&Event::Note(note));
-    }
-    let mut results = WordResults::default();
-    for (sentences, gold) in read.chunks(EXAMPLES_AT_A_TIME).zip(gold.chunks(EXAMPLES_AT_A_TIME)) {
-        let windows: Vec<&SentenceWindow> = sentences.iter().flat_map(|sentence| &sentence.windows).collect();
-        let mut logits = model.token_logits(&windows)?.into_iter();
-        for (sentence, gold) in sentences.iter().zip(gold) {
-            let own: Vec<Vec<f64>> = logits.by_ref().take(sentence.windows.len()).collect();
-            results.add(sentence, gold, &own, names.len());
+) -> Result<(Results, Source), Error> {
+    task_name(model)?;
+    let (columns, labels) = (options.columns.as_ref(), &model.config().labels);
+    let tell = |note: Option<String>, observer: &mut Observer| {
+        if let Some(note) = note {
+            let _ = observer(&Event::Note(note));
         }
-        let (done, total) = (results.gold.len() as u64, read.len() as u64);
-        let _: ControlFlow<()> = observer(&Event::Progress { what: "evaluating", done, total });
-    }
-    Ok(Evaluation { task: "tokens", examples: read.len(), metrics: results.metrics(names) })
+    };
+    let (mut results, source) = match model.task() {
+        Some(Task::Questions) => {
+            let Squad { version, questions } = read_questions(path)?;
+            let settings = options.questions.unwrap_or(model.question_settings());
+            let texts = texts_of_questions(&questions);
+            let read = model.read_questions(&texts, options.reading, settings)?;
+            tell(note_on_questions(&read, path), observer);
+            let logits_of = |read: &[ReadQuestion]| model.question_logits(read);
+            let results = AnswerResults::of(&questions, &read, version, settings.answers, logits_of, observer)?;
+            (Results::Answers(results), Source::Questions(questions))
+        }
+        Some(Task::Tokens) => {
+            let sentences = read_sentences(path, columns, true)?;
+            let long = options.reading.long.or(model.settings().long).or(Some(Long::Window));
+            let reading = model.reading(ReadOptions { long, ..options.reading })?;
+            let subtokens = model.settings().subtokens.unwrap_or_default();
+            let (read, gold, note) =
+                read_labelled_words(model.tokenizer(), &sentences, labels, reading, subtokens, path)?;
+            tell(note, observer);
+            let results = WordResults::of(&read, &gold, labels, |windows| model.token_logits(windows), observer)?;
+            (Results::Words(results), Source::Sentences(sentences))
+        }
+        task => {
+            let several = task == Some(Task::MultiLabel);
+            let examples = read_examples(path, columns, if several { Labelling::Several } else { Labelling::One })?;
+            let gold = match task {
+                Some(Task::Regression) => values(&examples, path)?,
+                Some(Task::MultiLabel) => several_labels(&examples, labels, path)?,
+                _ => classes(&examples, labels, path)?,
+            };
+            let (texts, note) = read(model.tokenizer(), &examples, model.reading(options.reading)?, path);
+            tell(note, observer);
+            let results = TextResults::of(&texts, gold, labels, |texts| model.classifier_logits(texts), observer)?;
+            (Results::Texts(results), Source::Examples(examples))
+        }
+    };
+    let mut settings = model.settings().clone();
+    settings.questions = options.questions.or(settings.questions);
+    results.apply(&settings);
+    Ok((results, source))
 }
 
 /// How text files are read for [`evaluate_pretraining`].
@@ -159,5 +280,11 @@ pub fn evaluate_pretraining(
         },
         observer,
     )?;
-    Ok(Evaluation { task: "pretraining", examples: held_out.instances(), metrics })
+    Ok(Evaluation {
+        task: "pretraining",
+        examples: held_out.instances(),
+        metrics,
+        details: Details::default(),
+        answers: None,
+    })
 }

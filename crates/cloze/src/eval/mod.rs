@@ -1,5 +1,6 @@
 //! How good predictions are.
 
+mod answers;
 pub mod bootstrap;
 pub mod calibration;
 pub mod confusion;
@@ -9,11 +10,19 @@ pub mod metrics;
 pub mod multi_label;
 #[cfg(test)]
 mod oracle;
+mod results;
 pub mod slices;
 pub mod squad;
 mod task;
+mod texts;
 mod words;
 
-pub use evaluate::{Evaluation, PretrainingData, evaluate, evaluate_pretraining};
-pub(crate) use task::{Gold, classes, read, several_labels, task_metrics, values};
+pub(crate) use answers::{AnswerResults, note_on_questions, texts_of_questions};
+pub(crate) use evaluate::results;
+pub use evaluate::{
+    Answers, Evaluation, EvaluationOptions, ModelComparison, PretrainingData, compare, evaluate, evaluate_pretraining,
+};
+pub use results::{Calibration, Details, Mistake};
+pub(crate) use task::{Gold, classes, read, several_labels, values};
+pub(crate) use texts::TextResults;
 pub(crate) use words::{WordResults, read_labelled_words};

@@ -64,14 +64,14 @@ pub fn multi_label_figures(predictions: &[Vec<bool>], gold: &[Vec<bool>]) -> Mul
 
 /// The mean over examples and labels of `−ln sigmoid(logit)` for gold labels and `−ln (1 − sigmoid(logit))` for the
 /// others; 0 if there are none.
-pub fn binary_cross_entropy(logits: &[Vec<f32>], gold: &[Vec<bool>]) -> f64 {
+pub fn binary_cross_entropy(logits: &[Vec<f64>], gold: &[Vec<bool>]) -> f64 {
     assert_eq!(logits.len(), gold.len(), "rows of logits and of gold labels");
     let (mut sum, mut decisions) = (0.0, 0usize);
     for (row, gold) in logits.iter().zip(gold) {
         assert_eq!(row.len(), gold.len(), "logits and gold labels of an example");
         for (&logit, &gold) in row.iter().zip(gold) {
             // ln(1 + exp(x)) as max(x, 0) + ln(1 + exp(−|x|)), whose exponential cannot overflow.
-            let x = f64::from(if gold { -logit } else { logit });
+            let x = if gold { -logit } else { logit };
             sum += x.max(0.0) + (-x.abs()).exp().ln_1p();
         }
         decisions += row.len();

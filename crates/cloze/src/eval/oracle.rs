@@ -52,7 +52,7 @@ pub(super) struct Reliability {
 
 #[derive(Deserialize)]
 pub(super) struct Temperature {
-    pub logits: Vec<Vec<f32>>,
+    pub logits: Vec<Vec<f64>>,
     pub gold: Vec<usize>,
     pub multi_gold: Vec<Vec<bool>>,
     pub temperature: f64,
@@ -61,7 +61,7 @@ pub(super) struct Temperature {
 
 #[derive(Deserialize)]
 pub(super) struct MultiLabel {
-    pub logits: Vec<Vec<f32>>,
+    pub logits: Vec<Vec<f64>>,
     pub probabilities: Vec<Vec<f64>>,
     pub gold: Vec<Vec<bool>>,
     pub predictions: Vec<Vec<bool>>,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::Error;
-use crate::data::Question;
+use crate::data::{Question, SquadVersion};
 use crate::train::Metrics;
 
 /// How sure a model is that questions have no answer, and how sure it has to be.
@@ -31,9 +31,7 @@ pub fn squad_v1(questions: &[Question], predictions: &HashMap<&str, &str>) -> Me
     let (mut exact_sum, mut f1_sum) = (0.0, 0.0);
     for question in questions {
         let Some(prediction) = predictions.get(question.id.as_str()) else { continue };
-        let predicted = normalize(prediction);
-        let gold: Vec<String> = question.answers.iter().map(|answer| normalize(&answer.text)).collect();
-        let score = best(&gold, &predicted, 0.0);
+        let score = score_v1(question, prediction);
         exact_sum += score.exact;
         f1_sum += score.f1;
     }
@@ -95,6 +93,15 @@ pub fn squad_v2(
     Ok(metrics)
 }
 
+/// Exact match and F1, 0 to 1, of one answer to a question, as [`squad_v1`] and [`squad_v2`] count them.
+pub(crate) fn question_score(question: &Question, prediction: &str, version: SquadVersion) -> (f64, f64) {
+    let Score { exact, f1 } = match version {
+        SquadVersion::V1 => score_v1(question, prediction),
+        SquadVersion::V2 => scored_v2(question, prediction).score,
+    };
+    (exact, f1)
+}
+
 #[derive(Clone, Copy)]
 struct Score {
     /// 0 or 1.
@@ -110,6 +117,11 @@ struct Scored {
     has_answer: bool,
     /// Whether the prediction is "".
     is_empty: bool,
+}
+
+fn score_v1(question: &Question, prediction: &str) -> Score {
+    let gold: Vec<String> = question.answers.iter().map(|answer| normalize(&answer.text)).collect();
+    best(&gold, &normalize(prediction), 0.0)
 }
 
 fn scored_v2(question: &Question, prediction: &str) -> Scored {

@@ -1,13 +1,10 @@
-//! Losses and metrics of classification and regression.
+//! What labelled texts should give, and the texts as a model reads them.
 
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::data::Example;
-use crate::infer::{DEFAULT_THRESHOLD, Long, ReadText, Reading, Text, argmax, logistic, read_texts, softmax};
-use crate::train::Metrics;
-
-use super::metrics;
+use crate::infer::{Long, ReadText, Reading, Text, read_texts};
 
 /// What each example should give.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,71 +59,6 @@ pub(crate) fn values(examples: &[Example], path: &std::path::Path) -> Result<Gol
         })
     };
     examples.iter().map(value_of).collect::<Result<_, _>>().map(Gold::Values)
-}
-
-/// Loss and metrics of logits, one row an example.
-pub(crate) fn task_metrics(logits: &[Vec<f64>], gold: &Gold, labels: usize) -> Metrics {
-    let named = |name: &str, value: f64| (name.to_string(), value);
-    match gold {
-        Gold::Classes(gold) => {
-            let predictions: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
-            let losses = logits.iter().zip(gold).map(|(row, &label)| -softmax(row)[label].max(f64::MIN_POSITIVE).ln());
-            let loss = losses.sum::<f64>() / gold.len() as f64;
-            let mut found = vec![named("loss", loss), named("accuracy", metrics::accuracy(&predictions, gold))];
-            if labels == 2 {
-                found.push(named("f1", metrics::f1_binary(&predictions, gold, 1)));
-            }
-            found.push(named("macro_f1", metrics::macro_f1(&predictions, gold)));
-            found.push(named("matthews_correlation", metrics::matthews_correlation(&predictions, gold)));
-            found
-        }
-        Gold::Labels(gold) => {
-            let losses = logits.iter().zip(gold).flat_map(|(row, own)| {
-                // softplus(±x), which does not overflow.
-                row.iter()
-                    .zip(own)
-                    .map(|(&x, &has)| if has { -x } else { x })
-                    .map(|x| x.max(0.0) + (-x.abs()).exp().ln_1p())
-            });
-            let loss = losses.sum::<f64>() / (gold.len() * labels) as f64;
-            let given = |row: &Vec<f64>| row.iter().map(|&logit| logistic(logit) >= DEFAULT_THRESHOLD).collect();
-            let predictions: Vec<Vec<bool>> = logits.iter().map(given).collect();
-            let exact = predictions.iter().zip(gold).filter(|(predicted, gold)| predicted == gold).count();
-            let counts: Vec<[usize; 3]> = (0..labels).map(|label| label_counts(&predictions, gold, label)).collect();
-            let all = counts.iter().fold([0; 3], |sum, own| [sum[0] + own[0], sum[1] + own[1], sum[2] + own[2]]);
-            let macro_f1 = counts.iter().map(|&own| f1(own)).sum::<f64>() / labels as f64;
-            let exact_match = exact as f64 / gold.len() as f64;
-            vec![
-                named("loss", loss),
-                named("f1", f1(all)),
-                named("macro_f1", macro_f1),
-                named("exact_match", exact_match),
-            ]
-        }
-        Gold::Values(gold) => {
-            let predictions: Vec<f64> = logits.iter().map(|row| row[0]).collect();
-            let gold: Vec<f64> = gold.iter().map(|&value| f64::from(value)).collect();
-            let squares = predictions.iter().zip(&gold).map(|(p, g)| (p - g).powi(2));
-            let mut found = vec![named("loss", squares.sum::<f64>() / gold.len() as f64)];
-            // Undefined where one side is constant.
-            found.extend(metrics::pearson(&predictions, &gold).map(|value| named("pearson", value)));
-            found.extend(metrics::spearman(&predictions, &gold).map(|value| named("spearman", value)));
-            found
-        }
-    }
-}
-
-/// How often a label was given rightly, given, and there.
-fn label_counts(predictions: &[Vec<bool>], gold: &[Vec<bool>], label: usize) -> [usize; 3] {
-    predictions.iter().zip(gold).fold([0; 3], |[right, given, there], (predicted, gold)| {
-        let (predicted, gold) = (predicted[label], gold[label]);
-        [right + usize::from(predicted && gold), given + usize::from(predicted), there + usize::from(gold)]
-    })
-}
-
-/// `2 · right / (given + there)`; 0 of nothing.
-fn f1([right, given, there]: [usize; 3]) -> f64 {
-    if given + there == 0 { 0.0 } else { 2.0 * right as f64 / (given + there) as f64 }
 }
 
 /// The texts of examples.

@@ -7,10 +7,17 @@ use cloze_tokenizer::Tokenizer;
 use crate::Error;
 use crate::data::labelling::Scheme;
 use crate::data::{Sentence, SentenceFormat};
-use crate::infer::{ReadSentence, Reading, Subtokens, argmax, logits_of_words, read_sentences_of_words, softmax};
-use crate::train::Metrics;
+use crate::infer::{
+    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, logits_of_words, read_sentences_of_words, softmax,
+};
+use crate::settings::StoredSettings;
+use crate::train::{Metrics, Observer};
 
-use super::entities::{EntityMode, Scores, entity_scores};
+use super::calibration::fit_temperature;
+use super::confusion::{ClassFigures, class_figures, confusion_matrix};
+use super::entities::{EntityMode, Scores, entity_scores, entity_spans};
+use super::results::{Confusion, Figures, for_each_chunk, named};
+use super::texts::nll;
 
 /// Sentences as a model reads them, the label ids of their words, and a sentence about what is long, if anything is.
 #[allow(clippy::type_complexity)]
@@ -55,54 +62,85 @@ pub(crate) fn read_labelled_words(
     Ok((read, gold, note))
 }
 
-/// The label ids of sentences' words, given and predicted; nothing is predicted for a word that was not read.
-#[derive(Clone, Debug, Default)]
+/// What a model says of the words of sentences, and what it should say.
+#[derive(Clone, Debug)]
 pub(crate) struct WordResults {
-    pub gold: Vec<Vec<usize>>,
-    pub predicted: Vec<Vec<Option<usize>>>,
-    loss: f64,
-    read: usize,
+    /// Tokens of each sentence.
+    pub lengths: Vec<usize>,
+    gold: Vec<Vec<usize>>,
+    /// The logits of each word; nothing for a word that was not read.
+    logits: Vec<Vec<Option<Vec<f64>>>>,
+    labels: Vec<String>,
+    temperature: f64,
+}
+
+/// Counts of a sentence, from which the metrics of many follow.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    words: usize,
+    right_words: usize,
+    /// Entities as conlleval and as strict mode count them.
+    gold: [usize; 2],
+    found: [usize; 2],
+    right: [usize; 2],
 }
 
 impl WordResults {
-    /// Adds a sentence, with the logits of the deciding tokens of each of its windows.
-    pub fn add(&mut self, sentence: &ReadSentence, gold: &[usize], logits: &[Vec<f64>], labels: usize) {
-        let mut predicted = vec![None; sentence.words];
-        for (window, logits) in sentence.windows.iter().zip(logits) {
-            let of_words = logits_of_words(window, logits, labels);
-            for (word, row) in window.decides.clone().zip(of_words).filter_map(|(word, row)| Some((word, row?))) {
-                predicted[word] = Some(argmax(&row));
-                self.loss -= softmax(&row)[gold[word]].max(f64::MIN_POSITIVE).ln();
-                self.read += 1;
+    /// Of sentences; `logits_of` computes the logits of the deciding tokens of each window.
+    pub fn of(
+        sentences: &[ReadSentence],
+        gold: &[Vec<usize>],
+        labels: &[String],
+        mut logits_of: impl FnMut(&[&SentenceWindow]) -> Result<Vec<Vec<f64>>, Error>,
+        observer: &mut Observer,
+    ) -> Result<WordResults, Error> {
+        let mut logits = Vec::with_capacity(sentences.len());
+        for_each_chunk(sentences.len(), observer, |chunk| {
+            let windows: Vec<&SentenceWindow> =
+                sentences[chunk.clone()].iter().flat_map(|sentence| &sentence.windows).collect();
+            let mut of_windows = logits_of(&windows)?.into_iter();
+            for sentence in &sentences[chunk] {
+                let mut of_sentence = vec![None; sentence.words];
+                for (window, own) in sentence.windows.iter().zip(of_windows.by_ref()) {
+                    let rows = logits_of_words(window, &own, labels.len());
+                    window.decides.clone().zip(rows).for_each(|(word, row)| of_sentence[word] = row);
+                }
+                logits.push(of_sentence);
             }
-        }
-        self.gold.push(gold.to_vec());
-        self.predicted.push(predicted);
+            Ok(())
+        })?;
+        let lengths = sentences.iter().map(|sentence| sentence.extent.tokens).collect();
+        Ok(WordResults { lengths, gold: gold.to_vec(), logits, labels: labels.to_vec(), temperature: 1.0 })
     }
 
-    /// The metrics, with the names of the labels. Words that were not read count as wrong. Where labels have no
-    /// scheme, as parts of speech, there are no entities to count.
-    pub fn metrics(&self, names: &[String]) -> Metrics {
-        let name = |label: Option<usize>| label.map_or("", |label| names[label].as_str());
-        let gold: Vec<Vec<&str>> =
-            self.gold.iter().map(|labels| labels.iter().map(|&label| name(Some(label))).collect()).collect();
-        let predicted: Vec<Vec<&str>> =
-            self.predicted.iter().map(|labels| labels.iter().map(|&label| name(label)).collect()).collect();
-        let scheme = Scheme::of_labels(names);
-        let scores = entity_scores(&predicted, &gold, EntityMode::Conlleval);
-        let mut metrics = vec![("loss".to_string(), self.loss / self.read.max(1) as f64)];
-        metrics.push(("accuracy".to_string(), scores.token_accuracy));
-        if scheme == Scheme::None {
+    /// Applies what is stored with the model.
+    pub fn apply(&mut self, settings: &StoredSettings) {
+        self.temperature = settings.temperature.unwrap_or(1.0);
+    }
+
+    /// The temperature that makes the probabilities of words honest.
+    pub fn fitted_temperature(&self) -> f64 {
+        let (rows, gold): (Vec<Vec<f64>>, Vec<usize>) =
+            self.read_words().map(|(row, gold)| (row.clone(), gold)).unzip();
+        fit_temperature(&rows, &gold)
+    }
+
+    /// The loss first. Words that were not read count as wrong. Where labels have no scheme, as parts of speech, there
+    /// are no entities to count.
+    pub fn metrics(&self) -> Metrics {
+        let losses = self.read_words().map(|(row, gold)| nll(&softmax(row), gold));
+        let loss = losses.sum::<f64>() / self.read_words().count().max(1) as f64;
+        let mut metrics = vec![named("loss", loss)];
+        let all: Vec<usize> = (0..self.gold.len()).collect();
+        metrics.extend(self.figures().of(&all));
+        if self.scheme() == Scheme::None {
             return metrics;
         }
-        let mut add = |prefix: &str, Scores { precision, recall, f1, .. }: Scores| {
-            metrics.push((format!("{prefix}precision"), precision));
-            metrics.push((format!("{prefix}recall"), recall));
-            metrics.push((format!("{prefix}f1"), f1));
-        };
-        add("", scores.micro);
-        add("strict_", entity_scores(&predicted, &gold, EntityMode::Strict(scheme)).micro);
-        metrics.push(("macro_f1".to_string(), scores.macro_mean.f1));
+        let (predicted, gold) = self.names();
+        let strict = entity_scores(&predicted, &gold, EntityMode::Strict(self.scheme())).micro;
+        metrics.extend([named("strict_precision", strict.precision), named("strict_recall", strict.recall)]);
+        let scores = entity_scores(&predicted, &gold, EntityMode::Conlleval);
+        metrics.push(named("macro_f1", scores.macro_mean.f1));
         for (kind, Scores { precision, recall, f1, support }) in scores.kinds {
             metrics.push((format!("{kind}_precision"), precision));
             metrics.push((format!("{kind}_recall"), recall));
@@ -110,5 +148,125 @@ impl WordResults {
             metrics.push((format!("{kind}_support"), support as f64));
         }
         metrics
+    }
+
+    /// The metrics of some of the sentences.
+    pub fn figures(&self) -> Figures<'_> {
+        let counts = self.counts();
+        let has_entities = self.scheme() != Scheme::None;
+        let names = ["accuracy", "precision", "recall", "f1", "strict_f1"];
+        let names = if has_entities { names.to_vec() } else { names[..1].to_vec() };
+        Figures::new(names, move |chosen| {
+            let sum = |of: fn(&Counts) -> usize| chosen.iter().map(|&at| of(&counts[at])).sum::<usize>() as f64;
+            let ratio = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
+            let accuracy = ratio(sum(|own| own.right_words), sum(|own| own.words));
+            if !has_entities {
+                return vec![accuracy];
+            }
+            let scores = |right: f64, found: f64, gold: f64| {
+                let (precision, recall) = (ratio(right, found), ratio(right, gold));
+                [precision, recall, ratio(2.0 * precision * recall, precision + recall)]
+            };
+            let [precision, recall, f1] =
+                scores(sum(|own| own.right[0]), sum(|own| own.found[0]), sum(|own| own.gold[0]));
+            let [_, _, strict_f1] = scores(sum(|own| own.right[1]), sum(|own| own.found[1]), sum(|own| own.gold[1]));
+            vec![accuracy, precision, recall, f1, strict_f1]
+        })
+    }
+
+    /// Names of the labels.
+    pub fn names_of_classes(&self) -> Vec<String> {
+        self.labels.clone()
+    }
+
+    /// Whether all labels of a sentence are right.
+    pub fn is_right(&self) -> Vec<bool> {
+        let right =
+            |(words, gold): (Vec<Option<usize>>, &Vec<usize>)| words.iter().zip(gold).all(|(a, b)| *a == Some(*b));
+        self.predicted().into_iter().zip(&self.gold).map(right).collect()
+    }
+
+    /// How often each label of a word is taken for each, words that were not read aside; and the figures of each type
+    /// of entity, or of each label where there are no entities.
+    pub fn confusion(&self) -> Confusion {
+        let (gold, predicted): (Vec<usize>, Vec<usize>) =
+            self.read_words().map(|(row, gold)| (gold, argmax(row))).unzip();
+        let matrix = confusion_matrix(&predicted, &gold, self.labels.len());
+        if self.scheme() == Scheme::None {
+            return Confusion { classes: self.labels.iter().cloned().zip(class_figures(&matrix)).collect(), matrix };
+        }
+        let (predicted, gold) = self.names();
+        let kinds = entity_scores(&predicted, &gold, EntityMode::Conlleval).kinds.into_iter();
+        let figures = |Scores { precision, recall, f1, support }| ClassFigures { precision, recall, f1, support };
+        Confusion { classes: kinds.map(|(kind, scores)| (kind, figures(scores))).collect(), matrix }
+    }
+
+    /// The probability of each word's label, and whether it is right.
+    pub fn confidences(&self) -> (Vec<f64>, Vec<bool>) {
+        let of = |(row, gold): (&Vec<f64>, usize)| {
+            let best = argmax(row);
+            let scaled: Vec<f64> = row.iter().map(|logit| logit / self.temperature).collect();
+            (softmax(&scaled)[best], best == gold)
+        };
+        self.read_words().map(of).unzip()
+    }
+
+    /// What a sentence of these words should give, and what the model says: entities, or labels where there are none.
+    pub fn answer(&self, at: usize, words: &[String]) -> (String, String, Option<f64>) {
+        let (predicted, gold) = self.names();
+        let told = |labels: &[&str]| -> String {
+            let parts: Vec<String> = match self.scheme() {
+                Scheme::None => words.iter().zip(labels).map(|(word, label)| format!("{word}/{label}")).collect(),
+                _ => entity_spans(labels, EntityMode::Conlleval)
+                    .iter()
+                    .map(|span| format!("{} ({})", words[span.start..span.end].join(" "), span.kind))
+                    .collect(),
+            };
+            parts.join(", ")
+        };
+        (told(&gold[at]), told(&predicted[at]), None)
+    }
+
+    fn scheme(&self) -> Scheme {
+        Scheme::of_labels(&self.labels)
+    }
+
+    /// The logits and the label of each word that was read.
+    fn read_words(&self) -> impl Iterator<Item = (&Vec<f64>, usize)> {
+        let pairs = self.logits.iter().zip(&self.gold).flat_map(|(rows, gold)| rows.iter().zip(gold));
+        pairs.filter_map(|(row, &gold)| Some((row.as_ref()?, gold)))
+    }
+
+    fn predicted(&self) -> Vec<Vec<Option<usize>>> {
+        let of = |rows: &Vec<Option<Vec<f64>>>| rows.iter().map(|row| row.as_ref().map(|row| argmax(row))).collect();
+        self.logits.iter().map(of).collect()
+    }
+
+    /// The names of the predicted and the gold labels; no name for a word that was not read.
+    fn names(&self) -> (Vec<Vec<&str>>, Vec<Vec<&str>>) {
+        let name = |label: Option<usize>| label.map_or("", |label| self.labels[label].as_str());
+        let predicted = self.predicted().into_iter().map(|labels| labels.into_iter().map(name).collect()).collect();
+        let gold = self.gold.iter().map(|labels| labels.iter().map(|&label| name(Some(label))).collect()).collect();
+        (predicted, gold)
+    }
+
+    fn counts(&self) -> Vec<Counts> {
+        let (predicted, gold) = self.names();
+        let scheme = self.scheme();
+        let of_sentence = |(predicted, gold): (&Vec<&str>, &Vec<&str>)| {
+            let right_words = predicted.iter().zip(gold).filter(|(a, b)| a == b).count();
+            let mut counts = Counts { words: gold.len(), right_words, ..Counts::default() };
+            if scheme == Scheme::None {
+                return counts;
+            }
+            for (at, mode) in [EntityMode::Conlleval, EntityMode::Strict(scheme)].into_iter().enumerate() {
+                let (found, wanted) = (entity_spans(predicted, mode), entity_spans(gold, mode));
+                counts.gold[at] = wanted.len();
+                counts.found[at] = found.len();
+                counts.right[at] = found.iter().filter(|span| wanted.contains(span)).count();
+            }
+            counts
+        };
+        predicted.iter().zip(&gold).map(of_sentence).collect()
     }
 }

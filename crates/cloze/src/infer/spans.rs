@@ -6,6 +6,7 @@ mod nbest;
 use std::ops::Range;
 
 use cloze_tokenizer::{Encoding, Tokenizer};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
@@ -18,14 +19,24 @@ pub struct WindowSettings {
     pub max_seq_length: usize,
     /// Tokens of the question; what is beyond is cut off.
     pub max_query_length: usize,
-    /// By how many tokens each window begins behind the one before. Hugging Face's `doc_stride` is the overlap.
-    pub advance: usize,
+    /// How windows follow each other.
+    pub step: WindowStep,
+}
+
+/// How windows follow each other. What other programs call a stride is the one in some and the other in others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowStep {
+    /// Each begins so many tokens behind the one before: `doc_stride` of Google's `run_squad.py`.
+    Advance(usize),
+    /// Each shares so many tokens with the one before: `doc_stride` of Hugging Face's scripts.
+    Overlap(usize),
 }
 
 impl Default for WindowSettings {
     /// Those of BERT's results on SQuAD.
     fn default() -> WindowSettings {
-        WindowSettings { max_seq_length: 384, max_query_length: 64, advance: 128 }
+        WindowSettings { max_seq_length: 384, max_query_length: 64, step: WindowStep::Advance(128) }
     }
 }
 
@@ -52,6 +63,15 @@ pub struct Window {
     /// `[positions]`: whether no other window has more context around the token, that is tokens on the side where
     /// there are fewer. The length of the window counts a little, and the first of equal windows is taken.
     pub has_most_context: Vec<bool>,
+}
+
+impl std::fmt::Display for WindowStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            WindowStep::Advance(tokens) => write!(f, "an advance of {tokens} tokens"),
+            WindowStep::Overlap(tokens) => write!(f, "an overlap of {tokens} tokens"),
+        }
+    }
 }
 
 impl QuestionWindows {
@@ -104,20 +124,27 @@ pub fn question_windows(
     context: &str,
     settings: WindowSettings,
 ) -> Result<QuestionWindows, Error> {
-    let WindowSettings { max_seq_length, max_query_length, advance } = settings;
+    let WindowSettings { max_seq_length, max_query_length, step } = settings;
     if max_query_length.saturating_add(SPECIAL_TOKENS) >= max_seq_length {
         return Err(Error::Settings(format!(
             "windows of {max_seq_length} tokens have no room for a context beside {max_query_length} tokens of a \
              question and {SPECIAL_TOKENS} special tokens; choose longer windows or shorter questions"
         )));
     }
-    if advance == 0 {
-        return Err(Error::Settings("windows that advance by 0 tokens never end; choose 1 or more".to_string()));
-    }
     let mut question = tokenizer.tokenize(question).ids;
     question.truncate(max_query_length);
     let context = tokenizer.tokenize(context);
     let size = max_seq_length - SPECIAL_TOKENS - question.len();
+    let advance = match step {
+        WindowStep::Advance(advance) => advance,
+        WindowStep::Overlap(overlap) => size.saturating_sub(overlap),
+    };
+    if advance == 0 {
+        return Err(Error::Settings(format!(
+            "windows with {size} tokens of the context that follow each other by {step} never end; choose longer \
+             windows, a greater advance or a smaller overlap"
+        )));
+    }
     let ranges = ranges(context.len(), size, advance);
     let mut windows: Vec<Window> =
         ranges.into_iter().map(|tokens| assemble(tokenizer, &question, &context, tokens)).collect();

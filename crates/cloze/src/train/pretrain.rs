@@ -120,7 +120,8 @@ fn train(
         pace.pause();
     }
     let state = trainer.state()?;
-    run.finish(&state.weights, state.step, source.epochs_done())?;
+    run.write_result(&state.weights, state.step, source.epochs_done())?;
+    run.finish()?;
     Ok(Outcome::Finished(metrics))
 }
 

@@ -23,13 +23,18 @@ use crate::settings::{FILE_NAME, RunSettings, StoredRun, StoredSettings, differe
 use crate::{Config, Error};
 
 use super::TrainerState;
-use super::events::{Event, Metrics, Observer, RunOptions};
+use super::events::{Event, Observer, RunOptions};
 use super::history::History;
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
 const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
 /// Older checkpoints are removed, the best one aside.
 const CHECKPOINTS_KEPT: usize = 2;
+
+/// The name of the file with all that is known of a finished model on its development set.
+pub const EVALUATION: &str = "evaluation.json";
+/// The name of the model card.
+pub const CARD: &str = "README.md";
 
 /// What is found in the output folder before a run.
 pub(super) enum Found {
@@ -201,10 +206,24 @@ impl Run {
         Ok(weights)
     }
 
-    /// Writes the result and marks the run as finished.
-    pub fn finish(&mut self, weights: &[f32], step: u64, epoch: f64) -> Result<(), Error> {
+    /// The output folder.
+    pub fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// What is stored with the model. [`Run::write_result`] and [`Run::finish`] write it.
+    pub fn stored(&mut self) -> &mut StoredSettings {
+        &mut self.stored
+    }
+
+    /// Writes the result.
+    pub fn write_result(&mut self, weights: &[f32], step: u64, epoch: f64) -> Result<(), Error> {
         self.write_model(&self.output, weights)?;
-        self.write_trainer_state(&self.output, step, epoch, step)?;
+        self.write_trainer_state(&self.output, step, epoch, step)
+    }
+
+    /// Marks the run, whose result is written, as finished.
+    pub fn finish(&mut self) -> Result<(), Error> {
         if let Some(run) = &mut self.stored.run {
             run.finished = true;
         }
@@ -302,7 +321,9 @@ impl Run {
     /// Removes what a run before has left.
     fn clear(&self) -> Result<(), Error> {
         remove(&self.output.join(FILE_NAME))?;
-        remove(&self.output.join(checkpoint::index::QUANTIZED))?;
+        for name in [checkpoint::index::QUANTIZED, EVALUATION, CARD] {
+            remove(&self.output.join(name))?;
+        }
         for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
             let entry = entry.map_err(at("read", &self.output))?;
             let name = entry.file_name();
@@ -313,22 +334,6 @@ impl Run {
         }
         Ok(())
     }
-}
-
-/// The metrics of the best weights of a finished run.
-pub(super) fn finished_metrics(output: &Path) -> Result<Metrics, Error> {
-    let path = output.join("trainer_state.json");
-    let text = fs::read_to_string(&path).map_err(at("read", &path))?;
-    let damaged = |message: String| Error::Data {
-        path: path.clone(),
-        line: None,
-        message: format!("{message}; the file is damaged"),
-    };
-    let step =
-        serde_json::from_str::<Value>(&text).map_err(|error| damaged(error.to_string()))?["global_step"].as_u64();
-    let step = step.ok_or_else(|| damaged("no number `global_step`".to_string()))?;
-    let state = run_state(&text, step).map_err(damaged)?;
-    Ok(state.history.metrics_of(state.best.map_or(step, |best| best.step)))
 }
 
 /// The contents of `trainer_state.json`.

@@ -6,11 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::Error;
 use crate::checkpoint::write_file;
-use crate::settings::FinetuneSettings;
+use crate::settings::{FinetuneSettings, StoredSettings};
 
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions};
 use super::finetune;
-use super::run::finished_metrics;
 
 /// Runs a fine-tuning once with each seed, into `seed-<N>` below the output folder, and writes `summary.json`
 /// beside them: the metrics of each, their mean and sample standard deviation, and the seeds whose model has
@@ -39,7 +38,7 @@ pub fn finetune_seeds(
             Outcome::Finished(_) => is_new = true,
             Outcome::AlreadyFinished => {}
         }
-        all.push((seed, finished_metrics(&output)?));
+        all.push((seed, metrics_of(&output)?));
     }
     let summary = summary(&all);
     if let Some(note) = note(&summary) {
@@ -49,6 +48,12 @@ pub fn finetune_seeds(
     let mean = summary["mean"].as_object().expect("just made").iter();
     let mean = mean.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
     Ok(if is_new { Outcome::Finished(mean) } else { Outcome::AlreadyFinished })
+}
+
+/// The metrics of a finished run.
+fn metrics_of(output: &Path) -> Result<Metrics, Error> {
+    let metrics = StoredSettings::read(output)?.metrics.unwrap_or_default();
+    Ok(metrics.into_iter().map(|(name, value)| (name, value.as_f64().unwrap_or(f64::NAN))).collect())
 }
 
 fn write_summary(output: &Path, summary: &Value) -> Result<(), Error> {

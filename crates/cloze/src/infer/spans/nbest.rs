@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::data::Question;
@@ -11,7 +12,7 @@ use crate::infer::softmax;
 use super::QuestionWindows;
 
 /// How answers are chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnswerSettings {
     /// How many starts and ends of a window are combined, and how many answers are kept at most.
     pub n_best: usize,
@@ -19,6 +20,7 @@ pub struct AnswerSettings {
     pub max_answer_length: usize,
     /// For models that were trained on questions without answers (SQuAD 2.0): the answer is "" where the null odds
     /// are greater than this. `None`: every question has an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_threshold: Option<f64>,
 }
 
@@ -61,6 +63,17 @@ impl Nbest {
     /// The answer.
     pub fn answer(&self) -> &SpanAnswer {
         &self.answers[self.chosen]
+    }
+
+    /// Chooses anew: "" where the null odds are greater than `threshold`, else the most probable part of the text.
+    pub fn decide(&mut self, threshold: f64) {
+        let is_null = self.null_odds > threshold;
+        self.chosen = self.answers.iter().position(|answer| answer.text.is_empty() == is_null).unwrap_or(0);
+    }
+
+    /// The most probable part of the text, whatever the null odds say; "" if no span is possible.
+    pub fn best_span(&self) -> &str {
+        self.answers.iter().find(|answer| !answer.text.is_empty()).map_or("", |answer| &answer.text)
     }
 }
 
@@ -126,9 +139,9 @@ pub fn answers(
             end_logit: candidate.end_logit,
         })
         .collect();
-    let is_null = settings.null_threshold.is_some_and(|threshold| null_odds > threshold);
-    let chosen = answers.iter().position(|answer| answer.text.is_empty() == is_null).unwrap_or(0);
-    Nbest { answers, chosen, null_odds }
+    let mut nbest = Nbest { answers, chosen: 0, null_odds };
+    nbest.decide(settings.null_threshold.unwrap_or(f64::INFINITY));
+    nbest
 }
 
 /// What `predictions.json` of Google's `run_squad.py` holds: answers by id, in the order of the questions.

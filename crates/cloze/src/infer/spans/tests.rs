@@ -22,7 +22,7 @@ fn windows_of(tokenizer: &Tokenizer, case: &Value) -> QuestionWindows {
     let settings = WindowSettings {
         max_seq_length: count(case, "max_seq_length"),
         max_query_length: count(case, "max_query_length"),
-        advance: count(case, "advance"),
+        step: WindowStep::Advance(count(case, "advance")),
     };
     question_windows(tokenizer, case["question"].as_str().unwrap(), case["context"].as_str().unwrap(), settings)
         .unwrap()
@@ -48,7 +48,7 @@ fn plain_tokenizer() -> Tokenizer {
 }
 
 fn plain_windows(context: &str, max_seq_length: usize, advance: usize) -> QuestionWindows {
-    let settings = WindowSettings { max_seq_length, max_query_length: 1, advance };
+    let settings = WindowSettings { max_seq_length, max_query_length: 1, step: WindowStep::Advance(advance) };
     question_windows(&plain_tokenizer(), "e", context, settings).unwrap()
 }
 
@@ -236,8 +236,8 @@ fn settings_that_make_no_sense_are_refused() {
     let refused = |settings| question_windows(&plain_tokenizer(), "e", "a", settings).unwrap_err().to_string();
     let none = refused(WindowSettings { max_seq_length: 67, ..WindowSettings::default() });
     assert!(none.starts_with("windows of 67 tokens have no room for a context beside 64 tokens"), "{none}");
-    let still = refused(WindowSettings { advance: 0, ..WindowSettings::default() });
-    assert!(still.starts_with("windows that advance by 0 tokens never end"), "{still}");
+    let still = refused(WindowSettings { step: WindowStep::Advance(0), ..WindowSettings::default() });
+    assert!(still.contains("follow each other by an advance of 0 tokens never end"), "{still}");
     let least = WindowSettings { max_seq_length: 68, ..WindowSettings::default() };
     assert_eq!(question_windows(&plain_tokenizer(), "e", "a", least).unwrap().windows.len(), 1);
 }

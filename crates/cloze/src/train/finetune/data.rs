@@ -12,6 +12,7 @@ use crate::settings::{FinetuneSettings, FinetuneTask};
 use crate::train::{Metrics, Observer, Trainer};
 use crate::{Config, Error};
 
+use super::questions::{self, QuestionData};
 use super::texts::{self, TextData};
 use super::words::{self, WordData};
 
@@ -21,6 +22,8 @@ pub(super) enum TaskData {
     Texts(TextData),
     /// What words are.
     Words(WordData),
+    /// What answers to questions are.
+    Questions(QuestionData),
 }
 
 /// The data of a run, and the heads that it needs.
@@ -40,6 +43,7 @@ pub(super) fn read(
 ) -> Result<Sets, Error> {
     let columns: Option<ColumnSpec> = settings.columns.as_deref().map(str::parse).transpose()?;
     match settings.task {
+        FinetuneTask::Questions => questions::read(settings, config, checkpoint, tokenizer, observer),
         FinetuneTask::Tokens => words::read(settings, config, checkpoint, tokenizer, columns.as_ref(), observer),
         FinetuneTask::Classification | FinetuneTask::Regression | FinetuneTask::MultiLabel => {
             texts::read(settings, config, checkpoint, tokenizer, columns.as_ref(), observer)
@@ -53,7 +57,13 @@ impl TaskData {
         match self {
             TaskData::Texts(data) => data.len(),
             TaskData::Words(data) => data.len(),
+            TaskData::Questions(data) => data.len(),
         }
+    }
+
+    /// Whether they are questions that may have no answer.
+    pub fn may_lack_answers(&self) -> bool {
+        matches!(self, TaskData::Questions(data) if data.may_have_no_answer())
     }
 
     /// The `chosen` ones as a batch.
@@ -61,6 +71,7 @@ impl TaskData {
         match self {
             TaskData::Texts(data) => data.batch(chosen),
             TaskData::Words(data) => data.batch(chosen),
+            TaskData::Questions(data) => data.batch(chosen),
         }
     }
 
@@ -72,9 +83,11 @@ impl TaskData {
         config: &Config,
         observer: &mut Observer,
     ) -> Result<Metrics, Error> {
+        let labels = &config.labels;
         match self {
-            TaskData::Texts(data) => data.evaluate(trainer, workspace, config, observer),
-            TaskData::Words(data) => data.evaluate(trainer, workspace, config, observer),
+            TaskData::Texts(data) => Ok(data.results(trainer, workspace, labels, observer)?.metrics()),
+            TaskData::Words(data) => Ok(data.results(trainer, workspace, labels, observer)?.metrics()),
+            TaskData::Questions(data) => data.results(trainer, workspace, observer)?.metrics(),
         }
     }
 }
@@ -87,6 +100,7 @@ pub(super) fn hash(sets: &[&TaskData]) -> String {
         match data {
             TaskData::Texts(data) => data.hash(&mut hasher),
             TaskData::Words(data) => data.hash(&mut hasher),
+            TaskData::Questions(data) => data.hash(&mut hasher),
         }
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -2,22 +2,29 @@
 
 mod data;
 mod labels;
+mod questions;
 mod texts;
 mod words;
 
 use cloze_kernels::Cpu;
 
-use crate::Error;
-use crate::infer::{InferenceWorkspace, Long, threads};
+use serde_json::json;
+
+use crate::checkpoint::write_file;
+use crate::data::Scheme;
+use crate::eval::{self, EvaluationOptions};
+use crate::infer::{InferenceWorkspace, Long, OpenOptions, threads};
 use crate::optim::Schedule;
 use crate::precision::check_training;
 use crate::random::{Purpose, Random};
 use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings, StoredSettings};
 
+use crate::{Config, Error, Model};
+
 use super::Trainer;
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 use super::pace::Pace;
-use super::run::{Best, Found, Run, look};
+use super::run::{Best, EVALUATION, Found, Run, look};
 use super::setup;
 
 use data::{Sets, TaskData};
@@ -29,7 +36,7 @@ use data::{Sets, TaskData};
 /// If files cannot be read or written, a label is unknown, the output folder belongs to another run, or
 /// a loss or gradient is not finite: the last checkpoint is then left as it was.
 pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
-    let metric = check(settings)?;
+    check(settings)?;
     let run_settings = RunSettings::Finetune(settings.clone());
     let found = look(options, &run_settings)?;
     if matches!(found, Found::Finished) {
@@ -52,6 +59,13 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
         Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
     })?;
+    let metric = metric(settings, &config, &dev_data);
+    let mut stored = stored(settings);
+    if let (Some(questions), true) =
+        (&mut stored.questions, train_data.may_lack_answers() || dev_data.may_lack_answers())
+    {
+        questions.answers.null_threshold.get_or_insert(0.0);
+    }
     let prepared = setup::Prepared {
         kernels,
         tokenizer,
@@ -60,26 +74,34 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         checkpoint,
         settings: run_settings,
         update: settings.update.clone(),
-        stored: stored(settings),
+        stored,
         data: data::hash(&[&train_data, &dev_data]),
         steps,
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
-    train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)
+    if let Some(step) = train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)? {
+        return Ok(Outcome::Stopped { step });
+    }
+    drop(trainer);
+    finish(settings, options.threads, &mut run, observer).map(Outcome::Finished)
 }
 
 /// What is stored with the model about how it reads.
 fn stored(settings: &FinetuneSettings) -> StoredSettings {
     let of_words = settings.task == FinetuneTask::Tokens;
+    let of_questions = settings.task == FinetuneTask::Questions;
     StoredSettings {
         max_seq_length: Some(settings.max_seq_length),
         long: Some(settings.long),
-        window_pooling: (!of_words && settings.long == Long::Window).then_some(settings.window_pooling),
+        window_pooling: (!of_words && !of_questions && settings.long == Long::Window)
+            .then_some(settings.window_pooling),
         subtokens: of_words.then_some(settings.subtokens),
+        questions: of_questions.then_some(settings.questions),
         ..StoredSettings::default()
     }
 }
 
+/// Trains to the end and writes the best weights, or gives the step after which the observer has stopped it.
 fn train(
     settings: &FinetuneSettings,
     metric: &str,
@@ -88,7 +110,7 @@ fn train(
     train_data: &TaskData,
     dev_data: &TaskData,
     observer: &mut Observer,
-) -> Result<Outcome, Error> {
+) -> Result<Option<u64>, Error> {
     let update = &settings.update;
     let examples = train_data.len();
     let steps_per_epoch = (examples as u64).div_ceil(update.batch_size as u64);
@@ -150,7 +172,7 @@ fn train(
         if stop || evaluates || run.wants_checkpoint(step) {
             run.save(&trainer.state()?, epochs_done, steps, observer)?;
             if stop && step < steps && !is_out_of_patience(settings, run) {
-                return Ok(Outcome::Stopped { step });
+                return Ok(Some(step));
             }
         }
         pace.pause();
@@ -162,12 +184,35 @@ fn train(
         let _ = observer(&Event::Note(note));
     }
     let weights = run.weights_at(best)?;
-    run.finish(&weights, done, done as f64 / steps_per_epoch as f64)?;
-    Ok(Outcome::Finished(run.state.history.metrics_of(best)))
+    run.write_result(&weights, done, done as f64 / steps_per_epoch as f64)?;
+    drop(weights);
+    Ok(None)
 }
 
-/// The metric that chooses the best epoch.
-fn check(settings: &FinetuneSettings) -> Result<&str, Error> {
+/// Measures the model as its users will, and stores what is found on the development set: thresholds, temperature,
+/// metrics.
+fn finish(
+    settings: &FinetuneSettings,
+    threads: Option<usize>,
+    run: &mut Run,
+    observer: &mut Observer,
+) -> Result<Metrics, Error> {
+    let columns = settings.columns.as_deref().map(str::parse).transpose()?;
+    let options = EvaluationOptions { columns, seed: settings.update.seed, ..EvaluationOptions::default() };
+    let model = Model::open_with(run.output(), OpenOptions { threads, precision: None })?;
+    let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
+    results.tune(run.stored(), settings.calibrate)?;
+    let evaluation = eval::Evaluation::of(&model, results, &source, options.seed)?;
+    let metrics = evaluation.metrics.clone();
+    run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
+    let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Settings(error.to_string()))?;
+    write_file(&run.output().join(EVALUATION), format!("{text}\n").as_bytes())?;
+    run.finish()?;
+    Ok(metrics)
+}
+
+/// Refuses settings that make no sense, whatever the data.
+fn check(settings: &FinetuneSettings) -> Result<(), Error> {
     check_training(settings.update.precision)?;
     if settings.epochs == 0 {
         return Err(Error::Settings("0 epochs train nothing; use 1 or more".to_string()));
@@ -179,13 +224,31 @@ fn check(settings: &FinetuneSettings) -> Result<&str, Error> {
         FinetuneTask::Classification => &["accuracy", "f1", "macro_f1", "matthews_correlation", "loss"],
         FinetuneTask::MultiLabel => &["f1", "macro_f1", "exact_match", "loss"],
         FinetuneTask::Regression => &["pearson", "spearman", "loss"],
+        FinetuneTask::Questions => &["f1", "exact_match", "best_f1", "best_exact", "loss"],
         FinetuneTask::Tokens => &["f1", "macro_f1", "strict_f1", "precision", "recall", "accuracy", "loss"],
     };
-    let metric = settings.metric.as_deref().unwrap_or(known[0]);
-    if !known.contains(&metric) {
-        return Err(Error::Settings(format!("no metric `{metric}` for this task; there are {}", known.join(", "))));
+    match settings.metric.as_deref().filter(|metric| !known.contains(metric)) {
+        Some(metric) => {
+            Err(Error::Settings(format!("no metric `{metric}` for this task; there are {}", known.join(", "))))
+        }
+        None => Ok(()),
     }
-    Ok(metric)
+}
+
+/// The metric that chooses the best weights: as wanted, or the usual one.
+fn metric<'a>(settings: &'a FinetuneSettings, config: &Config, dev: &TaskData) -> &'a str {
+    match (&settings.metric, settings.task) {
+        (Some(wanted), _) => wanted,
+        (None, FinetuneTask::Classification) => "accuracy",
+        (None, FinetuneTask::Regression) => "pearson",
+        (None, FinetuneTask::MultiLabel) => "f1",
+        // Labels that mark no entities, such as parts of speech.
+        (None, FinetuneTask::Tokens) if Scheme::of_labels(&config.labels) == Scheme::None => "accuracy",
+        (None, FinetuneTask::Tokens) => "f1",
+        // The threshold is chosen at the end.
+        (None, FinetuneTask::Questions) if dev.may_lack_answers() => "best_f1",
+        (None, FinetuneTask::Questions) => "f1",
+    }
 }
 
 /// Whether the last evaluations were no better than the best one.

@@ -9,13 +9,13 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::Checkpoint;
 use crate::config::ProblemType;
 use crate::data::{ColumnSpec, Example, Labelling, label_set, read_examples};
-use crate::eval::{self, Gold, classes, several_labels, task_metrics, values};
+use crate::eval::{self, Gold, TextResults, classes, several_labels, values};
 use crate::heads::{Targets, TrainingBatch, WindowPooling};
 use crate::infer::{InferenceWorkspace, ReadText, Reading, logits_of_read_texts, pooled_rows};
 use crate::model::Batch;
 use crate::params::{HeadSet, TaskHead};
 use crate::settings::{ClassWeights, FinetuneSettings, FinetuneTask};
-use crate::train::{Event, Metrics, Observer, Trainer};
+use crate::train::{Event, Observer, Trainer};
 use crate::{Config, Error};
 
 use super::data::{Sets, TaskData, hash_ids};
@@ -153,25 +153,22 @@ impl TextData {
         TrainingBatch { windows, weights, pooling: self.pooling, ..TrainingBatch::new(batch, targets) }
     }
 
-    /// How good the model is on them.
-    pub fn evaluate(
+    /// What the model says of them.
+    pub fn results(
         &self,
         trainer: &Trainer,
         workspace: &mut InferenceWorkspace,
-        config: &Config,
+        labels: &[String],
         observer: &mut Observer,
-    ) -> Result<Metrics, Error> {
+    ) -> Result<TextResults, Error> {
         let network = trainer.network();
         let head = network.parameters.task.as_ref().expect("fine-tuning has a classifier");
-        let mut logits = Vec::with_capacity(self.texts.len());
-        for chunk in self.texts.chunks(256) {
-            logits.extend(logits_of_read_texts(chunk, self.pooling, |windows| {
-                network.kernels.scope(|| pooled_rows(network, workspace, head, config.labels.len(), windows))
-            })?);
-            let (done, total) = (logits.len() as u64, self.texts.len() as u64);
-            let _ = observer(&Event::Progress { what: "evaluating", done, total });
-        }
-        Ok(task_metrics(&logits, &self.gold, config.labels.len()))
+        let logits_of = |texts: &[ReadText]| {
+            logits_of_read_texts(texts, self.pooling, |windows| {
+                network.kernels.scope(|| pooled_rows(network, workspace, head, labels.len(), windows))
+            })
+        };
+        TextResults::of(&self.texts, self.gold.clone(), labels, logits_of, observer)
     }
 
     /// Adds token ids and what they should give.

@@ -14,14 +14,11 @@ use crate::infer::{InferenceWorkspace, ReadSentence, Reading, SentenceWindow, wi
 use crate::model::Batch;
 use crate::params::{HeadSet, TaskHead};
 use crate::settings::FinetuneSettings;
-use crate::train::{Event, Metrics, Observer, Trainer};
+use crate::train::{Event, Observer, Trainer};
 use crate::{Config, Error};
 
 use super::data::{Sets, TaskData, hash_ids};
 use super::labels;
-
-/// Sentences between two reports of progress.
-const SENTENCES_AT_A_TIME: usize = 256;
 
 /// Sentences as the model reads them.
 pub(super) struct WordData {
@@ -109,30 +106,20 @@ impl WordData {
         TrainingBatch { weights, ..TrainingBatch::new(batch, Targets::Words { rows, counts, labels }) }
     }
 
-    /// How good the model is on all sentences.
-    pub fn evaluate(
+    /// What the model says of all sentences.
+    pub fn results(
         &self,
         trainer: &Trainer,
         workspace: &mut InferenceWorkspace,
-        config: &Config,
+        labels: &[String],
         observer: &mut Observer,
-    ) -> Result<Metrics, Error> {
+    ) -> Result<WordResults, Error> {
         let network = trainer.network();
         let head = network.parameters.task.as_ref().expect("fine-tuning has a head");
-        let labels = config.labels.len();
-        let mut results = WordResults::default();
-        for (sentences, gold) in self.sentences.chunks(SENTENCES_AT_A_TIME).zip(self.gold.chunks(SENTENCES_AT_A_TIME)) {
-            let windows: Vec<&SentenceWindow> = sentences.iter().flat_map(|sentence| &sentence.windows).collect();
-            let mut logits =
-                network.kernels.scope(|| window_logits(network, workspace, head, labels, &windows))?.into_iter();
-            for (sentence, gold) in sentences.iter().zip(gold) {
-                let own: Vec<Vec<f64>> = logits.by_ref().take(sentence.windows.len()).collect();
-                results.add(sentence, gold, &own, labels);
-            }
-            let (done, total) = (results.gold.len() as u64, self.sentences.len() as u64);
-            let _ = observer(&Event::Progress { what: "evaluating", done, total });
-        }
-        Ok(results.metrics(&config.labels))
+        let logits_of = |windows: &[&SentenceWindow]| {
+            network.kernels.scope(|| window_logits(network, workspace, head, labels.len(), windows))
+        };
+        WordResults::of(&self.sentences, &self.gold, labels, logits_of, observer)
     }
 
     /// Adds token ids and what they should give.
