@@ -1,15 +1,17 @@
 //! Real models against what transformers computes with them:
 //!
 //! ```text
-//! real-models MINILM_DIR ANTIBERTY_DIR FIXTURES_DIR
+//! real-models MINILM_DIR ANTIBERTY_DIR FIXTURES_DIR [TOKEN_CLASSIFIER_DIR]
 //! ```
 //!
-//! The reference outputs are committed, the weights come from packages.
+//! The reference outputs are committed, the weights come from packages. A token classifier's folder also holds its
+//! reference, `golden_onnxruntime.json`: a list of `{"text", "ids", "labels", "logits_onnxruntime"}`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use cloze::infer::EmbedOptions;
+use cloze::model::Batch;
 use cloze::{Model, Text};
 use serde::Deserialize;
 
@@ -17,6 +19,8 @@ use serde::Deserialize;
 const EMBEDDING: f64 = 1e-5;
 /// Largest difference of a probability: logits up to 30 in f32 differ by about 2e-5.
 const PROBABILITY: f64 = 1e-4;
+/// Largest difference of a logit.
+const LOGIT: f64 = 1e-4;
 
 #[derive(Deserialize)]
 struct EmbeddingCase {
@@ -30,6 +34,14 @@ struct FillCase {
     text: String,
     input_ids: Vec<u32>,
     masks: Vec<Mask>,
+}
+
+#[derive(Deserialize)]
+struct LabelCase {
+    text: String,
+    ids: Vec<u32>,
+    labels: Vec<String>,
+    logits_onnxruntime: Vec<Vec<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -47,11 +59,38 @@ struct Candidate {
 
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [minilm, antiberty, fixtures] = &arguments[..] else {
-        anyhow::bail!("usage: real-models MINILM_DIR ANTIBERTY_DIR FIXTURES_DIR");
+    let [minilm, antiberty, fixtures, token_classifier @ ..] = &arguments[..] else {
+        anyhow::bail!("usage: real-models MINILM_DIR ANTIBERTY_DIR FIXTURES_DIR [TOKEN_CLASSIFIER_DIR]");
     };
     embeddings(minilm, &fixtures.join("minilm_embeddings.json"))?;
-    fills(antiberty, &fixtures.join("antiberty_fill.json"))
+    fills(antiberty, &fixtures.join("antiberty_fill.json"))?;
+    token_classifier.iter().try_for_each(|dir| labels(dir))
+}
+
+fn labels(dir: &Path) -> Result<()> {
+    let cases: Vec<LabelCase> = read(&dir.join("golden_onnxruntime.json"))?;
+    let model = Model::open(dir)?;
+    let names = &model.config().labels;
+    let (mut worst, mut tokens) = (0.0f64, 0);
+    for case in &cases {
+        let encoding = model.tokenizer().encode(&case.text, None);
+        ensure!(encoding.ids == case.ids, "{}: other token ids", case.text);
+        let mut batch = Batch::default();
+        batch.push(&encoding.ids, &encoding.token_type_ids);
+        let logits = model.forward(&batch, false)?.logits.context("the model has no head")?;
+        for ((row, expected), label) in logits.chunks(names.len()).zip(&case.logits_onnxruntime).zip(&case.labels) {
+            ensure!(row.len() == expected.len(), "{}: {} logits", case.text, row.len());
+            let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).context("no logits")?;
+            ensure!(names[best] == *label, "{}: `{}` instead of `{label}`", case.text, names[best]);
+            for (found, expected) in row.iter().zip(expected) {
+                worst = worst.max((f64::from(*found) - expected).abs());
+            }
+            tokens += 1;
+        }
+    }
+    ensure!(worst <= LOGIT, "logits differ by {worst:e}");
+    println!("{}: {tokens} tokens, all labels equal, largest difference of a logit {worst:.1e}", dir.display());
+    Ok(())
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
@@ -66,7 +105,7 @@ fn embeddings(dir: &Path, fixture: &Path) -> Result<()> {
     let together = model.embed(&texts, EmbedOptions::default())?;
     let mut worst = 0.0f64;
     for ((case, text), embedding) in cases.iter().zip(&texts).zip(&together) {
-        ensure!(embedding.tokens == case.input_ids.len(), "{}: {} tokens", case.text, embedding.tokens);
+        ensure!(embedding.extent.tokens == case.input_ids.len(), "{}: {} tokens", case.text, embedding.extent.tokens);
         ensure!(embedding.vectors[0].len() == case.embedding.len(), "{}: wrong size", case.text);
         for (found, expected) in embedding.vectors[0].iter().zip(&case.embedding) {
             worst = worst.max((f64::from(*found) - expected).abs());

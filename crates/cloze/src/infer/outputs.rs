@@ -1,8 +1,9 @@
 use cloze_kernels::Kernels;
 
 use crate::Error;
-use crate::heads::first_rows;
+use crate::heads::{LinearTape, first_rows, linear_logits};
 use crate::model::{Batch, Keep, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
+use crate::params::TaskHead;
 
 use super::Model;
 
@@ -13,12 +14,15 @@ pub struct Outputs {
     pub hidden_states: Vec<Vec<f32>>,
     /// `[sequences, hidden]`, if the model has a pooler.
     pub pooled: Option<Vec<f32>>,
+    /// What the head of the model's task says, if it has one: `[sequences, labels]`, or for words and answers
+    /// `[tokens, labels]`, where an answer's labels are start and end.
+    pub logits: Option<Vec<f32>>,
     /// If asked for, of each layer, sequence after sequence: `[heads, tokens, tokens]`.
     pub attention_probabilities: Option<Vec<Vec<f32>>>,
 }
 
 impl Model {
-    /// All hidden states of a packed batch, the pooled output and, `with_attention`, the attention
+    /// All hidden states of a packed batch, the pooled output, the logits of the task and, `with_attention`, the attention
     /// probabilities.
     pub fn forward(&self, batch: &Batch, with_attention: bool) -> Result<Outputs, Error> {
         batch.check(&self.config)?;
@@ -39,13 +43,24 @@ impl Model {
         for hidden in &tape.hidden {
             hidden_states.push(read(hidden, batch.tokens() * config.hidden_size)?);
         }
+        let mut pooler = PoolerTape::new(kernels)?;
         let mut pooled = None;
         if self.heads.pooler {
-            let mut pooler = PoolerTape::new(kernels)?;
             let mut first = kernels.indices();
             kernels.write_indices(&mut first, first_rows(batch))?;
             pooler_forward(network, &mut pooler, &tape.hidden[config.num_hidden_layers], &first, batch.sequences())?;
             pooled = Some(read(&pooler.pooled, batch.sequences() * config.hidden_size)?);
+        }
+        let mut logits = None;
+        if let (Some(task), Some(head)) = (self.heads.task, &network.parameters.task) {
+            let (input, rows, outputs) = match task {
+                TaskHead::Pooled(labels) => (&pooler.pooled, batch.sequences(), labels),
+                TaskHead::Tokens(labels) => (&tape.hidden[config.num_hidden_layers], batch.tokens(), labels),
+                TaskHead::Span => (&tape.hidden[config.num_hidden_layers], batch.tokens(), 2),
+            };
+            let mut of_head = LinearTape::new(kernels)?;
+            linear_logits(network, &mut of_head, input, head, outputs, None, rows)?;
+            logits = Some(read(of_head.logits(), rows * outputs)?);
         }
         let mut attention_probabilities = None;
         if with_attention {
@@ -68,6 +83,6 @@ impl Model {
             }
             attention_probabilities = Some(layers);
         }
-        Ok(Outputs { hidden_states, pooled, attention_probabilities })
+        Ok(Outputs { hidden_states, pooled, logits, attention_probabilities })
     }
 }
