@@ -53,7 +53,7 @@ impl StartArgs {
 /// Flags of every training.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Folder for the model; an unfinished training in it is resumed
+    /// Folder for the model and, in `runs`, its curves for TensorBoard; an unfinished training in it is resumed
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
     /// Start anew although the folder holds a training with other settings

@@ -204,13 +204,45 @@ fn a_fine_tuning_killed_at_many_moments_ends_in_the_same_bits() {
     killed_again_and_again(common::FINETUNE, &moments);
 }
 
-#[test]
-fn a_run_that_diverges_keeps_its_last_checkpoint() {
+/// What to do is said, and what was written before the divergence is whole, however often the command is given.
+fn diverges(training: &str, learning_rate: &str, evaluation: &str) {
     let world = World::new();
-    let training = common::PRETRAIN.replace("1e-2", "1e38");
-    let run = format!("{training} --warmup 0.5 --save-steps 1 --output model");
-    let ran = world.run(&run).fails(1, &["step", "is not finite", "lower learning rate"]);
-    assert!(ran.stderr.contains("saved model/checkpoint-1"), "{}", ran.stderr);
+    // The first step has the rate 0, so that the first checkpoint is good.
+    let training = training.replace("--learning-rate 1e-2", &format!("--learning-rate {learning_rate} --warmup 0.5"));
+    let run = format!("{training} --save-steps 1 --output model");
+    let parts = ["error: step ", "is not finite", "lower learning rate", "longer warm-up", "clipping"];
+    let ran = world.run(&run).fails(1, &parts);
+    assert!(ran.stderr.contains("saved model/checkpoint-1\n"), "{}", ran.stderr);
     assert!(!world.path("model/model.safetensors").exists());
-    assert!(std::fs::read_dir(world.path("model")).unwrap().count() > 1);
+    let answer = world.run(&format!("evaluate --model model/checkpoint-1 {evaluation} --json")).ok().answer();
+    assert!(answer["loss"].is_f64(), "{answer}");
+
+    let checkpoints = || -> Vec<_> {
+        let files = world.snapshot("model").into_iter();
+        files.filter(|(path, _)| path.to_string_lossy().contains("/checkpoint-")).collect()
+    };
+    let before = checkpoints();
+    assert!(before.len() >= 7, "{before:?}");
+    for (path, _) in before.iter().filter(|(path, _)| path.ends_with("model.safetensors")) {
+        let checkpoint = path.parent().unwrap().to_str().unwrap();
+        assert!(!checkpoint.ends_with(".tmp"), "{checkpoint}");
+        world.run(&format!("info {checkpoint}")).ok();
+    }
+    let again = world.run(&run).fails(1, &parts);
+    assert_eq!(ran.stderr.lines().last(), again.stderr.lines().last());
+    assert_eq!(before, checkpoints());
+}
+
+#[test]
+fn a_pretraining_that_diverges_keeps_its_last_checkpoint() {
+    for learning_rate in ["1e5", "1e30", "1e39"] {
+        diverges(common::PRETRAIN, learning_rate, "--input corpus.txt");
+    }
+}
+
+#[test]
+fn a_fine_tuning_that_diverges_keeps_its_last_checkpoint() {
+    for learning_rate in ["1e5", "1e30", "1e39"] {
+        diverges(common::FINETUNE, learning_rate, "--input dev.tsv");
+    }
 }

@@ -49,14 +49,14 @@ pub enum Error {
     /// An argument or a combination of settings makes no sense.
     #[error("{0}")]
     Settings(String),
-    /// A loss or a gradient is infinite or not a number.
+    /// A loss, a gradient or a weight is infinite or not a number.
     #[error(
-        "step {step}: {what} is not finite ({value}); the last checkpoint is left as it was. A lower learning rate or a longer warm-up usually helps"
+        "step {step}: {what} is not finite ({value}); the last checkpoint is left as it was. A lower learning rate or a longer warm-up usually helps, sometimes a smaller norm for clipping"
     )]
     NotFinite {
         /// The optimizer step, from 1.
         step: u64,
-        /// The loss, or the name of the tensor whose gradient it is.
+        /// The loss, or what of which tensor it is.
         what: String,
         /// The value found.
         value: f64,

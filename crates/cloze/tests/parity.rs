@@ -2,136 +2,22 @@
 //! too, is random at a scale of 0.3, so that attention is far from uniform and activations reach their
 //! tails. The fixtures come from `checks/python/make_parity_fixture.py`.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+mod common;
 
-use cloze::Config;
-use cloze::checkpoint::Checkpoint;
 use cloze::heads::{LinearTape, MlmTape, Targets, TrainingBatch, first_rows, linear_logits, mlm_logits};
-use cloze::model::{Batch, Keep, Network, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
+use cloze::model::{Keep, Network, PackedBatch, PoolerTape, Tape, encoder_forward, pooler_forward};
 use cloze::optim::{Decay, OptimizerKind, OptimizerSettings, Schedule};
-use cloze::params::{Declaration, HeadSet, TaskHead};
+use cloze::params::Declaration;
 use cloze::train::Trainer;
 use cloze_kernels::{Cpu, Kernels, Purpose};
 
-/// Relative error, in the tensor's norm, of hidden states, logits and losses in f32: a few roundings a
-/// layer. PyTorch's own f32 differs from its f64 by a few 1e-6 here.
-const OUTPUTS: f64 = 1e-5;
-/// The same of gradients, and of weights after ten steps: rounding is amplified backwards.
-const GRADIENTS: f64 = 1e-4;
-
-struct Fixture {
-    config: Config,
-    weights: HashMap<String, Vec<f32>>,
-    expected: HashMap<String, Vec<f32>>,
-    integers: HashMap<String, Vec<u32>>,
-}
-
-fn read(path: PathBuf, floats: &mut HashMap<String, Vec<f32>>, integers: &mut HashMap<String, Vec<u32>>) {
-    let bytes = std::fs::read(&path).unwrap();
-    for (name, view) in safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors() {
-        let words = view.data().as_chunks::<4>().0;
-        match view.dtype() {
-            safetensors::Dtype::F32 => {
-                floats.insert(name, words.iter().map(|word| f32::from_le_bytes(*word)).collect());
-            }
-            safetensors::Dtype::U32 => {
-                integers.insert(name, words.iter().map(|word| u32::from_le_bytes(*word)).collect());
-            }
-            other => panic!("{name} is {other:?}"),
-        }
-    }
-}
-
-impl Fixture {
-    fn open(activation: &str) -> Fixture {
-        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity").join(activation);
-        let (mut weights, mut expected, mut integers) = (HashMap::new(), HashMap::new(), HashMap::new());
-        read(dir.join("expected.safetensors"), &mut expected, &mut integers);
-        read(dir.join("model.safetensors"), &mut weights, &mut integers);
-        let mut regression = HashMap::new();
-        read(dir.join("regression_head.safetensors"), &mut regression, &mut integers);
-        weights.extend(regression.into_iter().map(|(name, values)| (format!("regression.{name}"), values)));
-        let config = Checkpoint::open(&dir).unwrap().config().clone();
-        Fixture { config, weights, expected, integers }
-    }
-
-    fn batch(&self) -> Batch {
-        Batch {
-            ids: self.integers["batch.input_ids"].clone(),
-            token_type_ids: self.integers["batch.token_type_ids"].clone(),
-            starts: self.integers["batch.cu_seqlens"].clone(),
-        }
-    }
-
-    fn pretraining(&self) -> TrainingBatch {
-        let targets = Targets::Pretraining {
-            masked_rows: self.integers["batch.masked_lm_positions"].clone(),
-            masked_labels: self.integers["batch.masked_lm_ids"].clone(),
-            next_sentence: Some(self.integers["batch.next_sentence_labels"].clone()),
-        };
-        TrainingBatch::new(self.batch(), targets)
-    }
-
-    fn trainer(&self, heads: HeadSet, optimizer: OptimizerSettings) -> Trainer<Cpu> {
-        let mut config = self.config.clone();
-        if heads.task == Some(TaskHead::Pooled(1)) {
-            config.labels = vec!["LABEL_0".to_string()];
-        }
-        let declaration = Declaration::new(&config, heads);
-        let mut weights = vec![0.0; declaration.len];
-        for parameter in &declaration.parameters {
-            let name = match heads.task {
-                Some(TaskHead::Pooled(1)) if parameter.name.starts_with("classifier") => {
-                    format!("regression.{}", parameter.name)
-                }
-                _ => parameter.name.clone(),
-            };
-            weights[parameter.span.range()].copy_from_slice(&self.weights[&name]);
-        }
-        Trainer::new(Cpu::new(2).unwrap(), &config, &declaration, &weights, optimizer, 1).unwrap()
-    }
-
-    /// `found` within `tolerance` of the expected tensor `name`, in the norm of the tensor.
-    fn assert_near(&self, name: &str, found: &[f64], tolerance: f64) {
-        let expected = &self.expected[name];
-        assert_eq!(expected.len(), found.len(), "{name}");
-        let error = expected.iter().zip(found).map(|(e, f)| (f64::from(*e) - f).powi(2)).sum::<f64>().sqrt();
-        let norm = expected.iter().map(|e| f64::from(*e).powi(2)).sum::<f64>().sqrt();
-        assert!(norm > 0.0, "{name} is all zero");
-        assert!(error <= tolerance * norm, "{name}: relative error {:e}, allowed {tolerance:e}", error / norm);
-    }
-
-    fn assert_gradients(&self, task: &str, trainer: &Trainer<Cpu>) {
-        for parameter in &trainer.declaration().parameters {
-            let found = trainer.gradient(&parameter.name).unwrap().unwrap();
-            let norm = found.iter().map(|value| value * value).sum::<f64>().sqrt();
-            if parameter.name.ends_with("attention.self.key.bias") {
-                // Zero in exact arithmetic: a constant added to a row of scores leaves softmax as it is.
-                assert!(norm < 1e-5, "{task}: the gradient of `{}` has norm {norm}", parameter.name);
-                continue;
-            }
-            assert!(norm > 1e-6, "{task}: the gradient of `{}` is zero", parameter.name);
-            self.assert_near(&format!("{task}.grad.{}", parameter.name), &found, GRADIENTS);
-        }
-    }
-}
-
-const PRETRAINING: HeadSet = HeadSet { pooler: true, mlm: true, nsp: true, task: None };
-
-fn classifier(labels: usize) -> HeadSet {
-    HeadSet { pooler: true, task: Some(TaskHead::Pooled(labels)), ..HeadSet::default() }
-}
+use common::{Fixture, GRADIENTS, OUTPUTS, PRETRAINING, classifier, no_optimizer};
 
 fn for_each_activation(check: impl Fn(&Fixture)) {
     for activation in ["gelu", "gelu_new", "relu"] {
         println!("{activation}");
         check(&Fixture::open(activation));
     }
-}
-
-fn no_optimizer() -> OptimizerSettings {
-    OptimizerSettings::new(OptimizerKind::AdamW)
 }
 
 #[test]

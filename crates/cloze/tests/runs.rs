@@ -216,6 +216,61 @@ fn divergence_stops_with_the_step_and_keeps_the_last_checkpoint() {
     assert!(checkpoints(&world.path("run")) > 0);
 }
 
+#[test]
+fn weights_that_are_not_finite_become_no_checkpoint() {
+    let world = World::new();
+    let mut settings = world.pretraining();
+    // More than f32 holds: step 1 at the rate 0 changes nothing, step 2 leaves no weight finite.
+    settings.update.learning_rate = 1e39;
+    settings.update.warmup = 0.5;
+    // An evaluation would see it before.
+    settings.dev_fraction = 0.0;
+    let options = RunOptions { save_steps: Some(1), ..world.options("run", 2) };
+    let error = pretrain(&settings, &options, &mut ignore).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 2, .. }) && error.to_string().contains("the weight `"), "{error}");
+    assert_eq!(checkpoints(&world.path("run")), 1);
+    assert!(cloze::Model::open(world.path("run/checkpoint-1")).is_ok());
+}
+
+#[test]
+fn a_run_whose_last_step_diverges_is_not_finished() {
+    let world = World::new();
+    let mut settings = FinetuneSettings { epochs: 1, ..world.finetuning() };
+    settings.update.batch_size = 20;
+    settings.update.learning_rate = 1e30;
+    settings.update.warmup = 0.0;
+    let error = finetune(&settings, &world.options("run", 2), &mut ignore).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 1, .. }), "{error}");
+    assert!(error.to_string().contains("the loss of the evaluation"), "{error}");
+    assert!(!world.path("run/model.safetensors").exists());
+}
+
+#[test]
+fn a_gradient_that_overflows_where_the_loss_does_not_changes_nothing() {
+    let config = Config { labels: vec!["LABEL_0".into()], ..Config::tiny() };
+    let heads = HeadSet { pooler: true, task: Some(TaskHead::Pooled(1)), ..HeadSet::default() };
+    let declaration = Declaration::new(&config, heads);
+    let mut weights = declaration.initial_weights(config.initializer_range, 1);
+    // A value of some 1e29, whose square is finite in f64, and so is its gradient; not that of the pooled output.
+    let classifier = declaration.parameters.iter().find(|parameter| parameter.name == "classifier.weight").unwrap();
+    weights[classifier.span.range()].iter_mut().for_each(|weight| *weight *= 1e30);
+    let optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
+    let mut trainer = Trainer::new(Cpu::new(1).unwrap(), &config, &declaration, &weights, optimizer, 1).unwrap();
+    let mut batch = Batch::default();
+    batch.push(&[2, 7, 3], &[0; 3]);
+    let batch = TrainingBatch::new(batch, Targets::Values(vec![1.0]));
+    let loss = trainer.compute_gradients(&batch, 1).unwrap().total();
+    assert!(loss.is_finite() && loss > f64::from(f32::MAX), "{loss}");
+    let before = trainer.state().unwrap();
+    let error = trainer.step(&batch, 1, 1e-3).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 1, .. }), "{error}");
+    let error = error.to_string();
+    for part in ["step 1: the gradient of `bert.", "lower learning rate", "warm-up", "clipping"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(trainer.state().unwrap(), before);
+}
+
 fn checkpoints(dir: &Path) -> usize {
     let is_checkpoint =
         |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.starts_with("checkpoint-"));

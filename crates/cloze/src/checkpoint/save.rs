@@ -26,7 +26,11 @@ pub fn save(dir: &Path, config: &Config, declaration: &Declaration, weights: &[f
         .collect();
     let metadata = [("format".to_string(), "pt".to_string())];
     write_tensors(&dir.join("model.safetensors"), &tensors, &metadata)?;
-    let config = Config { architectures: vec![architecture(declaration.heads).to_string()], ..config.clone() };
+    let mut config = Config { architectures: vec![architecture(declaration.heads).to_string()], ..config.clone() };
+    if declaration.heads.task == Some(TaskHead::Span) {
+        // Hugging Face gives this head as many outputs as there are labels, and two where none are named.
+        config.labels.clear();
+    }
     config.write(&dir.join("config.json"))
 }
 

@@ -7,13 +7,12 @@ use crate::Error;
 use crate::data::squad::aligned_span;
 use crate::data::{Question, SquadVersion};
 use crate::infer::spans::{AnswerSettings, Nbest, answers};
-use crate::infer::{ReadQuestion, SpanLogits, softmax};
+use crate::infer::{ReadQuestion, SpanLogits, cross_entropy};
 use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};
 
 use super::results::{Figures, for_each_chunk, named};
 use super::squad::{NoAnswer, question_score, squad_v1, squad_v2};
-use super::texts::nll;
 
 /// What a model answers to questions, and what it should answer.
 #[derive(Clone, Debug)]
@@ -51,7 +50,7 @@ impl AnswerResults {
                     continue;
                 }
                 for ((start, end), (starts, ends)) in read.windows.targets(span).into_iter().zip(&own) {
-                    loss += (nll(&softmax(starts), start) + nll(&softmax(ends), end)) / 2.0;
+                    loss += (cross_entropy(starts, start) + cross_entropy(ends, end)) / 2.0;
                     windows += 1;
                 }
             }

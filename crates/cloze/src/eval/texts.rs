@@ -1,7 +1,7 @@
 //! Losses and metrics of classification and regression.
 
 use crate::Error;
-use crate::infer::{DEFAULT_THRESHOLD, ReadText, argmax, logistic, softmax};
+use crate::infer::{DEFAULT_THRESHOLD, ReadText, argmax, cross_entropy, logistic, softmax};
 use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};
 
@@ -83,7 +83,7 @@ impl TextResults {
     fn loss(&self) -> f64 {
         let rows = self.logits.iter();
         let sum: f64 = match &self.gold {
-            Gold::Classes(gold) => rows.zip(gold).map(|(row, &label)| nll(&softmax(row), label)).sum(),
+            Gold::Classes(gold) => rows.zip(gold).map(|(row, &label)| cross_entropy(row, label)).sum(),
             Gold::Labels(gold) => return binary_cross_entropy(&self.logits, gold),
             Gold::Values(gold) => rows.zip(gold).map(|(row, &value)| (row[0] - f64::from(value)).powi(2)).sum(),
         };
@@ -218,9 +218,4 @@ impl TextResults {
     fn softmax(&self, row: &[f64]) -> Vec<f64> {
         softmax(&row.iter().map(|logit| logit / self.temperature).collect::<Vec<_>>())
     }
-}
-
-/// The negative logarithm of the probability of a label.
-pub(super) fn nll(probabilities: &[f64], label: usize) -> f64 {
-    -probabilities[label].max(f64::MIN_POSITIVE).ln()
 }

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::data::labelling::Scheme;
 use crate::data::{Sentence, SentenceFormat};
 use crate::infer::{
-    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, logits_of_words, read_sentences_of_words, softmax,
+    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, read_sentences_of_words, softmax,
 };
 use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};
@@ -17,7 +17,6 @@ use super::calibration::fit_temperature;
 use super::confusion::{ClassFigures, class_figures, confusion_matrix};
 use super::entities::{EntityMode, Scores, entity_scores, entity_spans};
 use super::results::{Confusion, Figures, for_each_chunk, named};
-use super::texts::nll;
 
 /// Sentences as a model reads them, the label ids of their words, and a sentence about what is long, if anything is.
 #[allow(clippy::type_complexity)]
@@ -128,7 +127,7 @@ impl WordResults {
     /// The loss first. Words that were not read count as wrong. Where labels have no scheme, as parts of speech, there
     /// are no entities to count.
     pub fn metrics(&self) -> Metrics {
-        let losses = self.read_words().map(|(row, gold)| nll(&softmax(row), gold));
+        let losses = self.read_words().map(|(row, gold)| cross_entropy(row, gold));
         let loss = losses.sum::<f64>() / self.read_words().count().max(1) as f64;
         let mut metrics = vec![named("loss", loss)];
         let all: Vec<usize> = (0..self.gold.len()).collect();

@@ -161,6 +161,12 @@ pub(crate) fn softmax<T: Copy + Into<f64>>(row: &[T]) -> Vec<f64> {
     exp.into_iter().map(|value| value / sum).collect()
 }
 
+/// Minus the logarithm of a label's probability; not a number where a logit is none.
+pub(crate) fn cross_entropy<T: Copy + Into<f64>>(row: &[T], label: usize) -> f64 {
+    let max = row.iter().fold(f64::NEG_INFINITY, |max, &logit| max.max(logit.into()));
+    max + row.iter().map(|&logit| (logit.into() - max).exp()).sum::<f64>().ln() - row[label].into()
+}
+
 /// The probability of a logit by itself.
 pub(crate) fn logistic(logit: f64) -> f64 {
     1.0 / (1.0 + (-logit).exp())

@@ -30,7 +30,7 @@ use crate::settings::StoredSettings;
 use crate::{Config, Error};
 
 pub use classify::{Classification, Labels, NextSentence, Regression};
-pub(crate) use classify::{DEFAULT_THRESHOLD, argmax, logistic, logits_of_read_texts, softmax};
+pub(crate) use classify::{DEFAULT_THRESHOLD, argmax, cross_entropy, logistic, logits_of_read_texts, softmax};
 pub use embed::{EmbedOptions, Embedding, Pooling};
 pub use entities::{Aggregation, Entity, Token, entities};
 pub use fill::{Candidate, FilledMask};

@@ -1,5 +1,6 @@
 //! Training: single steps with a loop of one's own, or whole runs that can be stopped and resumed.
 
+mod curves;
 mod events;
 mod finetune;
 mod history;

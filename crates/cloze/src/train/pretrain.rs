@@ -103,11 +103,11 @@ fn train(
             tokens_per_second,
             seconds_left,
         };
-        run.state.history.step(&log);
+        run.log_step(&log)?;
         let mut stop = observer(&Event::Step(log)).is_break();
         if let Some(held_out) = held_out.filter(|_| step.is_multiple_of(eval_steps) || step == settings.steps) {
             metrics = held_out.evaluate(|losses, batch| trainer.evaluate(losses, batch), observer)?;
-            run.state.history.evaluation(step, epoch, &metrics);
+            run.log_evaluation(step, epoch, &metrics)?;
             stop |= observer(&Event::Evaluated { step, epoch, metrics: metrics.clone() }).is_break();
         }
         let last = step == settings.steps;

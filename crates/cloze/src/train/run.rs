@@ -4,6 +4,7 @@
 //! output/
 //!     cloze.json              the settings, from the start; at the end marked as finished
 //!     checkpoint-<step>/      a model directory, optimizer.safetensors, trainer_state.json
+//!     runs/                   files of events: the curves for TensorBoard
 //!     config.json, model.safetensors, vocab.txt, …    the result, at the end
 //! ```
 //!
@@ -23,12 +24,14 @@ use crate::settings::{FILE_NAME, RunSettings, StoredRun, StoredSettings, differe
 use crate::{Config, Error};
 
 use super::TrainerState;
-use super::events::{Event, Observer, RunOptions};
+use super::curves::{self, Curves};
+use super::events::{Event, Metrics, Observer, RunOptions, StepLog};
 use super::history::History;
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
 const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
-/// Older checkpoints are removed, the best one aside.
+/// Older checkpoints are removed, the best one aside. Whether weights are any good shows in the step after them: where
+/// it fails, the checkpoint before is good.
 const CHECKPOINTS_KEPT: usize = 2;
 
 /// The name of the file with all that is known of a finished model on its development set.
@@ -52,6 +55,8 @@ pub(super) struct Run {
     stored: StoredSettings,
     save_steps: Option<u64>,
     last_save: Instant,
+    /// There are some once the run has begun.
+    curves: Option<Curves>,
     /// What is written into every model directory.
     pub config: Config,
     pub declaration: Declaration,
@@ -117,6 +122,7 @@ impl Run {
             stored,
             save_steps: options.save_steps,
             last_save: Instant::now(),
+            curves: None,
             config,
             declaration,
             tokenizer,
@@ -154,7 +160,24 @@ impl Run {
         }
         self.stored.run = Some(run);
         self.stored.write(&self.output)?;
+        let resumed_at = restored.as_ref().map(|state| state.step);
+        self.curves = Some(Curves::open(&self.output, resumed_at, &self.state.history)?);
         Ok(restored)
+    }
+
+    /// Notes a step in the log.
+    pub fn log_step(&mut self, log: &StepLog) -> Result<(), Error> {
+        self.state.history.step(log);
+        self.draw_curves()
+    }
+
+    /// Notes an evaluation in the log. After the last step it is the only one to see that a run has diverged.
+    pub fn log_evaluation(&mut self, step: u64, epoch: f64, metrics: &Metrics) -> Result<(), Error> {
+        if let Some((_, value)) = metrics.iter().find(|(name, value)| name == "loss" && !value.is_finite()) {
+            return Err(Error::NotFinite { step, what: "the loss of the evaluation".to_string(), value: *value });
+        }
+        self.state.history.evaluation(step, epoch, metrics);
+        self.draw_curves()
     }
 
     /// Whether a checkpoint is due after `step`.
@@ -165,8 +188,9 @@ impl Run {
         }
     }
 
-    /// Writes `checkpoint-<step>`, then removes old ones.
+    /// Writes `checkpoint-<step>`, then removes old ones. What is not finite takes no place of a good one: it is an error.
     pub fn save(&mut self, state: &TrainerState, epoch: f64, steps: u64, observer: &mut Observer) -> Result<(), Error> {
+        state.check(&self.declaration)?;
         let path = self.checkpoint_path(state.step);
         let unfinished = self.output.join(format!("checkpoint-{}.tmp", state.step));
         remove(&unfinished)?;
@@ -228,6 +252,10 @@ impl Run {
             run.finished = true;
         }
         self.stored.write(&self.output)
+    }
+
+    fn draw_curves(&mut self) -> Result<(), Error> {
+        self.curves.as_mut().map_or(Ok(()), |curves| curves.follow(&self.state.history))
     }
 
     fn checkpoint_path(&self, step: u64) -> PathBuf {
@@ -324,6 +352,7 @@ impl Run {
         for name in [checkpoint::index::QUANTIZED, EVALUATION, CARD] {
             remove(&self.output.join(name))?;
         }
+        curves::remove(&self.output)?;
         for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
             let entry = entry.map_err(at("read", &self.output))?;
             let name = entry.file_name();

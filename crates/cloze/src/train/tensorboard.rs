@@ -15,6 +15,8 @@ use crate::error::at;
 /// How the names of event files begin. The seconds since 1970, the machine's name and a suffix follow, with dots in
 /// between.
 const PREFIX: &str = "events.out.tfevents.";
+/// How the names of Cloze's end.
+const SUFFIX: &str = ".cloze";
 
 /// Appends scalars to a file of events in the folder of a run.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl EventWriter {
     /// What the system says about the folder or the file.
     pub fn open(folder: &Path, resumed_at: Option<u64>) -> Result<EventWriter, Error> {
         fs::create_dir_all(folder).map_err(at("create", folder))?;
-        let path = folder.join(format!("{PREFIX}{:010}.{}.cloze", next_second(folder)?, host_name()));
+        let path = folder.join(format!("{PREFIX}{:010}.{}{SUFFIX}", next_second(folder)?, host_name()));
         let file = BufWriter::new(File::create_new(&path).map_err(at("create", &path))?);
         let mut writer = EventWriter { path, file };
         writer.write(&version_event(wall_time()))?;
@@ -58,6 +60,11 @@ impl EventWriter {
     fn write(&mut self, event: &[u8]) -> Result<(), Error> {
         write_record(&mut self.file, event).map_err(at("write to", &self.path))
     }
+}
+
+/// Whether a file of this name is an event file that Cloze has written.
+pub(super) fn is_own(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// The second of a new file's name: now, or the second after the last file's. TensorBoard reads files in the order of

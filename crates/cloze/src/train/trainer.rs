@@ -48,6 +48,25 @@ pub struct TrainerState {
     pub second_moments: Vec<f32>,
 }
 
+impl TrainerState {
+    /// An error that names the first tensor in which something is not finite.
+    pub fn check(&self, declaration: &Declaration) -> Result<(), Error> {
+        for (what, values) in [
+            ("the weight", &self.weights),
+            ("the first moment of", &self.first_moments),
+            ("the second moment of", &self.second_moments),
+        ] {
+            for parameter in &declaration.parameters {
+                if let Some(value) = values[parameter.span.range()].iter().find(|value| !value.is_finite()) {
+                    let what = format!("{what} `{}`", parameter.name);
+                    return Err(Error::NotFinite { step: self.step, what, value: f64::from(*value) });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<K: Kernels> Trainer<K> {
     /// A trainer at step 0 with these weights, in arena order. Dropout is as in `config`; its draws come
     /// from `seed`.

@@ -152,7 +152,7 @@ fn train(
             seconds_left,
             ..StepLog::default()
         };
-        run.state.history.step(&log);
+        run.log_step(&log)?;
         (run.state.epoch, run.state.position) = (step / steps_per_epoch, (first + batch.examples()) as u64);
         let mut stop = observer(&Event::Step(log)).is_break();
         let epoch_ends = step.is_multiple_of(steps_per_epoch);
@@ -165,7 +165,7 @@ fn train(
         };
         if evaluates {
             let metrics = dev_data.evaluate(trainer, &mut workspace, &run.config, observer)?;
-            run.state.history.evaluation(step, epochs_done, &metrics);
+            run.log_evaluation(step, epochs_done, &metrics)?;
             note_best(run, metric, step, &metrics);
             stop |= observer(&Event::Evaluated { step, epoch: epochs_done, metrics }).is_break();
         }
