@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
-use cloze::settings::{Start, UpdateSettings};
+use cloze::settings::{FinetuneTask, Start, UpdateSettings};
 use cloze::train::{Event, Observer, Outcome, RunOptions, StepLog};
 use serde_json::{Value, json};
 
@@ -127,6 +127,33 @@ impl From<OptimizerName> for OptimizerKind {
         match name {
             OptimizerName::BertAdam => OptimizerKind::BertAdam,
             OptimizerName::AdamW => OptimizerKind::AdamW,
+        }
+    }
+}
+
+/// What a fine-tuning teaches.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TaskName {
+    /// One label of several for a text or a pair
+    Classification,
+    /// A number for a text or a pair
+    Regression,
+    /// Any number of labels for a text or a pair
+    MultiLabel,
+    /// A label for each word
+    Tokens,
+    /// The answer to a question in a text, from files like SQuAD's
+    Qa,
+}
+
+impl From<TaskName> for FinetuneTask {
+    fn from(name: TaskName) -> FinetuneTask {
+        match name {
+            TaskName::Classification => FinetuneTask::Classification,
+            TaskName::Regression => FinetuneTask::Regression,
+            TaskName::MultiLabel => FinetuneTask::MultiLabel,
+            TaskName::Tokens => FinetuneTask::Tokens,
+            TaskName::Qa => FinetuneTask::Questions,
         }
     }
 }

@@ -80,6 +80,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod data;

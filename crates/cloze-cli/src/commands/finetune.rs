@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 use cloze::heads::WindowPooling;
 use cloze::infer::Subtokens;
 use cloze::optim::RateSettings;
-use cloze::settings::{ClassWeights, FinetuneSettings, FinetuneTask};
+use cloze::settings::{ClassWeights, FinetuneSettings};
 use cloze::train::{finetune, finetune_seeds};
 
 use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::questions::QuestionArgs;
-use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
+use crate::training::{self, OptimizerName, RunArgs, TaskName, UpdateFlags};
 
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
@@ -103,20 +103,6 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TaskName {
-    /// One label of several for a text or a pair
-    Classification,
-    /// A number for a text or a pair
-    Regression,
-    /// Any number of labels for a text or a pair
-    MultiLabel,
-    /// A label for each word
-    Tokens,
-    /// The answer to a question in a text, from files like SQuAD's
-    Qa,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum SubtokensName {
     /// The first
     First,
@@ -150,15 +136,8 @@ impl From<PoolingName> for WindowPooling {
 
 impl Arguments {
     fn settings(&self, common: &Common) -> FinetuneSettings {
-        let task = match self.task {
-            TaskName::Classification => FinetuneTask::Classification,
-            TaskName::Regression => FinetuneTask::Regression,
-            TaskName::MultiLabel => FinetuneTask::MultiLabel,
-            TaskName::Tokens => FinetuneTask::Tokens,
-            TaskName::Qa => FinetuneTask::Questions,
-        };
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
-        let defaults = FinetuneSettings::new(task, self.start.start(), &self.train, &self.dev);
+        let defaults = FinetuneSettings::new(self.task.into(), self.start.start(), &self.train, &self.dev);
         FinetuneSettings {
             tokenizer: self.tokenizer.clone(),
             cased: self.cased,

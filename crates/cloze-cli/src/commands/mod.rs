@@ -1,6 +1,7 @@
 //! The sub-commands, one file each.
 
 mod bench;
+mod check;
 mod compare;
 mod embed;
 mod evaluate;
@@ -31,6 +32,8 @@ pub enum Command {
     Tokenize(tokenize::Arguments),
     /// Pre-train a model on raw text: masked language model and next sentence prediction
     Pretrain(pretrain::Arguments),
+    /// Tell what is wrong with data, model and settings before anything is trained
+    Check(check::Arguments),
     /// Train a model for a task on labelled examples
     Finetune(finetune::Arguments),
     /// Measure a model on labelled examples, or a pre-trained one on raw text
@@ -69,6 +72,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Quickstart(arguments) => return quickstart::run(arguments, common),
         Command::Pretrain(arguments) => return pretrain::run(arguments, common),
+        Command::Check(arguments) => return check::run(arguments, common),
         Command::Finetune(arguments) => return finetune::run(arguments, common),
         Command::Vocab(arguments) => vocab::run(arguments, common)?,
         Command::Tokenize(arguments) => tokenize::run(arguments, common)?,

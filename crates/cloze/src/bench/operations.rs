@@ -9,7 +9,7 @@ use crate::Config;
 use crate::heads::{Targets, TrainingBatch};
 
 /// Of a forward pass that computes every row of every layer, on sequences of these lengths.
-pub(super) fn forward_operations(config: &Config, lengths: &[usize]) -> f64 {
+pub(crate) fn forward_operations(config: &Config, lengths: &[usize]) -> f64 {
     let Sizes { layers, hidden, linear, .. } = Sizes::of(config);
     lengths.iter().map(|&length| length as f64 * (2.0 * layers * linear + 4.0 * layers * hidden * length as f64)).sum()
 }

@@ -8,7 +8,8 @@ use crate::Error;
 use crate::data::labelling::Scheme;
 use crate::data::{Sentence, SentenceFormat};
 use crate::infer::{
-    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, read_sentences_of_words, softmax,
+    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, read_sentences_of_words,
+    softmax,
 };
 use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};

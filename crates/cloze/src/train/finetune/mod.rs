@@ -10,6 +10,7 @@ use cloze_kernels::Cpu;
 
 use serde_json::json;
 
+use crate::check::{self, CheckSettings, Depth, Severity};
 use crate::checkpoint::write_file;
 use crate::data::Scheme;
 use crate::eval::{self, EvaluationOptions};
@@ -36,12 +37,13 @@ use data::{Sets, TaskData};
 /// If files cannot be read or written, a label is unknown, the output folder belongs to another run, or
 /// a loss or gradient is not finite: the last checkpoint is then left as it was.
 pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
-    check(settings)?;
+    check_settings(settings)?;
     let run_settings = RunSettings::Finetune(settings.clone());
     let found = look(options, &run_settings)?;
     if matches!(found, Found::Finished) {
         return Ok(Outcome::AlreadyFinished);
     }
+    tell_warnings(settings, observer)?;
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
     let (mut config, mut checkpoint) =
@@ -84,6 +86,15 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     }
     drop(trainer);
     finish(settings, options.threads, &mut run, observer).map(Outcome::Finished)
+}
+
+/// Tells what is probably a mistake in the data. What is surely one ends the run when it comes to it.
+fn tell_warnings(settings: &FinetuneSettings, observer: &mut Observer) -> Result<(), Error> {
+    let report = check::check(&CheckSettings::from(settings), Depth::Quick, None)?;
+    for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        let _ = observer(&Event::Note(finding.to_string()));
+    }
+    Ok(())
 }
 
 /// What is stored with the model about how it reads.
@@ -212,7 +223,7 @@ fn finish(
 }
 
 /// Refuses settings that make no sense, whatever the data.
-fn check(settings: &FinetuneSettings) -> Result<(), Error> {
+fn check_settings(settings: &FinetuneSettings) -> Result<(), Error> {
     check_training(settings.update.precision)?;
     if settings.epochs == 0 {
         return Err(Error::Settings("0 epochs train nothing; use 1 or more".to_string()));

@@ -1,0 +1,282 @@
+//! `cloze check`: what is wrong with data, model and settings, before anything is trained.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use cloze::check::{
+    CheckReport, CheckSettings, Depth, Estimate, FileFigures, Finding, LabelCount, Lengths, Place, Severity, check,
+};
+use cloze::settings::Start;
+use serde::Serialize;
+
+use crate::arguments::Common;
+use crate::input::{ColumnArgs, LongArgs};
+use crate::output::{Output, duration, grouped};
+use crate::questions::QuestionArgs;
+use crate::training::TaskName;
+
+/// Labels that are listed; the others are counted.
+const LABELS_LISTED: usize = 40;
+
+/// Characters of a line of a message.
+const LINE: usize = 110;
+
+/// Flags of `cloze check`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloze check --task classification --model model --train train.tsv --dev dev.tsv\n  \
+    cloze check --task tokens --tokenizer vocab.txt --cased --train train.conll --json\n\n\
+    Every finding names file and line. The exit code is 1 if there is an error among them. With --json each finding \
+    is a line, and the last line has the figures."
+)]
+pub struct Arguments {
+    /// What the labels are
+    #[arg(long, value_name = "TASK")]
+    task: TaskName,
+    /// The model directory to train from
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// A model directory or a vocab.txt [default: that of --model]
+    #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
+    tokenizer: Option<PathBuf>,
+    /// A bare vocab.txt is of a cased model
+    #[arg(long)]
+    cased: bool,
+    /// Examples to learn from: .tsv, .csv or .jsonl; words: .conll, .tsv, .txt or .jsonl; questions: SQuAD's .json
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// Examples to measure with
+    #[arg(long, value_name = "FILE")]
+    dev: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
+    #[command(flatten)]
+    long: LongArgs,
+    /// Longest sequence in tokens, special tokens included [default: 128; 384 for qa]
+    #[arg(long, value_name = "N")]
+    max_seq_length: Option<usize>,
+    /// Passes over the examples
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
+    /// Examples for one optimizer step
+    #[arg(long, value_name = "N", default_value = "32")]
+    batch_size: NonZeroUsize,
+    /// Parts in which a step is computed
+    #[arg(long, value_name = "N", default_value = "1")]
+    accumulate: NonZeroUsize,
+    /// A head for other labels may be replaced
+    #[arg(long)]
+    new_head: bool,
+    #[command(flatten)]
+    questions: QuestionArgs,
+}
+
+/// The last line with `--json`.
+#[derive(Serialize)]
+struct Figures<'a> {
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+    #[serde(flatten)]
+    report: &'a CheckReport,
+}
+
+impl Arguments {
+    fn settings(&self, common: &Common) -> CheckSettings {
+        let defaults = CheckSettings::new(self.task.into(), &self.train);
+        CheckSettings {
+            dev: self.dev.clone(),
+            columns: self.columns.text(),
+            start: self.model.clone().map(Start::Model),
+            tokenizer: self.tokenizer.clone(),
+            cased: self.cased,
+            new_head: self.new_head,
+            max_seq_length: self.max_seq_length.unwrap_or(defaults.max_seq_length),
+            long: self.long.choice().unwrap_or(defaults.long),
+            batch_size: self.batch_size.get(),
+            questions: self.questions.applied_to(defaults.questions),
+            accumulate: self.accumulate.get(),
+            epochs: self.epochs,
+            precision: common.training_precision(),
+            ..defaults
+        }
+    }
+}
+
+/// Runs `cloze check`. The exit code is that of a failure if there are errors.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
+    let report = check(&arguments.settings(common), Depth::Full, common.threads())?;
+    let [errors, warnings, notes] = [Severity::Error, Severity::Warning, Severity::Note].map(|of| report.count(of));
+    let mut output = Output::new(common.json);
+    if common.json {
+        for finding in &report.findings {
+            output.answer(finding, String::new)?;
+        }
+    }
+    let figures = Figures { errors, warnings, notes, report: &report };
+    output.answer(&figures, || readable(&figures))?;
+    output.finish()?;
+    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn readable(figures: &Figures) -> String {
+    let report = figures.report;
+    let mut sections = vec![files(&report.files), findings(figures)];
+    if !report.labels.is_empty() {
+        sections.push(labels(report));
+    }
+    if !report.lengths.is_empty() {
+        sections.push(lengths(report));
+    }
+    sections.extend(report.estimate.as_ref().map(estimate));
+    sections.join("\n\n")
+}
+
+fn files(files: &[FileFigures]) -> String {
+    if files.is_empty() {
+        return "read\n  nothing".to_string();
+    }
+    let width = files.iter().map(|file| file.path.display().to_string().chars().count()).max().unwrap_or(0);
+    let line = |file: &FileFigures| {
+        let mut line = format!("  {:width$}  {:>9} examples", file.path.display(), grouped(file.examples as u64));
+        if let Some(words) = file.words {
+            line += &format!(", {} words", grouped(words as u64));
+        }
+        if let Some(scheme) = file.scheme {
+            line += &format!(", {scheme}");
+        }
+        if let Some(values) = file.values {
+            line += &format!(", values {} to {}, mean {:.3}", values.min, values.max, values.mean);
+        }
+        line
+    };
+    format!("read\n{}", files.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn findings(figures: &Figures) -> String {
+    let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let mut lines = vec![format!(
+        "findings: {}, {}, {}",
+        counted(figures.errors, "error"),
+        counted(figures.warnings, "warning"),
+        counted(figures.notes, "note")
+    )];
+    for finding in &figures.report.findings {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        lines.extend(wrapped(&format!("  {severity:<7}  "), &format!("{finding} [{}]", finding.kind)));
+        lines.extend(places(finding));
+    }
+    lines.join("\n")
+}
+
+/// `text` in lines of words, the first one after `first`, the others as far to the right.
+fn wrapped(first: &str, text: &str) -> Vec<String> {
+    let mut lines = vec![first.to_string()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a first one");
+        if line.chars().count() + word.chars().count() > LINE && line.chars().count() > first.len() {
+            lines.push(" ".repeat(first.len()) + word + " ");
+        } else {
+            *line += &format!("{word} ");
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_string()).collect()
+}
+
+/// Where else something was found, a line each.
+fn places(finding: &Finding) -> Vec<String> {
+    let of = |line: Option<usize>| line.map_or_else(String::new, |line| format!("line {line}"));
+    let width = finding.places.iter().map(|place| of(place.line).len()).max().unwrap_or(0);
+    let gap = if width == 0 { "" } else { "  " };
+    let place = |place: &Place| format!("             {:width$}{gap}{}", of(place.line), place.what);
+    let mut lines: Vec<String> = finding.places.iter().map(place).collect();
+    let more = finding.count.saturating_sub(finding.places.len());
+    if more > 0 && !finding.places.is_empty() {
+        lines.push(format!("             and {} more", grouped(more as u64)));
+    }
+    lines
+}
+
+fn labels(report: &CheckReport) -> String {
+    let shown = &report.labels[..report.labels.len().min(LABELS_LISTED)];
+    let width = shown.iter().map(|label| label.label.chars().count()).max().unwrap_or(0).max(24);
+    let all = |of: fn(&LabelCount) -> usize| report.labels.iter().map(of).sum::<usize>().max(1) as f64;
+    let (train, dev) = (all(|label| label.train), all(|label| label.dev));
+    let has_dev = report.labels.iter().any(|label| label.dev > 0);
+    let column = |count: usize, all: f64| format!("{:>9} {:>5.1} %", grouped(count as u64), 100.0 * count as f64 / all);
+    let mut lines =
+        vec![format!("{:width$}  {:>17}{}", "labels", "train", if has_dev { "               dev" } else { "" })];
+    for label in shown {
+        let dev = if has_dev { format!(" {}", column(label.dev, dev)) } else { String::new() };
+        lines.push(format!("  {:width$}{}{dev}", label.label, column(label.train, train)));
+    }
+    if shown.len() < report.labels.len() {
+        lines.push(format!("  and {} more", report.labels.len() - shown.len()));
+    }
+    lines.join("\n")
+}
+
+fn lengths(report: &CheckReport) -> String {
+    let name = |file: &Lengths| file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let width = report.lengths.iter().map(|file| name(file).chars().count()).max().unwrap_or(0).max(16);
+    let row = |title: &str, of: &dyn Fn(&Lengths) -> String| {
+        let cells: String = report.lengths.iter().map(|file| format!("  {:>width$}", of(file))).collect();
+        format!("{title:<24}{cells}")
+    };
+    let count = |count: usize| grouped(count as u64);
+    let mut lines = vec![
+        row("lengths in tokens", &name),
+        row("  all", &|file| count(file.tokens)),
+        row("  mean", &|file| format!("{:.1}", file.mean)),
+        row("  median", &|file| count(file.median)),
+        row("  95 of 100 are up to", &|file| count(file.percentile_95)),
+        row("  longest", &|file| count(file.max)),
+    ];
+    let mut before = 0;
+    for (at, bar) in report.lengths[0].histogram.iter().enumerate() {
+        let range = match bar.up_to {
+            Some(up_to) => format!("  {:>5} to {up_to:>4}", before + 1),
+            None => format!("  {:>5} and more", before + 1),
+        };
+        before = bar.up_to.unwrap_or(before);
+        if report.lengths.iter().any(|file| file.histogram[at].examples > 0) {
+            lines.push(row(&range, &|file| count(file.histogram[at].examples)));
+        }
+    }
+    lines.push(row("longer than: share, lost", &|_| "examples  tokens".to_string()));
+    for (at, cut) in report.lengths[0].cuts.iter().enumerate() {
+        let share = |file: &Lengths| {
+            let cut = file.cuts[at];
+            format!("{:.1} %  {:>4.1} %", 100.0 * cut.examples, 100.0 * cut.tokens)
+        };
+        lines.push(row(&format!("  {:>5}", cut.max_seq_length), &share));
+    }
+    lines.push(row("unknown words", &|file| {
+        format!("{:.2} %", 100.0 * file.unknown_words as f64 / file.words.max(1) as f64)
+    }));
+    lines.join("\n")
+}
+
+fn estimate(estimate: &Estimate) -> String {
+    let gigabytes = |bytes: f64| format!("{:.2} GB", bytes / 1e9);
+    let (fixed, kept) = (estimate.bytes_of_parameters, estimate.bytes_of_activations);
+    [
+        "estimate of the training".to_string(),
+        format!("  steps   {}", grouped(estimate.steps)),
+        format!(
+            "  memory  about {}: {} for {} parameters, {} for a batch",
+            gigabytes(fixed + kept),
+            gigabytes(fixed),
+            grouped(estimate.parameters as u64),
+            gigabytes(kept)
+        ),
+        format!("  time    about {}, at {:.0} GFLOP/s measured now", duration(estimate.seconds), estimate.gflops),
+    ]
+    .join("\n")
+}
