@@ -14,7 +14,8 @@ use cloze::train::{finetune, finetune_seeds};
 use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::questions::QuestionArgs;
-use crate::training::{self, OptimizerName, RunArgs, TaskName, UpdateFlags};
+use crate::report;
+use crate::training::{self, Ending, OptimizerName, RunArgs, TaskName, UpdateFlags};
 
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
@@ -186,5 +187,16 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
         [] => finetune(&settings, &options, observer),
         seeds => finetune_seeds(&settings, seeds, &options, observer),
     })?;
+    if let Ending::Finished = ending {
+        // The model is whole without it.
+        let written = match arguments.seeds.as_slice() {
+            [] => report::finetune::write(&options.output),
+            _ => report::seeds::write_all(&options.output),
+        };
+        match written {
+            Ok(path) => eprintln!("curves, metrics and mistakes: {}", path.display()),
+            Err(error) => eprintln!("note: no report was written: {error:#}"),
+        }
+    }
     Ok(training::exit_code(ending, &options.output))
 }

@@ -11,6 +11,7 @@ mod info;
 mod predict;
 mod pretrain;
 mod quantize;
+mod report;
 mod tokenize;
 pub mod vocab;
 
@@ -40,6 +41,8 @@ pub enum Command {
     Evaluate(evaluate::Arguments),
     /// Tell which of two models is better, and how sure that is
     Compare(compare::Arguments),
+    /// Write the report of a finished fine-tuning again
+    Report(report::Arguments),
     /// Answer for new texts: labels, scores, whether a sentence follows another
     Predict(predict::Arguments),
     /// Fill in masked words
@@ -78,6 +81,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Tokenize(arguments) => tokenize::run(arguments, common)?,
         Command::Evaluate(arguments) => evaluate::run(arguments, common)?,
         Command::Compare(arguments) => compare::run(arguments, common)?,
+        Command::Report(arguments) => report::run(arguments, common)?,
         Command::Predict(arguments) => predict::run(arguments, common)?,
         Command::Fill(arguments) => fill::run(arguments, common)?,
         Command::Embed(arguments) => embed::run(arguments, common)?,

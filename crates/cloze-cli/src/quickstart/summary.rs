@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::arguments::{Common, open_model};
 use crate::output::{duration, grouped};
-use crate::report::{Chart, Fill, Highlight, Report, ResultRow, Series, Unit};
+use crate::report::{Cell, Chart, Fill, Highlight, Line, Report, Series, Table, Unit, points, smoothed};
 
 use super::worlds::WORLDS;
 use super::{AMOUNTS, BATCH_SIZE, DEV_FRACTION, EPOCHS, Folder};
@@ -60,6 +60,18 @@ const TO_FILL: [&str; 3] = [
     "The nurse prepared the syrup. Peter met the [MASK] at the clinic.",
     "The farmer left the barn and went to the [MASK].",
 ];
+
+/// A row of the table of results.
+struct ResultRow {
+    /// What was measured.
+    name: String,
+    /// The outcome.
+    value: String,
+    /// What guessing would give.
+    chance: String,
+    /// What the figure means.
+    meaning: String,
+}
 
 /// Reads back what the steps have written.
 pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Result<Summary> {
@@ -134,29 +146,12 @@ fn fill(model: &Model, text: &str) -> Result<Fill, cloze::Error> {
     })
 }
 
-/// The points (x, y) of the entries that have both.
-fn points(history: &[Value], x: &str, y: &str) -> Vec<(f64, f64)> {
-    history.iter().filter_map(|entry| Some((entry[x].as_f64()?, entry[y].as_f64()?))).collect()
-}
-
 fn last_value(history: &[Value], name: &str) -> Option<f64> {
     points(history, "step", name).last().map(|point| point.1)
 }
 
 fn best_value(history: &[Value], name: &str) -> Option<f64> {
     points(history, "step", name).into_iter().map(|point| point.1).max_by(f64::total_cmp)
-}
-
-/// Means of neighbouring points, so that about `count` remain.
-fn smoothed(points: &[(f64, f64)], count: usize) -> Vec<(f64, f64)> {
-    let group = points.len().div_ceil(count).max(1);
-    points
-        .chunks(group)
-        .map(|chunk| {
-            let mean = |of: fn(&(f64, f64)) -> f64| chunk.iter().map(of).sum::<f64>() / chunk.len() as f64;
-            (mean(|point| point.0), mean(|point| point.1))
-        })
-        .collect()
 }
 
 fn percent(share: f64) -> String {
@@ -205,6 +200,20 @@ impl Summary {
                 "The same sentences, steps and settings, without the stories: the words of dev.tsv are new to this model. Of both models, the best epoch counts.",
             ),
         ]
+    }
+
+    /// For the report.
+    fn results(&self) -> Table {
+        let row = |row: ResultRow| {
+            vec![Cell::Text(row.name), Cell::Value(row.value), Cell::Text(row.chance), Cell::Text(row.meaning)]
+        };
+        Table {
+            title: "Results".to_string(),
+            note: String::new(),
+            class: "results",
+            columns: ["Measured on held-out text", "Result", "By chance", "What it means"].map(String::from).to_vec(),
+            rows: self.rows().into_iter().map(row).collect(),
+        }
     }
 
     /// For the terminal.
@@ -262,12 +271,14 @@ impl Summary {
         let pretraining = |title: &str, unit, name: &str, reference: (&str, f64)| Chart {
             title: title.to_string(),
             x_label: "step".to_string(),
+            x_range: None,
             unit,
             series: vec![
                 curve("training", smoothed(&points(&self.pretraining, "step", name), 60)),
                 curve("held out", points(&self.pretraining, "step", &format!("eval_{name}"))),
             ],
-            reference: Some((reference.0.to_string(), reference.1)),
+            bars: None,
+            reference: Some((reference.0.to_string(), Line::Level(reference.1))),
         };
         let mut charts = vec![
             pretraining("Masked words: loss", Unit::Nats, "mlm_loss", ("word frequencies alone", self.unigram_entropy)),
@@ -287,12 +298,14 @@ impl Summary {
         charts.push(Chart {
             title: "World of a sentence: told right".to_string(),
             x_label: "epoch of fine-tuning".to_string(),
+            x_range: None,
             unit: Unit::Percent,
             series: vec![
                 curve("pre-trained", points(&self.finetuned, "epoch", "eval_accuracy")),
                 curve("random start", points(&self.from_scratch, "epoch", "eval_accuracy")),
             ],
-            reference: Some(("chance".to_string(), 1.0 / WORLDS.len() as f64)),
+            bars: None,
+            reference: Some(("chance".to_string(), Line::Level(1.0 / WORLDS.len() as f64))),
         });
         charts
     }
@@ -332,7 +345,7 @@ impl Summary {
                 ),
             ],
             charts: self.charts(),
-            results: self.rows(),
+            tables: vec![self.results()],
             fills: self.fills.clone(),
             facts: vec![
                 fact(
@@ -376,18 +389,8 @@ mod tests {
     fn curves_are_read_from_the_log() {
         let history =
             [json!({"step": 1, "loss": 2.0}), json!({"step": 2, "eval_loss": 3.0}), json!({"step": 2, "loss": 1.0})];
-        assert_eq!(points(&history, "step", "loss"), [(1.0, 2.0), (2.0, 1.0)]);
         assert_eq!(last_value(&history, "eval_loss"), Some(3.0));
         assert_eq!(best_value(&history, "loss"), Some(2.0));
         assert_eq!(last_value(&history, "other"), None);
-    }
-
-    #[test]
-    fn smoothing_keeps_the_mean() {
-        let line: Vec<(f64, f64)> = (0..100).map(|x| (f64::from(x), 2.0)).collect();
-        let few = smoothed(&line, 10);
-        assert_eq!(few.len(), 10);
-        assert!(few.iter().all(|point| point.1 == 2.0));
-        assert!(smoothed(&[], 10).is_empty());
     }
 }

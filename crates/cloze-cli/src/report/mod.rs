@@ -1,10 +1,19 @@
 //! One HTML file that tells how a training went: no script, no font, no picture from elsewhere.
 
 mod chart;
+pub mod finetune;
+mod outcome;
+mod run;
+pub mod seeds;
+mod table;
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-pub use chart::{Chart, Series, Unit};
+use cloze::settings::FILE_NAME;
+
+pub use chart::{Chart, Line, Series, Unit, points, smoothed};
+pub use table::{Cell, Table};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -19,14 +28,21 @@ pub struct Report {
     pub highlights: Vec<Highlight>,
     /// Curves.
     pub charts: Vec<Chart>,
-    /// The table of results.
-    pub results: Vec<ResultRow>,
+    /// Tables.
+    pub tables: Vec<Table>,
     /// Sentences with words filled in.
     pub fills: Vec<Fill>,
     /// What was done: (what, figure).
     pub facts: Vec<(String, String)>,
     /// What to type next: (what for, command).
     pub commands: Vec<(String, String)>,
+}
+
+/// Writes the report of what a folder holds: a finished fine-tuning, or one with several seeds. Gives its path. A folder
+/// of anything else is an error that says so.
+pub fn of_folder(dir: &Path) -> anyhow::Result<PathBuf> {
+    let of_seeds = dir.join(seeds::SUMMARY).is_file() && !dir.join(FILE_NAME).is_file();
+    if of_seeds { seeds::write_all(dir) } else { finetune::write(dir) }
 }
 
 /// A figure in large type.
@@ -38,19 +54,6 @@ pub struct Highlight {
     pub value: String,
     /// What to hold it against.
     pub against: String,
-}
-
-/// A row of the table of results.
-#[derive(Clone, Debug)]
-pub struct ResultRow {
-    /// What was measured.
-    pub name: String,
-    /// The outcome.
-    pub value: String,
-    /// What guessing would give.
-    pub chance: String,
-    /// What the figure means.
-    pub meaning: String,
 }
 
 /// A sentence with one masked word, and what the model would put there.
@@ -83,7 +86,7 @@ impl Report {
         );
         self.highlights_html(&mut page);
         self.charts_html(&mut page);
-        self.results_html(&mut page);
+        self.tables.iter().for_each(|table| table.html(&mut page));
         self.fills_html(&mut page);
         self.facts_html(&mut page);
         self.commands_html(&mut page);
@@ -122,24 +125,6 @@ impl Report {
             write(page, format_args!("</p>\n{}</figure>\n", chart.svg()));
         }
         page.push_str("</section>\n");
-    }
-
-    fn results_html(&self, page: &mut String) {
-        if self.results.is_empty() {
-            return;
-        }
-        page.push_str("<section>\n<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>Measured on held-out text</th><th>Result</th><th>By chance</th><th>What it means</th></tr></thead>\n<tbody>\n");
-        for row in &self.results {
-            let [name, value, chance, meaning] =
-                [&row.name, &row.value, &row.chance, &row.meaning].map(|text| escape(text));
-            write(
-                page,
-                format_args!(
-                    "<tr><th>{name}</th><td class=\"value\">{value}</td><td>{chance}</td><td>{meaning}</td></tr>\n"
-                ),
-            );
-        }
-        page.push_str("</tbody>\n</table></div>\n</section>\n");
     }
 
     fn fills_html(&self, page: &mut String) {
@@ -209,9 +194,11 @@ mod tests {
             charts: vec![Chart {
                 title: "Loss".to_string(),
                 x_label: "step".to_string(),
+                x_range: None,
                 unit: Unit::Nats,
                 series: vec![Series { name: "training".to_string(), points }],
-                reference: Some(("chance".to_string(), 4.9)),
+                bars: None,
+                reference: Some(("chance".to_string(), Line::Level(4.9))),
             }],
             fills: vec![Fill { text: "The [MASK].".to_string(), candidates: vec![("cow".to_string(), 0.5)] }],
             ..Report::default()

@@ -1,5 +1,6 @@
 //! Training: single steps with a loop of one's own, or whole runs that can be stopped and resumed.
 
+mod card;
 mod curves;
 mod events;
 mod finetune;
@@ -16,6 +17,7 @@ mod trainer;
 pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 pub use finetune::finetune;
 pub use pretrain::pretrain;
+pub use run::{CARD, EVALUATION, MARK, REPORT, is_ours};
 pub use seeds::finetune_seeds;
 pub(crate) use source::HeldOut;
 pub use tensorboard::EventWriter;

@@ -38,6 +38,10 @@ const CHECKPOINTS_KEPT: usize = 2;
 pub const EVALUATION: &str = "evaluation.json";
 /// The name of the model card.
 pub const CARD: &str = "README.md";
+/// The name of the report that the program writes.
+pub const REPORT: &str = "report.html";
+/// A comment in model cards and reports. Files of these names without it are somebody else's.
+pub const MARK: &str = "<!-- Cloze wrote this file; a new training in this folder replaces it. -->";
 
 /// What is found in the output folder before a run.
 pub(super) enum Found {
@@ -71,6 +75,8 @@ pub(super) struct RunState {
     pub epoch: u64,
     /// Instances of that pass that are already trained on.
     pub position: u64,
+    /// The metric that is watched.
+    pub metric: Option<String>,
     /// The best value of the metric that is watched.
     pub best: Option<Best>,
     pub history: History,
@@ -278,6 +284,7 @@ impl Run {
         let state = json!({
             "best_metric": best.map(|best| best.metric),
             "best_global_step": best.map(|best| best.step),
+            "metric_for_best_model": self.state.metric,
             "best_model_checkpoint": best.map(|best| format!("checkpoint-{}", best.step)),
             "epoch": epoch,
             "global_step": step,
@@ -349,10 +356,15 @@ impl Run {
     /// Removes what a run before has left.
     fn clear(&self) -> Result<(), Error> {
         remove(&self.output.join(FILE_NAME))?;
-        for name in [checkpoint::index::QUANTIZED, EVALUATION, CARD] {
+        for name in [checkpoint::index::QUANTIZED, EVALUATION] {
             remove(&self.output.join(name))?;
         }
         curves::remove(&self.output)?;
+        for path in [CARD, REPORT].map(|name| self.output.join(name)) {
+            if is_ours(&path) {
+                remove(&path)?;
+            }
+        }
         for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
             let entry = entry.map_err(at("read", &self.output))?;
             let name = entry.file_name();
@@ -363,6 +375,11 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Whether a model card or report was written by Cloze: it holds [`MARK`].
+pub fn is_ours(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes()))
 }
 
 /// The contents of `trainer_state.json`.
@@ -379,6 +396,7 @@ fn run_state(text: &str, step: u64) -> Result<RunState, String> {
     Ok(RunState {
         epoch: number("position.epoch", &state["position"]["epoch"])?,
         position: number("position.instance", &state["position"]["instance"])?,
+        metric: state["metric_for_best_model"].as_str().map(str::to_string),
         best,
         history: History { entries, ..History::default() },
     })

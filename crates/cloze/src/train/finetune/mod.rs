@@ -23,6 +23,7 @@ use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings, StoredSetting
 use crate::{Config, Error, Model};
 
 use super::Trainer;
+use super::card::{Card, noting};
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 use super::pace::Pace;
 use super::run::{Best, EVALUATION, Found, Run, look};
@@ -55,8 +56,9 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         return Err(Error::Settings(format!("{frozen} layers to be left as they are: the model has {layers}")));
     }
 
+    let mut notes = Vec::new();
     let Sets { train: train_data, dev: dev_data, heads } =
-        data::read(settings, &mut config, checkpoint.as_mut(), &tokenizer, observer)?;
+        data::read(settings, &mut config, checkpoint.as_mut(), &tokenizer, &mut noting(&mut notes, observer))?;
     let steps_per_epoch = (train_data.len() as u64).div_ceil(settings.update.batch_size as u64);
     let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
         Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
@@ -81,11 +83,12 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         steps,
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
+    run.state.metric = Some(metric.to_string());
     if let Some(step) = train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)? {
         return Ok(Outcome::Stopped { step });
     }
     drop(trainer);
-    finish(settings, options.threads, &mut run, observer).map(Outcome::Finished)
+    finish(settings, options.threads, &notes, &mut run, observer).map(Outcome::Finished)
 }
 
 /// Tells what is probably a mistake in the data. What is surely one ends the run when it comes to it.
@@ -201,10 +204,11 @@ fn train(
 }
 
 /// Measures the model as its users will, and stores what is found on the development set: thresholds, temperature,
-/// metrics.
+/// metrics. `notes` were told while the data was read.
 fn finish(
     settings: &FinetuneSettings,
     threads: Option<usize>,
+    notes: &[String],
     run: &mut Run,
     observer: &mut Observer,
 ) -> Result<Metrics, Error> {
@@ -218,6 +222,11 @@ fn finish(
     run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
     let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Settings(error.to_string()))?;
     write_file(&run.output().join(EVALUATION), format!("{text}\n").as_bytes())?;
+    let metric = run.state.metric.clone().unwrap_or_default();
+    let (labels, output) = (run.config.labels.clone(), run.output().to_path_buf());
+    let card =
+        Card { settings, stored: run.stored(), labels: &labels, evaluation: &evaluation, notes, metric: &metric };
+    card.write(&output, observer)?;
     run.finish()?;
     Ok(metrics)
 }

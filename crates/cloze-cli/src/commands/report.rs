@@ -1,0 +1,34 @@
+//! `cloze report`: the page that tells of a fine-tuning, from its files.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::arguments::Common;
+use crate::output::Output;
+use crate::report;
+
+/// Flags of `cloze report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloze report classifier\n\n\
+    A fine-tuning writes its report.html at its end; this writes it again.")]
+pub struct Arguments {
+    /// The output folder of a fine-tuning that is finished
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// The one line with `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    report: &'a Path,
+}
+
+/// Runs `cloze report`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let path = report::of_folder(&arguments.folder)?;
+    let mut output = Output::new(common.json);
+    output.answer(&Answer { report: &path }, || path.display())?;
+    Ok(output.finish()?)
+}

@@ -1,0 +1,194 @@
+//! The files of a finished fine-tuning, read back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use cloze::settings::{FinetuneSettings, RunSettings, StoredRun, StoredSettings};
+use cloze::train::EVALUATION;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::chart::points;
+
+/// Everything that is known of a finished fine-tuning.
+#[derive(Clone, Debug)]
+pub struct FinishedRun {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What was asked for.
+    pub settings: FinetuneSettings,
+    /// The run itself.
+    pub run: StoredRun,
+    /// What is stored with the model.
+    pub stored: StoredSettings,
+    /// How it went.
+    pub state: State,
+    /// How good the model is.
+    pub evaluation: Evaluation,
+}
+
+/// The part of `trainer_state.json` that a report shows.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct State {
+    /// The metric that chose the weights.
+    pub metric_for_best_model: Option<String>,
+    /// The step that they are of.
+    pub best_global_step: Option<u64>,
+    /// All steps.
+    pub global_step: u64,
+    /// Means over some steps, and evaluations.
+    pub log_history: Vec<Value>,
+}
+
+/// The part of `evaluation.json` that a report shows.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Evaluation {
+    /// Examples of the development set.
+    pub examples: u64,
+    /// In their order; a metric that is not a number is null.
+    pub metrics: Map<String, Value>,
+    /// `low` and `high` of some metrics.
+    pub intervals: Map<String, Value>,
+    /// `precision`, `recall`, `f1`, `support` of each class.
+    pub classes: Map<String, Value>,
+    /// `[gold][predicted]`
+    pub confusion: Vec<Vec<usize>>,
+    /// Rows and columns of it.
+    pub labels: Vec<String>,
+    /// Whether probabilities are what they say.
+    pub calibration: Option<Calibration>,
+    /// By length.
+    pub slices: Vec<Slice>,
+    /// The surest first.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Whether probabilities are what they say.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Calibration {
+    /// The expected calibration error.
+    pub error: f64,
+    /// By confidence.
+    pub bins: Vec<Bin>,
+}
+
+/// Answers of similar confidence.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Bin {
+    /// Above this confidence.
+    pub above: f64,
+    /// Up to this.
+    pub up_to: f64,
+    /// Answers.
+    pub count: usize,
+    /// The share of them that is right.
+    pub accuracy: f64,
+}
+
+/// Examples of similar length.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Slice {
+    /// The fewest tokens.
+    pub from: usize,
+    /// The most tokens.
+    pub to: usize,
+    /// Examples.
+    pub count: usize,
+    /// Their metrics.
+    pub metric: Map<String, Value>,
+}
+
+/// An example that was answered wrong.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Mistake {
+    /// Where it stands.
+    pub place: String,
+    /// The example.
+    pub text: String,
+    /// What it should give.
+    pub gold: String,
+    /// What the model says.
+    pub predicted: String,
+    /// How sure it is.
+    pub probability: Option<f64>,
+}
+
+impl FinishedRun {
+    /// Reads the folder of a fine-tuning; others are refused with what they are.
+    pub fn read(dir: &Path) -> anyhow::Result<FinishedRun> {
+        let shown = dir.display();
+        let stored = StoredSettings::read(dir)?;
+        let Some(run) = stored.run.clone() else {
+            bail!("{shown} is not the --output of a `cloze finetune`: its cloze.json, if any, tells of no training");
+        };
+        let RunSettings::Finetune(settings) = run.settings.clone() else {
+            bail!("{shown} is the output of a pre-training; there are reports of fine-tunings only");
+        };
+        if !run.finished {
+            bail!("the fine-tuning in {shown} has not finished; the command that started it goes on with it");
+        }
+        let (state, evaluation) = (dir.join("trainer_state.json"), dir.join(EVALUATION));
+        if !evaluation.is_file() {
+            bail!("{shown} has no {EVALUATION}: the fine-tuning is of an older version of Cloze; train once more");
+        }
+        Ok(FinishedRun {
+            dir: dir.to_path_buf(),
+            settings,
+            run,
+            stored,
+            state: json(&state)?,
+            evaluation: json(&evaluation)?,
+        })
+    }
+
+    /// The metric that chose the weights.
+    pub fn metric(&self) -> &str {
+        let first = || self.evaluation.metrics.keys().find(|name| *name != "loss").map(String::as_str);
+        self.state.metric_for_best_model.as_deref().or_else(first).unwrap_or("loss")
+    }
+
+    /// The points (x, y) of the log's entries that have both.
+    pub fn points(&self, x: &str, y: &str) -> Vec<(f64, f64)> {
+        points(&self.state.log_history, x, y)
+    }
+}
+
+impl Evaluation {
+    /// The metrics of all examples, `first` in front of the others: not those of a single class, which have their own
+    /// table, nor counts and thresholds.
+    pub fn main_metrics(&self, first: &str) -> Vec<String> {
+        let is_of_class = |name: &str| {
+            let parts = ["_precision", "_recall", "_f1", "_support"].map(|part| name.strip_suffix(part));
+            parts.into_iter().flatten().any(|class| self.classes.contains_key(class))
+        };
+        let is_main = |name: &str| !is_of_class(name) && !name.ends_with("total") && !name.ends_with("_thresh");
+        let mut names: Vec<String> = self.metrics.keys().filter(|name| is_main(name)).cloned().collect();
+        names.sort_by_key(|name| name != first);
+        names
+    }
+}
+
+/// Reads a JSON file.
+pub fn json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn figures_of_a_class_are_not_among_the_metrics() {
+        let mut evaluation = Evaluation::default();
+        evaluation.classes.insert("person".to_string(), json!({}));
+        for name in ["loss", "strict_f1", "f1", "person_f1", "person_support", "HasAns_total", "best_f1_thresh"] {
+            evaluation.metrics.insert(name.to_string(), json!(0.5));
+        }
+        assert_eq!(evaluation.main_metrics("f1"), ["f1", "loss", "strict_f1"]);
+    }
+}
