@@ -8,7 +8,7 @@ use clap::Args;
 use cloze::eval::{Evaluation, EvaluationOptions, PretrainingData, evaluate, evaluate_pretraining};
 use cloze::infer::{ReadOptions, Task};
 use cloze::train::Event;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
@@ -96,10 +96,8 @@ fn line(evaluation: &Evaluation) -> Map<String, Value> {
     for (name, value) in &evaluation.metrics {
         line.insert(name.clone(), (*value).into());
     }
-    if evaluation.task != "pretraining"
-        && let Ok(Value::Object(details)) = serde_json::to_value(&evaluation.details)
-    {
-        line.extend(details);
+    if evaluation.task != "pretraining" {
+        line.insert("details".to_string(), json!(evaluation.details));
     }
     line
 }

@@ -36,7 +36,7 @@ pub enum Command {
     /// Tell what is wrong with data, model and settings before anything is trained
     Check(check::Arguments),
     /// Train a model for a task on labelled examples
-    Finetune(finetune::Arguments),
+    Finetune(Box<finetune::Arguments>),
     /// Measure a model on labelled examples, or a pre-trained one on raw text
     Evaluate(evaluate::Arguments),
     /// Tell which of two models is better, and how sure that is

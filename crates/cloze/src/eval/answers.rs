@@ -12,7 +12,7 @@ use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};
 
 use super::results::{Figures, for_each_chunk, named};
-use super::squad::{NoAnswer, question_score, squad_v1, squad_v2};
+use super::squad::{NoAnswer, NullChoice, best_null_threshold, question_score, squad_v1, squad_v2};
 
 /// What a model answers to questions, and what it should answer.
 #[derive(Clone, Debug)]
@@ -69,9 +69,14 @@ impl AnswerResults {
     }
 
     /// The threshold of the null odds with the best F1, where questions may have no answer.
-    pub fn tuned_threshold(&self) -> Result<Option<f64>, Error> {
-        let best = self.official()?.into_iter().find(|(name, _)| name == "best_f1_thresh");
-        Ok(best.map(|(_, value)| value))
+    pub fn tuned_threshold(&self) -> Option<f64> {
+        self.settings.null_threshold?;
+        let choice = |(question, nbest): (&Question, &Nbest)| NullChoice {
+            odds: nbest.null_odds,
+            span: question_score(question, nbest.best_span(), self.version).1,
+            nothing: question_score(question, "", self.version).1,
+        };
+        Some(best_null_threshold(self.questions.iter().zip(&self.nbest).map(choice).collect()))
     }
 
     /// The loss first; then what SQuAD's official scripts say, in per cent.

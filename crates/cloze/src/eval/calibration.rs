@@ -156,9 +156,9 @@ mod tests {
         let Temperature { logits, gold, multi_gold, temperature, multi_temperature } = oracle().temperature;
         for scale in [1.0, 4.0, 0.125] {
             let scaled: Vec<Vec<f64>> = logits.iter().map(|row| row.iter().map(|z| z * scale).collect()).collect();
-            let found = fit_temperature(&scaled, &gold) / f64::from(scale);
+            let found = fit_temperature(&scaled, &gold) / scale;
             assert!((found - temperature).abs() < SCIPY * temperature, "{found}, expected {temperature}");
-            let found = fit_multi_label_temperature(&scaled, &multi_gold) / f64::from(scale);
+            let found = fit_multi_label_temperature(&scaled, &multi_gold) / scale;
             assert!((found - multi_temperature).abs() < SCIPY * multi_temperature, "{found}, not {multi_temperature}");
         }
     }

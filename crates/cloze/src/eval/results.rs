@@ -83,10 +83,13 @@ pub(crate) struct Confusion {
     pub matrix: Vec<Vec<usize>>,
 }
 
+/// Gives metrics of the examples at some indices.
+type OfChosen<'a> = Box<dyn Fn(&[usize]) -> Vec<f64> + 'a>;
+
 /// The metrics of any choice of examples.
 pub(crate) struct Figures<'a> {
     names: Vec<&'static str>,
-    of: Box<dyn Fn(&[usize]) -> Vec<f64> + 'a>,
+    of: OfChosen<'a>,
 }
 
 impl<'a> Figures<'a> {
@@ -141,7 +144,7 @@ impl Results {
     }
 
     /// Finds on these examples what is stored with a model: thresholds, and with `calibrate` a temperature.
-    pub fn tune(&mut self, settings: &mut StoredSettings, calibrate: bool) -> Result<(), Error> {
+    pub fn tune(&mut self, settings: &mut StoredSettings, calibrate: bool) {
         if calibrate {
             settings.temperature = match self {
                 Results::Texts(results) => results.fitted_temperature(),
@@ -154,13 +157,12 @@ impl Results {
             Results::Texts(results) => settings.thresholds = results.tuned_thresholds(),
             Results::Words(_) => {}
             Results::Answers(results) => {
-                if let (Some(questions), Some(threshold)) = (&mut settings.questions, results.tuned_threshold()?) {
+                if let (Some(questions), Some(threshold)) = (&mut settings.questions, results.tuned_threshold()) {
                     questions.answers.null_threshold = Some(threshold);
                 }
             }
         }
         self.apply(settings);
-        Ok(())
     }
 
     /// Applies what is stored with a model.

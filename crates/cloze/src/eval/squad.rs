@@ -233,6 +233,34 @@ fn best_threshold(scored: &HashMap<&str, Scored>, odds: &[(&str, f64)], of: fn(S
     (100.0 * best / scored.len() as f64, threshold)
 }
 
+/// A question, and what F1 it has with and without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NullChoice {
+    /// The greater, the less there is an answer.
+    pub odds: f64,
+    /// F1 of the best part of the text.
+    pub span: f64,
+    /// F1 of "".
+    pub nothing: f64,
+}
+
+/// The threshold with the best mean F1, if questions of greater odds are answered with "": the odds of a question, or
+/// less than those of all if it is best to answer nothing. The official script then says 0, which suits odds that are
+/// probabilities and would answer something where odds are differences of logits. Questions of equal odds are taken
+/// together. Of equally good thresholds it is the least.
+pub(crate) fn best_null_threshold(mut choices: Vec<NullChoice>) -> f64 {
+    choices.sort_by(|a, b| a.odds.total_cmp(&b.odds));
+    let mut gain = 0.0;
+    let (mut best, mut threshold) = (0.0, choices.first().map_or(0.0, |first| first.odds - 1.0));
+    for equal in choices.chunk_by(|a, b| a.odds == b.odds) {
+        gain += equal.iter().map(|choice| choice.span - choice.nothing).sum::<f64>();
+        if gain > best {
+            (best, threshold) = (gain, equal[0].odds);
+        }
+    }
+    threshold
+}
+
 fn named(name: &str, value: f64) -> (String, f64) {
     (name.to_string(), value)
 }
@@ -321,6 +349,19 @@ mod tests {
         let half = |id: &&str| id[1..].parse::<usize>().unwrap() % 2 == 0;
         let half = predictions.iter().map(|(&id, &text)| (id, text)).filter(|(id, _)| half(id)).collect();
         assert_eq!(squad_v1(&answerable, &half), expected(&results["v1_half_predicted"]));
+    }
+
+    #[test]
+    fn the_null_threshold_divides_best() {
+        let choice = |odds: f64, span: f64, nothing: f64| NullChoice { odds, span, nothing };
+        let answered = [choice(-3.0, 1.0, 0.0), choice(-1.0, 0.5, 0.0), choice(2.0, 0.0, 1.0), choice(4.0, 1.0, 0.0)];
+        assert_eq!(best_null_threshold(answered.to_vec()), -1.0);
+        // Questions of equal odds cannot be divided.
+        let equal = [choice(-3.0, 1.0, 0.0), choice(-1.0, 0.9, 0.0), choice(-1.0, 0.0, 1.0)];
+        assert_eq!(best_null_threshold(equal.to_vec()), -3.0);
+        let nothing = [choice(-3.0, 0.0, 1.0), choice(-1.0, 0.5, 0.0)];
+        assert_eq!(best_null_threshold(nothing.to_vec()), -4.0);
+        assert_eq!(best_null_threshold(Vec::new()), 0.0);
     }
 
     #[test]

@@ -216,7 +216,7 @@ fn finish(
     let options = EvaluationOptions { columns, seed: settings.update.seed, ..EvaluationOptions::default() };
     let model = Model::open_with(run.output(), OpenOptions { threads, precision: None })?;
     let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
-    results.tune(run.stored(), settings.calibrate)?;
+    results.tune(run.stored(), settings.calibrate);
     let evaluation = eval::Evaluation::of(&model, results, &source, options.seed)?;
     let metrics = evaluation.metrics.clone();
     run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());

@@ -1,0 +1,298 @@
+//! Every task from training to prediction: labels, several labels, words, answers to questions; short texts and long
+//! ones; and what is stored with the model.
+
+mod common;
+
+use common::{World, keys};
+use serde_json::{Value, json};
+
+const FLAGS: &str = "--config config.json --tokenizer vocab.txt --batch-size 8 --learning-rate 1e-2";
+
+/// Texts with the labels `red`, `cat`, both or none, of which `cat` is rare.
+const SEVERAL: &str = "text,label\n\"the red dog\",red\n\"the blue cat\",cat\n\"a red cat\",\"red,cat\"\n\
+    \"a blue dog\",\n\"the red dog runs\",red\n\"a red dog sleeps\",red\n\"the blue dog runs\",\n\"a blue dog .\",\n";
+
+const WORDS: &str =
+    "the\tO\nred\tB-colour\ncat\tB-animal\nruns\tO\n\na\tO\nblue\tB-colour\nred\tI-colour\ndog\tB-animal\n\n";
+
+/// Questions in the format of SQuAD 2.0: which colour, and one that the text does not answer.
+fn questions() -> String {
+    let paragraph = |at: usize, colour: &str, animal: &str| {
+        let context = format!("the {colour} {animal} sleeps.");
+        json!({ "context": context, "qas": [
+            { "id": format!("q{at}"), "question": format!("the {animal}"), "is_impossible": false,
+              "answers": [{ "text": colour, "answer_start": 4 }] },
+            { "id": format!("n{at}"), "question": "a runs", "is_impossible": true, "answers": [] },
+        ]})
+    };
+    let paragraphs: Vec<Value> =
+        (0..8).map(|at| paragraph(at, ["red", "blue"][at % 2], ["cat", "dog"][at / 2 % 2])).collect();
+    json!({ "version": "v2.0", "data": [{ "title": "t", "paragraphs": paragraphs }] }).to_string()
+}
+
+/// Weights that are larger than BERT's first ones, in proportion to the small hidden size: all tasks are learnt soon.
+fn world() -> World {
+    let world = World::new();
+    let config = r#"{"vocab_size": 14, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 24, "max_position_embeddings": 32, "initializer_range": 0.2}"#;
+    world.write("config.json", config);
+    world
+}
+
+fn train(world: &World, task: &str, data: &str, more: &str) {
+    let output = if more.contains("--output") { "" } else { "--output model" };
+    let length = if more.contains("--max-seq-length") { "" } else { "--max-seq-length 32" };
+    world.run(&format!("finetune --task {task} --train {data} --dev {data} {FLAGS} {output} {length} {more}")).ok();
+}
+
+fn words(count: usize) -> String {
+    "the cat ".repeat(count / 2) + if count % 2 == 1 { "runs" } else { "" }
+}
+
+#[test]
+fn a_text_may_have_several_labels_with_thresholds_of_their_own() {
+    let world = world();
+    world.write("several.csv", SEVERAL);
+    train(&world, "multi-label", "several.csv", "--epochs 60 --dropout 0 --metric loss");
+    let stored = world.json("model/cloze.json");
+    assert_eq!(stored["thresholds"].as_array().unwrap().len(), 2, "{stored}");
+    let line = world.run("evaluate --model model --input several.csv --json").ok().answer();
+    assert_eq!((&line["task"], &line["f1"], &line["exact_match"]), (&json!("multi-label"), &json!(1.0), &json!(1.0)));
+    assert_eq!(stored["metrics"]["f1"], line["f1"], "what is stored is what evaluate says");
+    let line = world.run_with("predict --model model --json", &["--text", "a red cat"]).ok().answer();
+    assert_eq!(keys(&line), ["labels", "scores", "tokens", "windows", "truncated"]);
+    assert_eq!(line["labels"], json!(["cat", "red"]));
+    // The same as lists of JSON; a threshold above all probabilities takes the label away.
+    world.write("one.jsonl", "{\"text\": \"a red cat\", \"label\": [\"red\", \"cat\"]}\n");
+    world.run("evaluate --model model --input one.jsonl --json").ok();
+    let mut stored = stored;
+    stored["thresholds"][0] = json!(1.1);
+    world.write("model/cloze.json", stored.to_string());
+    let line = world.run_with("predict --model model --json", &["--text", "a red cat"]).ok().answer();
+    assert_eq!(line["labels"], json!(["red"]));
+}
+
+#[test]
+fn words_are_labelled_with_entities_in_the_text_as_it_is() {
+    let world = world();
+    world.write("words.conll", WORDS.repeat(6));
+    for subtokens in ["first", "mean"] {
+        train(&world, "tokens", "words.conll", &format!("--epochs 20 --subtokens {subtokens} --output {subtokens}"));
+        let line = world.run(&format!("evaluate --model {subtokens} --input words.conll --json")).ok().answer();
+        for key in ["accuracy", "precision", "recall", "f1", "strict_f1", "colour_f1", "animal_f1"] {
+            assert_eq!(line[key], json!(1.0), "{key}: {line}");
+        }
+    }
+    let line = world.run_with("predict --model first --json", &["--text", "  A blue, red  dog."]).ok().answer();
+    assert_eq!(keys(&line), ["words", "labels", "entities", "tokens", "windows", "truncated"]);
+    assert_eq!(line["words"], json!(["A", "blue", ",", "red", "dog", "."]));
+    let blue = &line["entities"][0];
+    assert_eq!(
+        (&blue["label"], &blue["start"], &blue["end"], &blue["text"]),
+        (&json!("colour"), &json!(4), &json!(8), &json!("blue"))
+    );
+    // Words that come split stay so.
+    world.write("split.jsonl", "{\"words\": [\"the\", \"red,\", \"cat\"]}\n");
+    let line = world.run("predict --model first --input split.jsonl --json").ok().answer();
+    assert_eq!(line["words"], json!(["the", "red,", "cat"]));
+    assert_eq!(line["labels"].as_array().unwrap().len(), 3);
+    assert_eq!(world.run("predict --model first --input words.conll --json").ok().json().len(), 12);
+}
+
+#[test]
+fn questions_are_answered_from_their_text_or_not_at_all() {
+    let world = world();
+    world.write("questions.json", questions());
+    train(
+        &world,
+        "qa",
+        "questions.json",
+        "--epochs 60 --dropout 0 --metric loss --max-seq-length 16 --max-query-length 4",
+    );
+    let stored = world.json("model/cloze.json");
+    assert!(stored["questions"]["null_threshold"].is_number(), "{stored}");
+    let line = world.run("evaluate --model model --input questions.json --output files --json").ok().answer();
+    assert_eq!((&line["task"], &line["examples"]), (&json!("qa"), &json!(16)));
+    for key in ["exact_match", "f1", "HasAns_f1", "NoAns_f1", "best_f1"] {
+        assert_eq!(line[key], json!(100.0), "{key}: {line}");
+    }
+    let predictions = world.json("files/predictions.json");
+    assert_eq!(
+        (&predictions["q0"], &predictions["q1"], &predictions["n0"]),
+        (&json!("red"), &json!("blue"), &json!(""))
+    );
+    assert_eq!(world.json("files/nbest_predictions.json")["q0"][0]["text"], json!("red"));
+    assert!(world.json("files/null_odds.json")["n0"].as_f64() > world.json("files/null_odds.json")["q0"].as_f64());
+
+    let lines = world.run("predict --model model --input questions.json --output again --json").ok().json();
+    assert_eq!(lines.len(), 16);
+    assert_eq!(
+        keys(&lines[0]),
+        ["id", "answer", "score", "start", "end", "null_odds", "tokens", "windows", "truncated"]
+    );
+    assert_eq!((&lines[0]["start"], &lines[0]["end"]), (&json!(4), &json!(7)));
+    assert_eq!(lines[1]["start"], Value::Null);
+    assert_eq!(world.read("again/null_odds.json"), world.read("files/null_odds.json"));
+    let pair = &["--text", "the cat", "--text-b", "the red cat sleeps."];
+    assert_eq!(world.run_with("predict --model model --json", pair).ok().answer()["answer"], "red");
+    world.run_with("predict --model model", &pair[..2]).fails(1, &["--text", "without the text that it is about"]);
+    world.write("asked.jsonl", "{\"id\": \"x\", \"question\": \"the cat\", \"context\": \"the blue cat sleeps.\"}\n");
+    let line = world.run("predict --model model --input asked.jsonl --json").ok().answer();
+    assert_eq!((&line["id"], &line["answer"]), (&json!("x"), &json!("blue")));
+
+    let both = ["Google's", "Hugging Face's", "--window-advance", "--window-overlap"];
+    world.run("evaluate --model model --input questions.json --doc-stride 128").fails(2, &both);
+    let still = "evaluate --model model --input questions.json --window-overlap 30";
+    world.run(still).fails(1, &["an overlap of 30 tokens", "never end"]);
+}
+
+#[test]
+fn answers_that_are_not_in_their_text_are_told() {
+    let world = world();
+    world.write("moved.json", questions().replacen("\"answer_start\":4", "\"answer_start\":9", 1));
+    let flags = format!("{FLAGS} --epochs 1 --max-seq-length 16 --max-query-length 4");
+    let ran = world.run(&format!("finetune --task qa --train moved.json --dev moved.json {flags} --output model")).ok();
+    for part in ["moved.json: question `q0`: the answer `red`", "1 questions have no answer to learn from"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+}
+
+/// Lengths around that of the model, which reads 32 tokens, and one far beyond.
+#[test]
+fn long_input_is_cut_and_counted_or_read_in_windows() {
+    let world = world();
+    world.write("words.conll", WORDS.repeat(4));
+    world.write("questions.json", questions());
+    world.write("several.csv", SEVERAL);
+    world.write("numbers.tsv", "text\tlabel\nthe cat\t0.5\na dog\t1.5\n");
+    let flags = "--epochs 1 --max-seq-length 32";
+    train(&world, "classification", "train.tsv", &format!("{flags} --output classification"));
+    train(&world, "regression", "numbers.tsv", &format!("{flags} --output regression"));
+    train(&world, "multi-label", "several.csv", &format!("{flags} --output multi-label"));
+    train(&world, "tokens", "words.conll", &format!("{flags} --output tokens"));
+    train(&world, "qa", "questions.json", &format!("{flags} --max-query-length 4 --output qa"));
+    world.pretrain("pretrained", "").ok();
+    for (task, command) in [
+        ("classification", "predict"),
+        ("regression", "predict"),
+        ("multi-label", "predict"),
+        ("tokens", "predict"),
+        ("qa", "predict"),
+        ("pretrained", "embed"),
+    ] {
+        for tokens in [31, 32, 33, 320] {
+            let asked = if task == "qa" { 2 } else { 0 };
+            let special = if task == "qa" { 3 } else { 2 };
+            let text = words(tokens - special - asked);
+            let texts = if task == "qa" { vec!["--text", "the cat", "--text-b", &text] } else { vec!["--text", &text] };
+            let answer = |long: &str| {
+                let flags = format!("{command} --model {task} --json --max-length 32 --long {long}");
+                world.run_with(&flags, &texts).ok().answer()
+            };
+            let (cut, whole) = (answer("truncate"), answer("window"));
+            let of = |line: &Value, key: &str| line[key].as_u64().unwrap() as usize;
+            assert_eq!(of(&cut, "tokens") + of(&cut, "truncated"), tokens, "{task}: {cut}");
+            assert_eq!((of(&cut, "tokens"), of(&cut, "windows")), (tokens.min(32), 1), "{task}: {cut}");
+            assert_eq!((of(&whole, "tokens"), of(&whole, "truncated")), (tokens, 0), "{task}: {whole}");
+            assert_eq!(of(&whole, "windows") > 1, tokens > 32, "{task}: {whole}");
+            if task == "tokens" {
+                assert!(whole["labels"].as_array().unwrap().iter().all(Value::is_string), "{whole}");
+                let lost = cut["labels"].as_array().unwrap().iter().filter(|label| label.is_null()).count();
+                assert_eq!(lost, of(&cut, "truncated"), "{cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_longer_text_of_a_pair_is_windowed_and_pooling_is_stored() {
+    let world = world();
+    let rows: String =
+        (0..8).map(|row| format!("the {} cat\t{}\t{}\n", ["red", "blue"][row % 2], words(40), row % 2)).collect();
+    world.write("pairs.tsv", format!("text\ttext_b\tlabel\n{rows}"));
+    for pooling in ["mean", "max"] {
+        let flags = format!(
+            "--long window --window-pooling {pooling} --epochs 6 --metric loss --max-seq-length 16 --output {pooling}"
+        );
+        train(&world, "classification", "pairs.tsv", &flags);
+        assert_eq!(world.json(&format!("{pooling}/cloze.json"))["window_pooling"], json!(pooling));
+        let line = world.run(&format!("predict --model {pooling} --input pairs.tsv --json")).ok().json();
+        assert_eq!((&line[0]["tokens"], &line[0]["truncated"]), (&json!(46), &json!(0)), "{}", line[0]);
+        assert!(line[0]["windows"].as_u64().unwrap() > 3, "{}", line[0]);
+    }
+    assert!(world.weights("mean") != world.weights("max"));
+}
+
+#[test]
+fn a_temperature_makes_probabilities_honest() {
+    let world = world();
+    // One label in four is wrong, so nothing can be surer than 0.75.
+    let rows: String = (0..32)
+        .map(|row| {
+            format!("the {} cat\t{}\n", ["red", "blue"][row % 2], if row % 8 < 2 { 1 - row % 2 } else { row % 2 })
+        })
+        .collect();
+    world.write("noisy.tsv", format!("text\tlabel\n{rows}"));
+    train(&world, "classification", "train.tsv", "--epochs 8");
+    train(
+        &world,
+        "classification",
+        "noisy.tsv",
+        "--epochs 40 --dropout 0 --metric loss --calibrate --output calibrated",
+    );
+    assert!(world.json("model/cloze.json")["temperature"].is_null());
+    let temperature = world.json("calibrated/cloze.json")["temperature"].as_f64().unwrap();
+    assert!(temperature > 0.0);
+    let line = world.run_with("predict --model calibrated --json", &["--text", "the red cat"]).ok().answer();
+    let score = line["score"].as_f64().unwrap();
+    assert!((score - 0.75).abs() < 0.01, "{line}, temperature {temperature}");
+}
+
+#[test]
+fn two_models_are_compared_on_the_same_examples() {
+    let world = world();
+    world.finetune("good", "").ok();
+    train(&world, "classification", "train.tsv", "--epochs 1 --output poor");
+    let same = world.run("compare good good --data dev.tsv --json").ok().answer();
+    assert_eq!(keys(&same), ["task", "examples", "a", "b", "differences", "mcnemar_p"]);
+    let accuracy = &same["differences"]["accuracy"];
+    assert_eq!(
+        (&accuracy["difference"], &accuracy["p_value"], &same["mcnemar_p"]),
+        (&json!(0.0), &json!(1.0), &json!(1.0))
+    );
+    let other = world.run("compare good poor --data dev.tsv --json").ok().answer();
+    assert!(other["differences"]["accuracy"]["difference"].as_f64().unwrap() > 0.2, "{other}");
+    assert!(other["mcnemar_p"].as_f64().unwrap() < 0.05, "{other}");
+    assert_eq!(other["a"]["accuracy"], json!(1.0));
+    world.write("words.conll", WORDS.repeat(2));
+    train(&world, "tokens", "words.conll", "--epochs 1 --output tokens");
+    world.run("compare good tokens --data dev.tsv").fails(1, &["classification", "tokens"]);
+}
+
+/// A run that was cut off after any checkpoint ends in the same weights, whatever it learns.
+#[test]
+fn every_task_resumes_to_the_bit() {
+    let world = world();
+    world.write("words.conll", WORDS.repeat(12));
+    world.write("questions.json", questions());
+    world.write("several.csv", SEVERAL);
+    for (task, data) in [("tokens", "words.conll"), ("qa", "questions.json"), ("multi-label", "several.csv")] {
+        let command = format!(
+            "finetune --task {task} --train {data} --dev {data} {FLAGS} --epochs 3 --max-seq-length 16 \
+             --max-query-length 4 --eval-steps 2 --save-steps 1 --class-weights balanced --layer-decay 0.9 --output {task}"
+        );
+        let command = if task == "tokens" { command } else { command.replace("--class-weights balanced", "") };
+        world.run(&command).ok();
+        let (weights, stored) = (world.weights(task), world.json(&format!("{task}/cloze.json")));
+        // As it was when the last step had not been made.
+        let last = world.json(&format!("{task}/trainer_state.json"))["global_step"].as_u64().unwrap();
+        std::fs::remove_dir_all(world.path(&format!("{task}/checkpoint-{last}"))).unwrap();
+        std::fs::remove_file(world.path(&format!("{task}/model.safetensors"))).unwrap();
+        let mut unfinished = stored.clone();
+        unfinished["run"]["finished"] = json!(false);
+        world.write(&format!("{task}/cloze.json"), unfinished.to_string());
+        world.run(&format!("{command} --threads 1")).ok();
+        assert!(world.weights(task) == weights, "{task}: other weights after a resume");
+        assert_eq!(world.json(&format!("{task}/cloze.json")), stored, "{task}");
+    }
+}
