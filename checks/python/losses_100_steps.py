@@ -78,6 +78,17 @@ def squad_windows(path, tokenizer, s):
     return windows
 
 
+def answer_loss(model, batch):
+    """The mean cross-entropy of starts and ends among the tokens of each window. transformers' own loss lets padding
+    take part in the softmax, so that it depends on what else is in the batch."""
+    starts, ends = batch.pop("start_positions"), batch.pop("end_positions")
+    output = model(**batch)
+    padding = batch["attention_mask"] == 0
+    loss = torch.nn.functional.cross_entropy
+    of_starts = loss(output.start_logits.masked_fill(padding, -torch.inf), starts)
+    return (of_starts + loss(output.end_logits.masked_fill(padding, -torch.inf), ends)) / 2
+
+
 def table_batches(arguments, model, tokenizer, s):
     """The number of rows, and the batch of rows from a place on."""
     rows = read_rows(arguments.train, [arguments.text, arguments.text_b, arguments.label])
@@ -152,7 +163,7 @@ def main():
     began = time.monotonic()
     for step in range(STEPS):
         batch = batch_at(step % steps_per_epoch * s["batch_size"])
-        loss = model(**batch).loss
+        loss = model(**batch).loss if arguments.train else answer_loss(model, batch)
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), s["max_grad_norm"])

@@ -140,6 +140,13 @@ fn questions_are_answered_from_their_text_or_not_at_all() {
     let line = world.run("predict --model model --input asked.jsonl --json").ok().answer();
     assert_eq!((&line["id"], &line["answer"]), (&json!("x"), &json!("blue")));
 
+    // A model that answers questions is trained on.
+    let on = "finetune --task qa --train questions.json --dev questions.json --max-seq-length 16 --max-query-length 4";
+    world.run(&format!("{on} --epochs 1 --model model --output further")).ok();
+    world.finetune("classifier", "").ok();
+    let parts = ["labels blue, red of texts", "answers to questions", "--new-head"];
+    world.run(&format!("{on} --model classifier --output other")).fails(1, &parts);
+
     let both = ["Google's", "Hugging Face's", "--window-advance", "--window-overlap"];
     world.run("evaluate --model model --input questions.json --doc-stride 128").fails(2, &both);
     let still = "evaluate --model model --input questions.json --window-overlap 30";

@@ -216,10 +216,13 @@ pub struct FinetuneSettings {
     /// Tokens of an input at most.
     pub max_seq_length: usize,
     /// What becomes of longer inputs.
+    #[serde(default)]
     pub long: Long,
     /// How the logits of an input's windows become the input's.
+    #[serde(default)]
     pub window_pooling: WindowPooling,
     /// Which of a word's tokens its label is learnt and predicted from.
+    #[serde(default)]
     pub subtokens: Subtokens,
     /// How questions are read and answered.
     #[serde(default)]
@@ -232,12 +235,16 @@ pub struct FinetuneSettings {
     /// The metric on the development set that chooses the best weights.
     pub metric: Option<String>,
     /// Steps between evaluations on the development set; by default one after each epoch.
+    #[serde(default)]
     pub eval_steps: Option<u64>,
     /// The run ends when so many evaluations in a row were no better than the best before.
+    #[serde(default)]
     pub patience: Option<u64>,
     /// How the loss of an example depends on its label.
+    #[serde(default)]
     pub class_weights: ClassWeights,
     /// Learning rates of the parts of the model.
+    #[serde(default)]
     pub rates: RateSettings,
     /// How the weights are updated.
     pub update: UpdateSettings,
@@ -412,6 +419,29 @@ mod tests {
         let found = difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(other)).unwrap();
         assert_eq!(found, ("steps".into(), "100".into(), "200".into()));
         assert_eq!(difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(settings())), None);
+    }
+
+    #[test]
+    fn a_fine_tuning_stored_by_version_0_1_can_be_read() {
+        let settings =
+            FinetuneSettings::new(FinetuneTask::Classification, Start::Model("model".into()), "train.tsv", "dev.tsv");
+        let mut stored = serde_json::to_value(&settings).unwrap();
+        let added = [
+            "long",
+            "window_pooling",
+            "subtokens",
+            "questions",
+            "calibrate",
+            "eval_steps",
+            "patience",
+            "class_weights",
+            "rates",
+        ];
+        for field in added {
+            assert!(stored.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+        }
+        assert!(stored["update"].as_object_mut().unwrap().remove("decay").is_some());
+        assert_eq!(serde_json::from_value::<FinetuneSettings>(stored).unwrap(), settings);
     }
 
     #[test]

@@ -10,10 +10,11 @@ use super::{Extent, Text};
 pub(super) const SHORTEST_WINDOW: usize = 5;
 
 /// What becomes of a text that is longer than the model reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Long {
     /// Its end is cut off; how many tokens that were is told.
+    #[default]
     Truncate,
     /// It is read in windows that overlap; nothing is cut off.
     Window,

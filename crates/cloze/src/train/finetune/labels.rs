@@ -6,7 +6,8 @@ use crate::settings::{ClassWeights, FinetuneSettings};
 use crate::train::{Event, Observer};
 use crate::{Config, Error};
 
-/// Sets the labels: the model's own if its head is for these, else `labels`, for which a fresh head is needed.
+/// Sets the labels: the model's own if its head is for these, else `labels`, for which a fresh head is needed. Answers to
+/// questions have none.
 /// `same_kind` says whether the head that the model has is of the kind that is asked for.
 pub(super) fn choose(
     settings: &FinetuneSettings,
@@ -37,7 +38,7 @@ pub(super) fn choose(
     if !settings.new_head {
         return Err(Error::Settings(format!(
             "the starting model has a head for {what}, the data has {}; give --new-head to replace the head",
-            labels.join(", ")
+            if labels.is_empty() { "answers to questions".to_string() } else { labels.join(", ") }
         )));
     }
     checkpoint.forget_task();

@@ -49,9 +49,7 @@ pub(super) fn read(
     let train = read_questions(&settings.train)?;
     let dev = read_questions(&settings.dev)?;
     let head = checkpoint.as_ref().and_then(|checkpoint| checkpoint.heads().task);
-    // The two outputs are a start and an end; their names are Hugging Face's, which mean nothing.
-    let names = vec!["LABEL_0".to_string(), "LABEL_1".to_string()];
-    labels::choose(settings, config, checkpoint, names, head == Some(TaskHead::Span), observer)?;
+    labels::choose(settings, config, checkpoint, Vec::new(), head == Some(TaskHead::Span), observer)?;
     config.problem_type = None;
     let count = train.questions.len();
     let impossible = train.questions.iter().filter(|question| question.is_impossible).count();
