@@ -303,3 +303,44 @@ fn every_task_resumes_to_the_bit() {
         assert_eq!(world.json(&format!("{task}/cloze.json")), stored, "{task}");
     }
 }
+
+/// What is wrong is told with file, place and remedy, and nothing is written.
+#[test]
+fn data_that_is_wrong_is_named() {
+    let world = world();
+    world.write("words.conll", WORDS);
+    world.write("questions.json", questions());
+    world.write("few.conll", "the\tO\nred\n");
+    world.write("unseen.conll", "the\tO\nred\tB-place\n");
+    world.write("one.conll", "the\tO\nred\tO\n");
+    world.write("broken.jsonl", "{\"text\": \"the cat\", \"label\": \"red\"}\n{\"text\": \"the\n");
+    world.write("lists.jsonl", "{\"words\": [\"the\", \"cat\"], \"labels\": [\"O\"]}\n");
+    world.write("other.tsv", "title\tgrade\nthe cat\tred\n");
+    world.write("none.csv", "text,label\nthe cat,\na dog,\n");
+    world.write("behind.json", questions().replacen("\"answer_start\":4", "\"answer_start\":400", 1));
+    world.write("twice.json", questions().replace("\"n1\"", "\"n0\""));
+    world.write("cut.json", &questions()[..90]);
+    let finetune = |task: &str, train: &str, dev: &str| {
+        format!("finetune --task {task} --train {train} --dev {dev} {FLAGS} --max-seq-length 16 --output new")
+    };
+    let cases: [(String, &[&str]); 14] = [
+        (finetune("tokens", "few.conll", "words.conll"), &["few.conll:2", "1", "2"]),
+        (finetune("tokens", "words.conll", "few.conll"), &["few.conll:2"]),
+        (finetune("tokens", "words.conll", "unseen.conll"), &["unseen.conll:2", "`B-place`", "O"]),
+        (finetune("tokens", "one.conll", "words.conll"), &["one.conll", "`O`", "two or more"]),
+        (finetune("tokens", "lists.jsonl", "words.conll"), &["lists.jsonl:1", "2", "1"]),
+        (finetune("classification", "broken.jsonl", "dev.tsv"), &["broken.jsonl:2", "JSON"]),
+        (finetune("classification", "train.tsv", "other.tsv"), &["other.tsv:1", "`title`, `grade`", "--columns"]),
+        (finetune("multi-label", "none.csv", "none.csv"), &["none.csv", "no example has a label"]),
+        (finetune("qa", "behind.json", "questions.json"), &["behind.json", "answer_start: 400", "Unicode characters"]),
+        (finetune("qa", "questions.json", "twice.json"), &["twice.json", "data[0].paragraphs[1].qas[1].id", "`n0`"]),
+        (finetune("qa", "cut.json", "questions.json"), &["cut.json:1", "JSON"]),
+        (finetune("qa", "train.tsv", "questions.json"), &["train.tsv"]),
+        (finetune("tokens", "words.conll", "words.conll") + " --metric bleu", &["`bleu`", "strict_f1"]),
+        (finetune("qa", "questions.json", "questions.json") + " --class-weights balanced", &["class weights"]),
+    ];
+    for (command, parts) in cases {
+        world.run(&command).fails(1, parts);
+        assert!(!world.path("new/model.safetensors").exists(), "{command}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The sizes and settings of a model: `config.json` as Hugging Face writes it.
 
 mod fields;
-mod labels;
+pub(crate) mod labels;
 #[cfg(test)]
 mod tests;
 

@@ -1,73 +1,17 @@
 //! The curves that whole runs draw for TensorBoard have what the log has, after ends of any kind.
 
+#[path = "common/world.rs"]
+mod world;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use cloze::data::tfrecord::read_record;
-use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
+use cloze::settings::FinetuneSettings;
 use cloze::train::{Event, Outcome, RunOptions, finetune, pretrain};
-use cloze_tokenizer::{Casing, Tokenizer};
-use tempfile::TempDir;
-
-/// A folder with a corpus, labelled examples, a vocabulary and a configuration.
-struct World {
-    dir: TempDir,
-}
-
-impl World {
-    fn new() -> World {
-        let world = World { dir: tempfile::tempdir().unwrap() };
-        let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] . red blue cat dog runs sleeps the a".split(' ').map(String::from);
-        let tokenizer = Tokenizer::from_tokens(tokens.collect(), Casing::Uncased).unwrap();
-        tokenizer.save(&world.path("vocab")).unwrap();
-        let document = "the red cat runs.\na blue dog sleeps.\nthe dog runs.\na cat sleeps.\nthe cat runs.\n\n";
-        fs::write(world.path("corpus.txt"), document.repeat(24)).unwrap();
-        let table = "text\tlabel\n".to_string() + &"the red cat\tred\nthe blue cat\tblue\n".repeat(10);
-        fs::write(world.path("table.tsv"), table).unwrap();
-        let config = r#"{"vocab_size": 14, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "intermediate_size": 24, "max_position_embeddings": 32}"#;
-        fs::write(world.path("config.json"), config).unwrap();
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn pretraining(&self) -> PretrainSettings {
-        let start = Start::Config(self.path("config.json"));
-        let mut settings = PretrainSettings::new(vec![self.path("corpus.txt")], self.path("vocab"), start, 12);
-        settings.max_seq_length = 24;
-        settings.dev_fraction = 0.1;
-        settings
-    }
-
-    fn finetuning(&self) -> FinetuneSettings {
-        let (start, table) = (Start::Config(self.path("config.json")), self.path("table.tsv"));
-        let mut settings = FinetuneSettings::new(FinetuneTask::Classification, start, table.clone(), table);
-        settings.tokenizer = Some(self.path("vocab"));
-        settings.max_seq_length = 16;
-        settings.update.batch_size = 8;
-        settings
-    }
-
-    fn options(&self, output: &str, threads: usize) -> RunOptions {
-        RunOptions { output: self.path(output), threads: Some(threads), save_steps: Some(3), ..RunOptions::default() }
-    }
-}
-
-fn ignore(_: &Event) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
-fn stop_after(step: u64) -> impl FnMut(&Event) -> ControlFlow<()> {
-    move |event| match event {
-        Event::Step(log) if log.step == step => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    }
-}
+use world::{World, ignore, stop_after};
 
 /// The fields of a message of protocol buffers: their numbers, and integers as u64 or the bytes of all else.
 fn fields(mut message: &[u8]) -> Vec<(u8, Result<u64, &[u8]>)> {

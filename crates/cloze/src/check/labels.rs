@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::config::ProblemType;
+use crate::config::labels::is_label;
 use crate::data::label_order;
 use crate::params::TaskHead;
 use crate::settings::{ClassWeights, FinetuneTask};
@@ -109,7 +110,7 @@ pub(super) fn check(
     }
     if let (Some(dev), Some(path)) = (dev, &settings.dev) {
         let known = |label: &str| {
-            trained.iter().any(|own| own.label == label) || (fits && labels.iter().any(|own| is_same(own, label)))
+            trained.iter().any(|own| own.label == label) || (fits && labels.iter().any(|own| is_label(own, label)))
         };
         unknown(dev, path, known, findings);
         let missing: Vec<&str> =
@@ -119,11 +120,6 @@ pub(super) fn check(
             findings.push(Finding::new(Severity::Note, "label-not-in-dev", path, None, message));
         }
     }
-}
-
-/// Whether a label of a model is this label of a file.
-fn is_same(own: &str, label: &str) -> bool {
-    own == label || own.strip_prefix("LABEL_") == Some(label)
 }
 
 fn one_class(settings: &CheckSettings, trained: &[&LabelCount], findings: &mut Vec<Finding>) {
@@ -208,7 +204,7 @@ fn head(
     let unknown: Vec<&str> = trained
         .iter()
         .map(|label| label.label.as_str())
-        .filter(|label| by_name && !labels.iter().any(|own| is_same(own, label)))
+        .filter(|label| by_name && !labels.iter().any(|own| is_label(own, label)))
         .collect();
     if is_kind && unknown.is_empty() {
         return true;

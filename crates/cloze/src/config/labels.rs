@@ -30,6 +30,11 @@ pub(super) fn take(fields: &mut Fields, num_labels: Option<usize>) -> Result<Vec
     }
 }
 
+/// Whether a label of a model is what a file calls `label`: files may also have the bare numbers of `LABEL_0`, `LABEL_1`, ….
+pub(crate) fn is_label(own: &str, label: &str) -> bool {
+    own == label || own.strip_prefix("LABEL_") == Some(label)
+}
+
 fn default_labels(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("LABEL_{id}")).collect()
 }

@@ -3,6 +3,7 @@
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
+use crate::config::labels::is_label;
 use crate::data::Example;
 use crate::infer::{Long, ReadText, Reading, Text, read_texts};
 
@@ -17,33 +18,32 @@ pub(crate) enum Gold {
     Labels(Vec<Vec<bool>>),
 }
 
-/// The label ids of examples; the model's labels may also be the bare numbers of Hugging Face's
-/// `LABEL_0`, `LABEL_1`, ….
+/// The label ids of examples.
 pub(crate) fn classes(examples: &[Example], labels: &[String], path: &std::path::Path) -> Result<Gold, Error> {
     examples
         .iter()
-        .map(|example| id_of(example.label(), example, labels, path))
+        .map(|example| label_id(example.label(), labels, path, example.line))
         .collect::<Result<_, _>>()
         .map(Gold::Classes)
 }
 
-/// Which labels examples have; names as in [`classes`].
+/// Which labels examples have.
 pub(crate) fn several_labels(examples: &[Example], labels: &[String], path: &std::path::Path) -> Result<Gold, Error> {
     let of_example = |example: &Example| {
         let mut own = vec![false; labels.len()];
         for label in &example.labels {
-            own[id_of(label, example, labels, path)?] = true;
+            own[label_id(label, labels, path, example.line)?] = true;
         }
         Ok(own)
     };
     examples.iter().map(of_example).collect::<Result<_, _>>().map(Gold::Labels)
 }
 
-fn id_of(wanted: &str, example: &Example, labels: &[String], path: &std::path::Path) -> Result<usize, Error> {
-    let known = |label: &String| label == wanted || label.strip_prefix("LABEL_") == Some(wanted);
-    labels.iter().position(known).ok_or_else(|| Error::Data {
+/// The id of a label that stands in a line of a file.
+pub(crate) fn label_id(wanted: &str, labels: &[String], path: &std::path::Path, line: usize) -> Result<usize, Error> {
+    labels.iter().position(|own| is_label(own, wanted)).ok_or_else(|| Error::Data {
         path: path.to_path_buf(),
-        line: Some(example.line),
+        line: Some(line),
         message: format!("unknown label `{wanted}`; the labels are {}", labels.join(", ")),
     })
 }

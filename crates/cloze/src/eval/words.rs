@@ -18,6 +18,7 @@ use super::calibration::fit_temperature;
 use super::confusion::{ClassFigures, class_figures, confusion_matrix};
 use super::entities::{EntityMode, Scores, entity_scores, entity_spans};
 use super::results::{Confusion, Figures, for_each_chunk, named};
+use super::task::label_id;
 
 /// Sentences as a model reads them, the label ids of their words, and a sentence about what is long, if anything is.
 #[allow(clippy::type_complexity)]
@@ -30,17 +31,10 @@ pub(crate) fn read_labelled_words(
     path: &Path,
 ) -> Result<(Vec<ReadSentence>, Vec<Vec<usize>>, Option<String>), Error> {
     let a_word_a_line = SentenceFormat::of(path)? == SentenceFormat::Columns;
-    let id_of = |line: usize, wanted: &String| {
-        let known = |label: &String| label == wanted || label.strip_prefix("LABEL_") == Some(wanted.as_str());
-        labels.iter().position(known).ok_or_else(|| Error::Data {
-            path: path.to_path_buf(),
-            line: Some(line),
-            message: format!("unknown label `{wanted}`; the labels are {}", labels.join(", ")),
-        })
-    };
     let ids_of = |sentence: &Sentence| {
         let of_word = |(word, label): (usize, &String)| {
-            id_of(if a_word_a_line { sentence.line + word } else { sentence.line }, label)
+            let line = if a_word_a_line { sentence.line + word } else { sentence.line };
+            label_id(label, labels, path, line)
         };
         sentence.labels.iter().enumerate().map(of_word).collect::<Result<Vec<usize>, Error>>()
     };

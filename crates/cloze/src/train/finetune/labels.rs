@@ -1,6 +1,7 @@
 //! The labels of a run, and how much each counts.
 
 use crate::checkpoint::Checkpoint;
+use crate::config::labels::is_label;
 use crate::params::TaskHead;
 use crate::settings::{ClassWeights, FinetuneSettings};
 use crate::train::{Event, Observer};
@@ -22,9 +23,7 @@ pub(super) fn choose(
         config.labels = labels;
         return Ok(());
     };
-    let known = |label: &String| {
-        config.labels.iter().any(|own| own == label || own.strip_prefix("LABEL_") == Some(label.as_str()))
-    };
+    let known = |label: &String| config.labels.iter().any(|own| is_label(own, label));
     // The number of a regression has no name that matters.
     let is_value = labels.len() == 1 && config.labels.len() == 1;
     if same_kind && (is_value || labels.iter().all(known)) {
