@@ -64,7 +64,7 @@ fn checked_spec(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 pub struct LongArgs {
     /// What to do with a text that is too long: cut its end, which is counted and said, or read all of it in windows
-    /// [default: as the model was trained, else truncate]
+    /// [default: as the model was trained, else truncate; window for words and questions]
     #[arg(long, value_name = "HOW")]
     long: Option<LongName>,
 }

@@ -34,6 +34,23 @@ pub struct QuestionArgs {
     doc_stride: Option<usize>,
 }
 
+/// When there is no answer, for commands that use a model.
+#[derive(Debug, Args)]
+pub struct NullArgs {
+    /// There is no answer to a question whose null odds are greater than this [default: the threshold that is stored
+    /// with the model]
+    #[arg(long, value_name = "ODDS", allow_hyphen_values = true, help_heading = "Questions on a text (--task qa)")]
+    null_threshold: Option<f64>,
+}
+
+impl NullArgs {
+    /// `settings`, but for what was chosen.
+    pub fn applied_to(&self, mut settings: QuestionSettings) -> QuestionSettings {
+        settings.answers.null_threshold = self.null_threshold.or(settings.answers.null_threshold);
+        settings
+    }
+}
+
 fn one_or_more(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("use 1 or more".to_string()),

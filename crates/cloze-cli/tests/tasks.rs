@@ -140,6 +140,10 @@ fn questions_are_answered_from_their_text_or_not_at_all() {
     let line = world.run("predict --model model --input asked.jsonl --json").ok().answer();
     assert_eq!((&line["id"], &line["answer"]), (&json!("x"), &json!("blue")));
 
+    let all = world.run("evaluate --model model --input questions.json --null-threshold 1e9 --json").ok().answer();
+    assert_eq!((&all["NoAns_f1"], &all["HasAns_f1"]), (&json!(0.0), &json!(100.0)));
+    let none = world.run("predict --model model --input questions.json --null-threshold -1e9 --json").ok().json();
+    assert!(none.iter().all(|line| line["answer"] == ""));
     // A model that answers questions is trained on.
     let on = "finetune --task qa --train questions.json --dev questions.json --max-seq-length 16 --max-query-length 4";
     world.run(&format!("{on} --epochs 1 --model model --output further")).ok();

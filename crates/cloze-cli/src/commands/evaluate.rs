@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::arguments::{Common, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
 use crate::output::Output;
-use crate::questions::{self, QuestionArgs};
+use crate::questions::{self, NullArgs, QuestionArgs};
 use crate::training::Reporter;
 
 /// Flags of `cloze evaluate`.
@@ -43,6 +43,8 @@ pub struct Arguments {
     output: Option<PathBuf>,
     #[command(flatten)]
     questions: QuestionArgs,
+    #[command(flatten)]
+    null: NullArgs,
 }
 
 /// A matrix of more classes is only in the answer with --json.
@@ -70,7 +72,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
             let options = EvaluationOptions {
                 columns: arguments.columns.parse()?,
                 reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
-                questions: Some(arguments.questions.applied_to(model.question_settings())),
+                questions: Some(arguments.null.applied_to(arguments.questions.applied_to(model.question_settings()))),
                 seed: common.seed,
             };
             evaluate(&model, file, &options, observer)?

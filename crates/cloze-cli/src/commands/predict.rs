@@ -14,7 +14,7 @@ use crate::arguments::{Common, open_model};
 use crate::input::{InputArgs, InputText, LongArgs, borrow, for_each_group};
 use crate::output::{Cut, Output};
 use crate::progress::Progress;
-use crate::questions::{self, QuestionArgs};
+use crate::questions::{self, NullArgs, QuestionArgs};
 
 /// Sentences or questions that are worked on together.
 const SENTENCES_AT_A_TIME: usize = 64;
@@ -46,6 +46,8 @@ pub struct Arguments {
     output: Option<PathBuf>,
     #[command(flatten)]
     questions: QuestionArgs,
+    #[command(flatten)]
+    null: NullArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -218,7 +220,7 @@ struct AnswerLine<'a> {
 
 /// Answers the questions of a file, or of pairs: a question and its text.
 fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, common: &Common) -> anyhow::Result<()> {
-    let settings = arguments.questions.applied_to(model.question_settings());
+    let settings = arguments.null.applied_to(arguments.questions.applied_to(model.question_settings()));
     let (asked, have_ids) = match arguments.input.questions()? {
         Some(questions) => (questions, true),
         None => {

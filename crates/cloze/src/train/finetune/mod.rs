@@ -217,6 +217,10 @@ fn finish(
     let model = Model::open_with(run.output(), OpenOptions { threads, precision: None })?;
     let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
     results.tune(run.stored(), settings.calibrate);
+    if let Some(threshold) = run.stored().questions.and_then(|questions| questions.answers.null_threshold) {
+        let note = format!("stored: no answer to questions whose null odds are greater than {threshold:.4}");
+        let _ = observer(&Event::Note(note));
+    }
     let evaluation = eval::Evaluation::of(&model, results, &source, options.seed)?;
     let metrics = evaluation.metrics.clone();
     run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
