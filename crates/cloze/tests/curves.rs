@@ -47,7 +47,7 @@ fn fields(mut message: &[u8]) -> Vec<(u8, Result<u64, &[u8]>)> {
     fields
 }
 
-/// What TensorBoard makes of the files of events of a run: for each tag its steps and values. The start of a session
+/// What TensorBoard makes of the files of events of a run: for each tag its steps and values. A new start
 /// drops what the files before say of its step and later ones.
 fn curves(output: &Path) -> BTreeMap<String, BTreeMap<u64, f32>> {
     let mut paths: Vec<PathBuf> =

@@ -4,8 +4,8 @@
 //! kernels.
 
 use super::Tally;
-use super::objective::{Targets, TrainingBatch};
 use super::tally::Judged;
+use super::targets::{Targets, TrainingBatch};
 
 /// How the logits of an example's windows become those of the example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

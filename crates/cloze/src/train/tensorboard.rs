@@ -102,7 +102,7 @@ fn version_event(wall_time: f64) -> Vec<u8> {
     event
 }
 
-/// Says that a session starts, whose events take the place of earlier ones from `step` on. TensorBoard takes the first
+/// Says that writing starts anew, with events that take the place of earlier ones from `step` on. TensorBoard takes the first
 /// such event for the beginning of a run and drops nothing, so every file has one.
 fn start_event(wall_time: f64, step: u64) -> Vec<u8> {
     let (mut start, mut event) = (Vec::new(), Vec::new());
