@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
 use cloze::settings::{FinetuneTask, Start, UpdateSettings};
-use cloze::train::{Event, Observer, Outcome, RunOptions, StepLog};
+use cloze::train::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 use serde_json::{Value, json};
 
 use crate::arguments::{Common, not_negative, part, positive};
@@ -232,8 +232,7 @@ impl Reporter {
                 self.progress.with_figures("training", step.step, step.steps, &place, &figures(step));
             }
             Event::Evaluated { step, metrics, .. } => {
-                let figures: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-                self.progress.line(&format!("step {step}: {}", figures.join(", ")));
+                self.progress.line(&format!("step {step}: {}", of_all(metrics).join(", ")));
             }
             Event::Saved { path, .. } => self.progress.line(&format!("saved {}", path.display())),
         }
@@ -263,6 +262,15 @@ impl Reporter {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// Metrics on a line, without those of single types of entities, which may be many.
+fn of_all(metrics: &Metrics) -> Vec<String> {
+    let kinds: Vec<&str> = metrics.iter().filter_map(|(name, _)| name.strip_suffix("_support")).collect();
+    let of_kind =
+        |name: &str| kinds.iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('_')));
+    let shown = metrics.iter().filter(|(name, _)| !of_kind(name));
+    shown.map(|(name, value)| format!("{name} {value:.4}")).collect()
 }
 
 /// What `--json` tells of an event.
