@@ -4,8 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
+use cloze::Model;
 use cloze::data::{Question, read_question_lines_from, read_questions};
 use cloze::infer::spans::{Nbest, WindowStep, nbest_json, null_odds_json, predictions_json};
 use cloze::settings::QuestionSettings;
@@ -34,20 +35,55 @@ pub struct QuestionArgs {
     doc_stride: Option<usize>,
 }
 
-/// When there is no answer, for commands that use a model.
+/// How a model answers questions, and where its answers go.
 #[derive(Debug, Args)]
-pub struct NullArgs {
+pub struct AnswerArgs {
+    /// Folder for predictions.json, nbest_predictions.json and null_odds.json, of answers to questions
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    questions: QuestionArgs,
     /// There is no answer to a question whose null odds are greater than this [default: the threshold that is stored
     /// with the model]
     #[arg(long, value_name = "ODDS", allow_hyphen_values = true, help_heading = "Questions on a text (--task qa)")]
     null_threshold: Option<f64>,
 }
 
-impl NullArgs {
-    /// `settings`, but for what was chosen.
-    pub fn applied_to(&self, mut settings: QuestionSettings) -> QuestionSettings {
+impl AnswerArgs {
+    /// How the model answers, but for what was chosen.
+    pub fn settings(&self, model: &Model) -> QuestionSettings {
+        let mut settings = self.questions.applied_to(model.question_settings());
         settings.answers.null_threshold = self.null_threshold.or(settings.answers.null_threshold);
         settings
+    }
+
+    /// Whether answers are wanted in files.
+    pub fn want_files(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Refuses to write files of a model that answers no questions.
+    pub fn refuse_files(&self) -> anyhow::Result<()> {
+        match self.output {
+            Some(_) => bail!("--output: only answers to questions are written to files; use --json"),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes `predictions.json`, `nbest_predictions.json` and `null_odds.json`, if they are wanted.
+    pub fn write_files(&self, questions: &[Question], nbest: &[Nbest]) -> anyhow::Result<()> {
+        let Some(folder) = &self.output else { return Ok(()) };
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let files = [
+            ("predictions.json", predictions_json(questions, nbest)),
+            ("nbest_predictions.json", nbest_json(questions, nbest)),
+            ("null_odds.json", null_odds_json(questions, nbest)),
+        ];
+        for (name, value) in files {
+            let path = folder.join(name);
+            fs::write(&path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -89,19 +125,4 @@ pub fn of_file(path: &Path) -> anyhow::Result<Option<Vec<Question>>> {
         }
         _ => None,
     })
-}
-
-/// Writes `predictions.json`, `nbest_predictions.json` and `null_odds.json` into a folder.
-pub fn write_files(folder: &Path, questions: &[Question], nbest: &[Nbest]) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let files = [
-        ("predictions.json", predictions_json(questions, nbest)),
-        ("nbest_predictions.json", nbest_json(questions, nbest)),
-        ("null_odds.json", null_odds_json(questions, nbest)),
-    ];
-    for (name, value) in files {
-        let path: PathBuf = folder.join(name);
-        fs::write(&path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
 }

@@ -50,6 +50,17 @@ impl StartArgs {
     }
 }
 
+/// The tokenizer of a training, or of a check of one.
+#[derive(Debug, Args)]
+pub struct TokenizerArgs {
+    /// A model directory or a vocab.txt [default: that of --model]
+    #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
+    pub tokenizer: Option<PathBuf>,
+    /// A bare vocab.txt is of a cased model
+    #[arg(long)]
+    pub cased: bool,
+}
+
 /// Flags of every training.
 #[derive(Debug, Args)]
 pub struct RunArgs {

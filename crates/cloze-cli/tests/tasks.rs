@@ -166,6 +166,20 @@ fn answers_that_are_not_in_their_text_are_told() {
     for part in ["moved.json: question `q0`: the answer `red`", "1 questions have no answer to learn from"] {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
+    // Of many, all ids are told.
+    world.write("questions.json", questions());
+    let qas: Vec<Value> = (0..30)
+        .map(|at| json!({ "id": format!("x{at}"), "question": "the cat", "answers": [{ "text": "blue", "answer_start": 0 }] }))
+        .collect();
+    let moved = json!({ "data": [{ "paragraphs": [{ "context": "the red cat", "qas": qas }] }] });
+    world.write("many.json", moved.to_string());
+    let ran =
+        world.run(&format!("finetune --task qa --train questions.json --dev many.json {flags} --output other")).ok();
+    for at in 0..30 {
+        let is_told =
+            |line: &str| line.contains("many.json") && line.replace(['`', ','], " ").contains(&format!(" x{at} "));
+        assert!(ran.stderr.lines().any(|line| is_told(&format!("{line} "))), "x{at}: {}", ran.stderr);
+    }
 }
 
 /// Lengths around that of the model, which reads 32 tokens, and one far beyond.
@@ -324,10 +338,16 @@ fn data_that_is_wrong_is_named() {
     world.write("behind.json", questions().replacen("\"answer_start\":4", "\"answer_start\":400", 1));
     world.write("twice.json", questions().replace("\"n1\"", "\"n0\""));
     world.write("cut.json", &questions()[..90]);
+    world.write(
+        "plain.json",
+        r#"{"data": [{"paragraphs": [{"context": "the red cat", "qas": [{"id": "a",
+        "question": "the cat", "answers": [{"text": "red", "answer_start": 4}]}]}]}]}"#,
+    );
+    world.write("speech.conll", "the\tDET\ncat\tNOUN\n");
     let finetune = |task: &str, train: &str, dev: &str| {
         format!("finetune --task {task} --train {train} --dev {dev} {FLAGS} --max-seq-length 16 --output new")
     };
-    let cases: [(String, &[&str]); 14] = [
+    let cases: [(String, &[&str]); 16] = [
         (finetune("tokens", "few.conll", "words.conll"), &["few.conll:2", "1", "2"]),
         (finetune("tokens", "words.conll", "few.conll"), &["few.conll:2"]),
         (finetune("tokens", "words.conll", "unseen.conll"), &["unseen.conll:2", "`B-place`", "O"]),
@@ -342,9 +362,63 @@ fn data_that_is_wrong_is_named() {
         (finetune("qa", "train.tsv", "questions.json"), &["train.tsv"]),
         (finetune("tokens", "words.conll", "words.conll") + " --metric bleu", &["`bleu`", "strict_f1"]),
         (finetune("qa", "questions.json", "questions.json") + " --class-weights balanced", &["class weights"]),
+        (
+            finetune("qa", "questions.json", "plain.json").replace("--train questions", "--train plain")
+                + " --metric best_f1 --max-query-length 4",
+            &["`best_f1`", "all questions have answers"],
+        ),
+        (finetune("tokens", "speech.conll", "speech.conll") + " --metric f1", &["`f1`", "mark no entities"]),
     ];
     for (command, parts) in cases {
         world.run(&command).fails(1, parts);
         assert!(!world.path("new/model.safetensors").exists(), "{command}");
+    }
+}
+
+/// What stands beside a model's weights, and absurd weights, are inputs like others.
+#[test]
+fn models_that_were_tampered_with_are_refused() {
+    let world = world();
+    world.write("words.conll", WORDS);
+    world.write("questions.json", questions());
+    world.write("several.csv", SEVERAL);
+    let tasks = [
+        ("classification", "train.tsv"),
+        ("multi-label", "several.csv"),
+        ("tokens", "words.conll"),
+        ("qa", "questions.json"),
+    ];
+    for (task, data) in tasks {
+        train(&world, task, data, &format!("--epochs 1 --max-query-length 4 --output {task}"));
+        let evaluate = format!("evaluate --model {task} --input {data}");
+        let stored = world.json(&format!("{task}/cloze.json"));
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut changed = stored.clone();
+            change(&mut changed);
+            world.write(&format!("{task}/cloze.json"), changed.to_string());
+            world.run(&evaluate)
+        };
+        for temperature in [0.0, -1.0, 1e-320] {
+            with(&|stored| stored["temperature"] = json!(temperature)).fails(1, &["cloze.json", "temperature"]);
+        }
+        with(&|stored| stored["thresholds"] = json!([0.5, 0.5, 0.5, 0.5, 0.5, 0.5])).fails(1, &["6 thresholds"]);
+        if task == "qa" {
+            for field in ["n_best", "max_answer_length"] {
+                with(&|stored| stored["questions"][field] = json!(0)).fails(1, &["must be 1 or more"]);
+            }
+        }
+        with(&|_| ()).ok();
+        // The weights of the head, at the end of the range of f32: finite, but what follows is not.
+        let path = format!("{task}/model.safetensors");
+        let mut file = world.weights(task);
+        let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        let tensors: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
+        let name = if task == "qa" { "qa_outputs.weight" } else { "classifier.weight" };
+        let at = |end: usize| 8 + header + tensors[name]["data_offsets"][end].as_u64().unwrap() as usize;
+        for number in file[at(0)..at(1)].chunks_exact_mut(4) {
+            number.copy_from_slice(&f32::MAX.to_le_bytes());
+        }
+        world.write(&path, file);
+        world.run(&evaluate).fails(1, &["not a number"]);
     }
 }

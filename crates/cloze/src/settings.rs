@@ -10,6 +10,7 @@ use crate::Error;
 use crate::checkpoint::write_file;
 use crate::data::{DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
+use crate::eval::calibration::TEMPERATURES;
 use crate::heads::WindowPooling;
 use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
@@ -333,6 +334,17 @@ impl FinetuneSettings {
 }
 
 impl QuestionSettings {
+    /// Refuses settings that leave no answer.
+    pub fn check(&self) -> Result<(), Error> {
+        let AnswerSettings { n_best, max_answer_length, .. } = self.answers;
+        if n_best == 0 || max_answer_length == 0 {
+            return Err(Error::Settings(format!(
+                "the {n_best} best answers of {max_answer_length} tokens at most: both must be 1 or more"
+            )));
+        }
+        Ok(())
+    }
+
     /// What windows of so many tokens are like.
     pub fn windows(&self, max_seq_length: usize) -> WindowSettings {
         WindowSettings { max_seq_length, max_query_length: self.max_query_length, step: self.step }
@@ -360,6 +372,19 @@ impl StoredSettings {
             line: Some(error.line()),
             message: format!("not the settings of a model or run: {error}"),
         })
+    }
+
+    /// Refuses what no training stores and what has no meaning for a model with so many labels.
+    pub fn check(&self, labels: usize) -> Result<(), Error> {
+        let wrong = |message: String| Err(Error::Settings(format!("{FILE_NAME}: {message}")));
+        if let Some(temperature) = self.temperature.filter(|own| !(TEMPERATURES.0..=TEMPERATURES.1).contains(own)) {
+            let (least, most) = TEMPERATURES;
+            return wrong(format!("a temperature of {temperature}; expected {least} to {most}"));
+        }
+        if let Some(thresholds) = self.thresholds.as_ref().filter(|thresholds| thresholds.len() != labels) {
+            return wrong(format!("{} thresholds for {labels} labels; expected one for each", thresholds.len()));
+        }
+        self.questions.map_or(Ok(()), |questions| questions.check())
     }
 
     /// Writes `cloze.json` into a directory.

@@ -15,7 +15,7 @@ use crate::arguments::Common;
 use crate::input::{ColumnArgs, LongArgs};
 use crate::output::{Output, duration, grouped};
 use crate::questions::QuestionArgs;
-use crate::training::TaskName;
+use crate::training::{TaskName, TokenizerArgs};
 
 /// Labels that are listed; the others are counted.
 const LABELS_LISTED: usize = 40;
@@ -38,12 +38,8 @@ pub struct Arguments {
     /// The model directory to train from
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// A model directory or a vocab.txt [default: that of --model]
-    #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
-    tokenizer: Option<PathBuf>,
-    /// A bare vocab.txt is of a cased model
-    #[arg(long)]
-    cased: bool,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
     /// Examples to learn from: .tsv, .csv or .jsonl; words: .conll, .tsv, .txt or .jsonl; questions: SQuAD's .json
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
@@ -90,8 +86,8 @@ impl Arguments {
             dev: self.dev.clone(),
             columns: self.columns.text(),
             start: self.model.clone().map(Start::Model),
-            tokenizer: self.tokenizer.clone(),
-            cased: self.cased,
+            tokenizer: self.tokenizer.tokenizer.clone(),
+            cased: self.tokenizer.cased,
             new_head: self.new_head,
             max_seq_length: self.max_seq_length.unwrap_or(defaults.max_seq_length),
             long: self.long.choice().unwrap_or(defaults.long),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::arguments::{Common, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
 use crate::output::Output;
-use crate::questions::{self, NullArgs, QuestionArgs};
+use crate::questions::AnswerArgs;
 use crate::training::Reporter;
 
 /// Flags of `cloze evaluate`.
@@ -38,13 +38,8 @@ pub struct Arguments {
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
-    /// Folder for predictions.json, nbest_predictions.json and null_odds.json, of answers to questions
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    questions: QuestionArgs,
-    #[command(flatten)]
-    null: NullArgs,
+    answers: AnswerArgs,
 }
 
 /// A matrix of more classes is only in the answer with --json.
@@ -53,6 +48,9 @@ const MATRIX_SHOWN: usize = 12;
 /// Runs `cloze evaluate`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let model = open_model(&arguments.model, common)?;
+    if model.task() != Some(Task::Questions) {
+        arguments.answers.refuse_files()?;
+    }
     let mut reporter = Reporter::new(false);
     let observer = &mut |event: &Event| {
         reporter.show(event);
@@ -72,7 +70,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
             let options = EvaluationOptions {
                 columns: arguments.columns.parse()?,
                 reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
-                questions: Some(arguments.null.applied_to(arguments.questions.applied_to(model.question_settings()))),
+                questions: Some(arguments.answers.settings(&model)),
                 seed: common.seed,
             };
             evaluate(&model, file, &options, observer)?
@@ -80,10 +78,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         _ => bail!("--input: labelled examples come in one file; evaluate others one by one"),
     };
     reporter.finish()?;
-    match (&arguments.output, &evaluation.answers) {
-        (Some(folder), Some(answers)) => questions::write_files(folder, &answers.questions, &answers.nbest)?,
-        (Some(_), None) => bail!("--output: only answers to questions are written to files; use --json"),
-        (None, _) => {}
+    if let Some(answers) = &evaluation.answers {
+        arguments.answers.write_files(&answers.questions, &answers.nbest)?;
     }
     let mut output = Output::new(common.json);
     output.answer(&line(&evaluation), || readable(&evaluation))?;

@@ -15,7 +15,7 @@ use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::questions::QuestionArgs;
 use crate::report;
-use crate::training::{self, Ending, OptimizerName, RunArgs, TaskName, UpdateFlags};
+use crate::training::{self, Ending, OptimizerName, RunArgs, TaskName, TokenizerArgs, UpdateFlags};
 
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
@@ -29,12 +29,8 @@ pub struct Arguments {
     task: TaskName,
     #[command(flatten)]
     start: training::StartArgs,
-    /// A model directory or a vocab.txt [default: that of --model]
-    #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
-    tokenizer: Option<PathBuf>,
-    /// A bare vocab.txt is of a cased model
-    #[arg(long)]
-    cased: bool,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
     /// Examples to learn from: .tsv, .csv or .jsonl; for tokens .conll or .jsonl; for qa a .json like SQuAD's
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
@@ -140,8 +136,8 @@ impl Arguments {
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         let defaults = FinetuneSettings::new(self.task.into(), self.start.start(), &self.train, &self.dev);
         FinetuneSettings {
-            tokenizer: self.tokenizer.clone(),
-            cased: self.cased,
+            tokenizer: self.tokenizer.tokenizer.clone(),
+            cased: self.tokenizer.cased,
             columns: self.columns.text(),
             epochs: self.epochs,
             max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),

@@ -14,7 +14,7 @@ use crate::arguments::{Common, open_model};
 use crate::input::{InputArgs, InputText, LongArgs, borrow, for_each_group};
 use crate::output::{Cut, Output};
 use crate::progress::Progress;
-use crate::questions::{self, NullArgs, QuestionArgs};
+use crate::questions::AnswerArgs;
 
 /// Sentences or questions that are worked on together.
 const SENTENCES_AT_A_TIME: usize = 64;
@@ -41,13 +41,8 @@ pub struct Arguments {
     /// with --subtokens mean]
     #[arg(long, value_name = "HOW")]
     aggregation: Option<AggregationName>,
-    /// Folder for predictions.json, nbest_predictions.json and null_odds.json, of answers to questions
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
     #[command(flatten)]
-    questions: QuestionArgs,
-    #[command(flatten)]
-    null: NullArgs,
+    answers: AnswerArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -158,9 +153,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     if task == Task::Questions {
         return answer_questions(arguments, &model, options, common);
     }
-    if arguments.output.is_some() {
-        bail!("--output: only answers to questions are written to files; use --json");
-    }
+    arguments.answers.refuse_files()?;
     if task == Task::Tokens
         && let Some(sentences) = arguments.input.sentences()?
     {
@@ -220,7 +213,7 @@ struct AnswerLine<'a> {
 
 /// Answers the questions of a file, or of pairs: a question and its text.
 fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, common: &Common) -> anyhow::Result<()> {
-    let settings = arguments.null.applied_to(arguments.questions.applied_to(model.question_settings()));
+    let settings = arguments.answers.settings(model);
     let (asked, have_ids) = match arguments.input.questions()? {
         Some(questions) => (questions, true),
         None => {
@@ -244,7 +237,7 @@ fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, 
     };
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    let mut nbest = Vec::with_capacity(asked.len());
+    let (mut nbest, mut done) = (Vec::new(), 0);
     let progress = Progress::new();
     for group in asked.chunks(SENTENCES_AT_A_TIME) {
         let texts: Vec<(&str, &str)> = group.iter().map(|own| (own.question.as_str(), &*own.context)).collect();
@@ -264,15 +257,16 @@ fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, 
                 truncated,
             };
             output.answer(&line, || format!("{}\t{:.4}", answer.text, answer.probability))?;
-            nbest.push(found.nbest);
+            if arguments.answers.want_files() {
+                nbest.push(found.nbest);
+            }
         }
-        progress.at("answering", nbest.len() as u64, asked.len() as u64);
+        done += group.len() as u64;
+        progress.at("answering", done, asked.len() as u64);
     }
     progress.clear();
     output.finish()?;
-    if let Some(folder) = &arguments.output {
-        questions::write_files(folder, &asked, &nbest)?;
-    }
+    arguments.answers.write_files(&asked, &nbest)?;
     cut.report();
     Ok(())
 }

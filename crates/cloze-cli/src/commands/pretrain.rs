@@ -11,7 +11,7 @@ use cloze::train::pretrain;
 
 use crate::arguments::{Common, part, positive, share};
 use crate::input::TextArgs;
-use crate::training::{self, OptimizerName, RunArgs, UpdateFlags};
+use crate::training::{self, OptimizerName, RunArgs, TokenizerArgs, UpdateFlags};
 
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
@@ -29,12 +29,8 @@ pub struct Arguments {
     /// Share of the documents to measure with; none are held out below 20 documents
     #[arg(long, value_name = "F", default_value = "0.01", value_parser = part, conflicts_with = "dev")]
     dev_fraction: f64,
-    /// A model directory or a vocab.txt [default: that of --model]
-    #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
-    tokenizer: Option<PathBuf>,
-    /// A bare vocab.txt is of a cased model
-    #[arg(long)]
-    cased: bool,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
     #[command(flatten)]
     start: training::StartArgs,
     /// Optimizer steps
@@ -87,8 +83,8 @@ impl Arguments {
         PretrainSettings {
             dev: self.dev.clone(),
             dev_fraction: self.dev_fraction,
-            tokenizer: self.tokenizer.clone(),
-            cased: self.cased,
+            tokenizer: self.tokenizer.tokenizer.clone(),
+            cased: self.tokenizer.cased,
             objective: self.objective.into(),
             document: self.text.document(),
             sentences: self.text.sentences(),

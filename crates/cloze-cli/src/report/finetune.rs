@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use cloze::checkpoint::write_file;
 use cloze::settings::{FinetuneSettings, FinetuneTask, Start};
-use cloze::train::{MARK, REPORT, is_ours};
+use cloze::train::{MARK, REPORT, is_ours, shell_word};
 use serde_json::{Map, Value};
 
 use crate::output::grouped;
@@ -231,8 +231,8 @@ fn flatten(prefix: &str, settings: &Map<String, Value>, facts: &mut Vec<(String,
 }
 
 fn commands(run: &FinishedRun) -> Vec<(String, String)> {
-    let dir = quoted(&run.dir.display().to_string());
-    let dev = quoted(&run.settings.dev.display().to_string());
+    let dir = shell_word(&run.dir.display().to_string());
+    let dev = shell_word(&run.settings.dev.display().to_string());
     let text = match run.settings.task {
         FinetuneTask::Tokens => "--text \"Ann Smith came from Oslo.\"",
         FinetuneTask::Questions => "--text \"Who came?\" --text-b \"Ann came late.\"",
@@ -244,12 +244,6 @@ fn commands(run: &FinishedRun) -> Vec<(String, String)> {
         command("Measure it on other data:", format!("cloze evaluate --model {dir} --input {dev}")),
         command("Tell whether another model is better:", format!("cloze compare {dir} OTHER --data {dev}")),
     ]
-}
-
-/// A word for a shell.
-fn quoted(text: &str) -> String {
-    let is_safe = |char: char| char.is_alphanumeric() || "._-/+".contains(char);
-    if text.chars().all(is_safe) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The tables of a fine-tuning's report: how good the model is, and where it is not.
 
+use cloze::eval::Mistake;
+use cloze::eval::slices::Slice;
 use cloze::settings::FinetuneTask;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::output::grouped;
 
-use super::run::{FinishedRun, Mistake, Slice};
+use super::run::FinishedRun;
 use super::{Cell, Table};
 
 /// Of more labels, only the most frequent confusions are shown.
@@ -181,7 +183,7 @@ fn slices_table(run: &FinishedRun) -> Option<Table> {
             names.push(name);
         }
     }
-    let row = |slice: &Slice| {
+    let row = |slice: &Slice<Map<String, Value>>| {
         let figure = |name: &&String| {
             let value = slice.metric.get(*name).and_then(Value::as_f64);
             Cell::Figure(value.map_or("–".to_string(), |value| shown(run.settings.task, name, value)))

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use cloze::eval::slices::Slice;
+use cloze::eval::{Calibration, Mistake};
 use cloze::settings::{FinetuneSettings, RunSettings, StoredRun, StoredSettings};
 use cloze::train::EVALUATION;
 use serde::Deserialize;
@@ -60,59 +62,9 @@ pub struct Evaluation {
     /// Whether probabilities are what they say.
     pub calibration: Option<Calibration>,
     /// By length.
-    pub slices: Vec<Slice>,
+    pub slices: Vec<Slice<Map<String, Value>>>,
     /// The surest first.
     pub mistakes: Vec<Mistake>,
-}
-
-/// Whether probabilities are what they say.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Calibration {
-    /// The expected calibration error.
-    pub error: f64,
-    /// By confidence.
-    pub bins: Vec<Bin>,
-}
-
-/// Answers of similar confidence.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Bin {
-    /// Above this confidence.
-    pub above: f64,
-    /// Up to this.
-    pub up_to: f64,
-    /// Answers.
-    pub count: usize,
-    /// The share of them that is right.
-    pub accuracy: f64,
-}
-
-/// Examples of similar length.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Slice {
-    /// The fewest tokens.
-    pub from: usize,
-    /// The most tokens.
-    pub to: usize,
-    /// Examples.
-    pub count: usize,
-    /// Their metrics.
-    pub metric: Map<String, Value>,
-}
-
-/// An example that was answered wrong.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Mistake {
-    /// Where it stands.
-    pub place: String,
-    /// The example.
-    pub text: String,
-    /// What it should give.
-    pub gold: String,
-    /// What the model says.
-    pub predicted: String,
-    /// How sure it is.
-    pub probability: Option<f64>,
 }
 
 impl FinishedRun {

@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use crate::bench::{Work, forward, forward_operations, random_network};
-use crate::infer::OpenOptions;
 use crate::infer::spans::WindowStep;
+use crate::infer::{Long, OpenOptions};
 use crate::params::{Declaration, HeadSet, TaskHead};
+use crate::settings::FinetuneTask;
 use crate::{Config, Error};
 
 use super::CheckSettings;
 use super::tokens::Lengths;
-use crate::settings::FinetuneTask;
 
 /// Tokens of the forward pass that is timed.
 const TOKENS_TIMED: usize = 1_024;
@@ -108,13 +108,11 @@ fn tokens_of_a_part(settings: &CheckSettings, lengths: &[usize]) -> f64 {
 /// The lengths of what a model reads: examples that are cut, or windows.
 fn inputs(settings: &CheckSettings, lengths: &Lengths) -> Vec<usize> {
     let max = settings.max_seq_length;
-    let advance = match settings.task {
-        FinetuneTask::Questions => match settings.questions.step {
-            WindowStep::Advance(advance) => advance,
-            WindowStep::Overlap(overlap) => max.saturating_sub(overlap),
-        },
-        _ if settings.long == crate::infer::Long::Window => max - max / 4,
-        _ => return lengths.each.iter().map(|&length| length.min(max)).collect(),
+    let advance = match (settings.long, settings.task, settings.questions.step) {
+        (Long::Truncate, ..) => return lengths.each.iter().map(|&length| length.min(max)).collect(),
+        (Long::Window, FinetuneTask::Questions, WindowStep::Advance(advance)) => advance,
+        (Long::Window, FinetuneTask::Questions, WindowStep::Overlap(overlap)) => max.saturating_sub(overlap),
+        (Long::Window, ..) => max - max / 4,
     };
     let windows = |length: usize| {
         let more = length.saturating_sub(max).div_ceil(advance.max(1));
@@ -136,7 +134,6 @@ fn speed(config: &Config, lengths: &[usize], settings: &CheckSettings, threads: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::Long;
 
     fn settings(task: FinetuneTask) -> CheckSettings {
         CheckSettings { max_seq_length: 10, batch_size: 4, ..CheckSettings::new(task, "train") }

@@ -8,11 +8,10 @@ use crate::data::{
     read_questions_from, read_sentences_from,
 };
 use crate::error::at;
-
-use super::finding::{Finding, Places, Severity, shown};
 use crate::settings::FinetuneTask;
 
 use super::CheckSettings;
+use super::finding::{Finding, Places, Severity, shown};
 
 /// Lines that are left out because they cannot be read, at most; after that the file is given up.
 const BROKEN_LINES_MAX: usize = 20;

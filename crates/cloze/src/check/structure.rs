@@ -87,8 +87,11 @@ pub(super) fn questions(questions: &[Question], path: &Path, findings: &mut Vec<
     for question in questions.iter().filter(|question| question.answers.is_empty() && !question.is_impossible) {
         unanswered.add(None, || format!("question {}: {}", question.id, shown(&question.question)));
     }
-    unanswered.tell(findings, Severity::Error, "no-answer", path, |count| {
-        format!("questions without answer that are not marked as impossible: {count}; add the answer or is_impossible")
+    unanswered.tell(findings, Severity::Warning, "no-answer", path, |count| {
+        format!(
+            "questions without answer that are not marked as impossible: {count}; nothing is learnt from them: add the \
+             answer or is_impossible"
+        )
     });
     let mut answered = Places::default();
     for question in questions.iter().filter(|question| question.is_impossible && !question.answers.is_empty()) {

@@ -8,13 +8,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::infer::Long;
-use crate::infer::spans::WindowSettings;
 
-use super::finding::{Finding, Places, Severity, shown};
-use super::read::Item;
 use crate::settings::FinetuneTask;
 
 use super::CheckSettings;
+use super::finding::{Finding, Places, Severity, shown};
+use super::read::Item;
 
 /// The longest lengths of the bars of a histogram; one more bar has what is longer.
 const BARS: [usize; 8] = [8, 16, 32, 64, 128, 256, 384, 512];
@@ -95,7 +94,7 @@ pub(super) fn check(
     without_tokens(of_words, items, &tokenized, path, findings);
     unknown_words(items, &tokenized, path, findings);
     if settings.task == FinetuneTask::Questions {
-        long_questions(items, &tokenized, path, findings);
+        long_questions(settings.questions.max_query_length, items, &tokenized, path, findings);
     }
     let lengths = Lengths::new(path, &tokenized);
     lengths.tell_cut(settings, path, findings);
@@ -206,8 +205,7 @@ fn totals(tokenized: &[Tokenized]) -> (usize, usize) {
 }
 
 /// Questions of which the end is cut off before they stand with their context.
-fn long_questions(items: &[Item], tokenized: &[Tokenized], path: &Path, findings: &mut Vec<Finding>) {
-    let most = WindowSettings::default().max_query_length;
+fn long_questions(most: usize, items: &[Item], tokenized: &[Tokenized], path: &Path, findings: &mut Vec<Finding>) {
     let mut places = Places::default();
     for (item, tokens) in items.iter().zip(tokenized).filter(|(_, tokens)| tokens.first > most) {
         places.add(item.line, || {
@@ -220,7 +218,9 @@ fn long_questions(items: &[Item], tokenized: &[Tokenized], path: &Path, findings
         });
     }
     places.tell(findings, Severity::Warning, "long-question", path, |count| {
-        format!("questions of more than {most} tokens, whose end is cut off (max_query_length): {count}; shorten them")
+        format!(
+            "questions of more than {most} tokens, whose end is cut off (--max-query-length): {count}; shorten them"
+        )
     });
 }
 
@@ -267,12 +267,11 @@ impl Lengths {
         }
         let of = format!("longer than --max-seq-length {length}: {longer} of {}", self.each.len());
         let share = cut(&self.each, length);
-        let windowed = settings.long == Long::Window || settings.task == FinetuneTask::Questions;
-        let (severity, message) = match windowed {
-            true => {
+        let (severity, message) = match settings.long {
+            Long::Window => {
                 (Severity::Note, format!("examples {of} ({:.1} %); they are read in windows", 100.0 * share.examples))
             }
-            false => (
+            Long::Truncate => (
                 if share.tokens > 0.01 { Severity::Warning } else { Severity::Note },
                 format!(
                     "examples {of} ({:.1} %); their ends, {:.1} % of all tokens, are cut off: the longest has {} tokens; \

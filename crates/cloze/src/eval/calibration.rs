@@ -1,6 +1,6 @@
 //! Whether a model is right as often as it says: calibration, and the temperature that mends it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::infer::softmax;
 
@@ -14,7 +14,7 @@ pub const BINS: usize = 15;
 pub const TEMPERATURES: (f64, f64) = (0.01, 100.0);
 
 /// The examples whose confidence lies in one range.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// The confidence above which the bin begins; the first bin also holds 0.
     pub above: f64,

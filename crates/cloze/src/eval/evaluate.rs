@@ -218,6 +218,10 @@ pub(crate) fn results(
             (Results::Texts(results), Source::Examples(examples))
         }
     };
+    if !results.are_numbers() {
+        let message = "what the model says is not a number: its weights are too large, or were damaged".to_string();
+        return Err(Error::Settings(message));
+    }
     let mut settings = model.settings().clone();
     settings.questions = options.questions.or(settings.questions);
     results.apply(&settings);

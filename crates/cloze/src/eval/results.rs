@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -53,7 +53,7 @@ pub struct Details {
 }
 
 /// Whether probabilities are what they say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// The expected calibration error.
     pub error: f64,
@@ -62,7 +62,7 @@ pub struct Calibration {
 }
 
 /// An example that was answered wrong.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mistake {
     /// Where it stands: a line, or the id of a question.
     pub place: String,
@@ -132,6 +132,15 @@ impl Results {
     /// Number of examples.
     pub fn len(&self) -> usize {
         self.lengths().len()
+    }
+
+    /// Whether all logits are finite, of which everything else follows.
+    pub fn are_numbers(&self) -> bool {
+        match self {
+            Results::Texts(results) => results.are_numbers(),
+            Results::Words(results) => results.are_numbers(),
+            Results::Answers(results) => results.are_numbers(),
+        }
     }
 
     /// The loss first.

@@ -1,12 +1,12 @@
 //! Metrics by length: whether a model is as good on long texts as on short ones.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The longest texts of the first slice, in tokens. Every slice ends at twice the one before.
 const SHORTEST: usize = 16;
 
 /// The examples of similar length, and a metric of them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slice<M> {
     /// The fewest tokens of an example.
     pub from: usize,

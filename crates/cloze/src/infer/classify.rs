@@ -56,7 +56,7 @@ pub(crate) const DEFAULT_THRESHOLD: f64 = 0.5;
 impl Model {
     /// The label of each text or pair.
     pub fn classify(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<Classification>, Error> {
-        self.needs(matches!(self.heads.task, Some(TaskHead::Pooled(_))), "classifier; fine-tune it first")?;
+        self.needs(matches!(self.declaration.heads.task, Some(TaskHead::Pooled(_))), "classifier; fine-tune it first")?;
         self.needs(!self.is_regression(), "labels: it is a regression; ask for numbers")?;
         self.needs(!self.is_multi_label(), "single label: a text may have several; ask for them")?;
         let temperature = self.settings.temperature.unwrap_or(1.0);
@@ -98,7 +98,7 @@ impl Model {
 
     /// Whether the second text of each pair follows the first. Longer pairs are cut.
     pub fn is_next(&self, pairs: &[Text], max_length: Option<usize>) -> Result<Vec<NextSentence>, Error> {
-        self.needs(self.heads.nsp && self.heads.pooler, "next sentence head")?;
+        self.needs(self.declaration.heads.nsp && self.declaration.heads.pooler, "next sentence head")?;
         if let Some(at) = pairs.iter().position(|pair| pair.b.is_none()) {
             return Err(Error::Settings(format!("next sentence prediction reads pairs; input {at} is a single text")));
         }

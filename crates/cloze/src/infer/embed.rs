@@ -67,7 +67,7 @@ impl Model {
             )));
         }
         if pooling == Pooling::Pooler {
-            self.needs(self.heads.pooler, "pooler; choose another pooling")?;
+            self.needs(self.declaration.heads.pooler, "pooler; choose another pooling")?;
             if layer != layers {
                 return Err(Error::Settings("the pooler reads the last layer only; leave out the layer".to_string()));
             }

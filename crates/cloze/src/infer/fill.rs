@@ -33,7 +33,7 @@ impl Model {
     /// # Errors
     /// If the text has no mask, or one is lost because the text is too long.
     pub fn fill(&self, text: Text, top_k: usize) -> Result<Vec<FilledMask>, Error> {
-        self.needs(self.heads.mlm, "masked language model head")?;
+        self.needs(self.declaration.heads.mlm, "masked language model head")?;
         let max_length = self.checked_length(None, self.max_length())?;
         let encodings = self.encode(&[text], max_length);
         let encoding = &encodings[0];
@@ -71,7 +71,7 @@ impl Model {
     /// The `top_k` best tokens; of equal ones the one with the smaller id. Rows of the word embeddings
     /// that no token has (a vocabulary padded to a round number) are not offered.
     fn best(&self, logits: &[f32], top_k: usize) -> Vec<Candidate> {
-        let probabilities = softmax(&logits.iter().copied().map(f64::from).collect::<Vec<_>>());
+        let probabilities = softmax(logits);
         let mut ids: Vec<usize> = (0..self.tokenizer.vocab_size().min(logits.len())).collect();
         ids.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
         let candidate = |id: usize| {

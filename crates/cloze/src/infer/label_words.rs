@@ -52,7 +52,10 @@ impl Model {
         options: ReadOptions,
         aggregation: Option<Aggregation>,
     ) -> Result<Vec<WordLabels>, Error> {
-        self.needs(matches!(self.heads.task, Some(TaskHead::Tokens(_))), "head for tokens; fine-tune it first")?;
+        self.needs(
+            matches!(self.declaration.heads.task, Some(TaskHead::Tokens(_))),
+            "head for tokens; fine-tune it first",
+        )?;
         let subtokens = self.settings.subtokens.unwrap_or_default();
         let aggregation = aggregation.unwrap_or(match subtokens {
             Subtokens::First => Aggregation::First,

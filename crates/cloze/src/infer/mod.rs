@@ -139,7 +139,6 @@ pub struct Model {
     config: Config,
     tokenizer: Tokenizer,
     declaration: Declaration,
-    heads: HeadSet,
     report: Report,
     sentence: Option<SentenceSettings>,
     settings: StoredSettings,
@@ -167,19 +166,19 @@ impl Model {
         let tokenizer = Tokenizer::open(dir, Casing::Uncased)?;
         let config = checkpoint.config().clone();
         check_vocabulary(&tokenizer, &config, dir)?;
-        let heads = checkpoint.heads();
-        let declaration = Declaration::new(&config, heads);
+        let declaration = Declaration::new(&config, checkpoint.heads());
         let kernels = options.kernels()?;
         let read = |parameter: &Parameter, take: &mut TakeRows| checkpoint.for_each_piece(parameter, take);
         let network = load(kernels, &config, &declaration, read)?;
+        let settings = StoredSettings::read(dir)?;
+        settings.check(config.labels.len())?;
         let report = checkpoint.report(&declaration)?;
         Ok(Model {
             tokenizer,
             declaration,
-            heads,
             report,
             sentence: SentenceSettings::read(dir)?,
-            settings: StoredSettings::read(dir)?,
+            settings,
             precision: options.precision(),
             quantized: checkpoint.is_quantized(),
             network,
@@ -205,7 +204,7 @@ impl Model {
 
     /// The heads that the directory has weights of.
     pub fn heads(&self) -> HeadSet {
-        self.heads
+        self.declaration.heads
     }
 
     /// Tensors that were missing or not used.
@@ -242,13 +241,13 @@ impl Model {
     /// What the model's heads are for; none for an encoder alone, a masked language model, or a head of a
     /// kind that is not supported.
     pub fn task(&self) -> Option<Task> {
-        match self.heads.task {
+        match self.declaration.heads.task {
             Some(TaskHead::Tokens(_)) => Some(Task::Tokens),
             Some(TaskHead::Span) => Some(Task::Questions),
             Some(TaskHead::Pooled(_)) if self.is_multi_label() => Some(Task::MultiLabel),
             Some(TaskHead::Pooled(labels)) if self.is_regression() => (labels == 1).then_some(Task::Regression),
             Some(TaskHead::Pooled(_)) => Some(Task::Classification),
-            None if self.heads.nsp && self.heads.pooler => Some(Task::NextSentence),
+            None if self.declaration.heads.nsp && self.declaration.heads.pooler => Some(Task::NextSentence),
             None => None,
         }
     }
@@ -257,7 +256,7 @@ impl Model {
     fn is_regression(&self) -> bool {
         match self.config.problem_type {
             Some(problem) => problem == ProblemType::Regression,
-            None => self.heads.task == Some(TaskHead::Pooled(1)),
+            None => self.declaration.heads.task == Some(TaskHead::Pooled(1)),
         }
     }
 

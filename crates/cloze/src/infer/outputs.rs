@@ -45,14 +45,14 @@ impl Model {
         }
         let mut pooler = PoolerTape::new(kernels)?;
         let mut pooled = None;
-        if self.heads.pooler {
+        if self.declaration.heads.pooler {
             let mut first = kernels.indices();
             kernels.write_indices(&mut first, first_rows(batch))?;
             pooler_forward(network, &mut pooler, &tape.hidden[config.num_hidden_layers], &first, batch.sequences())?;
             pooled = Some(read(&pooler.pooled, batch.sequences() * config.hidden_size)?);
         }
         let mut logits = None;
-        if let (Some(task), Some(head)) = (self.heads.task, &network.parameters.task) {
+        if let (Some(task), Some(head)) = (self.declaration.heads.task, &network.parameters.task) {
             let (input, rows, outputs) = match task {
                 TaskHead::Pooled(labels) => (&pooler.pooled, batch.sequences(), labels),
                 TaskHead::Tokens(labels) => (&tape.hidden[config.num_hidden_layers], batch.tokens(), labels),

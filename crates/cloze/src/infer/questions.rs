@@ -50,7 +50,7 @@ pub(crate) fn read_questions(
         }
         let read = windows.windows.last().map_or(0, |window| window.tokens.end);
         let asked = windows.windows[0].positions.start;
-        let lost = tokenizer.tokenize(question).len() + 2 - asked + windows.offsets.len() - read;
+        let lost = windows.question_truncated + windows.offsets.len() - read;
         let extent = Extent { tokens: asked + read + 1, windows: windows.windows.len(), truncated: lost };
         Ok(ReadQuestion { windows, extent })
     };
@@ -115,10 +115,11 @@ impl Model {
         options: ReadOptions,
         settings: QuestionSettings,
     ) -> Result<Vec<ReadQuestion>, Error> {
-        self.needs(self.heads.task == Some(TaskHead::Span), "head for answers to questions; fine-tune it first")?;
-        if settings.answers.n_best == 0 {
-            return Err(Error::Settings("the 0 best answers are none; choose 1 or more".to_string()));
-        }
+        self.needs(
+            self.declaration.heads.task == Some(TaskHead::Span),
+            "head for answers to questions; fine-tune it first",
+        )?;
+        settings.check()?;
         let long = options.long.or(self.settings.long).or(Some(Long::Window));
         let reading = self.reading(ReadOptions { long, ..options })?;
         read_questions(&self.tokenizer, questions, settings.windows(reading.max_length), reading.long)

@@ -47,6 +47,8 @@ pub struct QuestionWindows {
     pub offsets: Vec<(usize, usize)>,
     /// From the beginning of the context to its end; a context without tokens has one window.
     pub windows: Vec<Window>,
+    /// Tokens of the question that were cut off.
+    pub question_truncated: usize,
 }
 
 /// `[CLS] question [SEP] part of the context [SEP]`
@@ -132,6 +134,7 @@ pub fn question_windows(
         )));
     }
     let mut question = tokenizer.tokenize(question).ids;
+    let question_truncated = question.len().saturating_sub(max_query_length);
     question.truncate(max_query_length);
     let context = tokenizer.tokenize(context);
     let size = max_seq_length - SPECIAL_TOKENS - question.len();
@@ -149,7 +152,7 @@ pub fn question_windows(
     let mut windows: Vec<Window> =
         ranges.into_iter().map(|tokens| assemble(tokenizer, &question, &context, tokens)).collect();
     mark_most_context(&mut windows, context.len());
-    Ok(QuestionWindows { offsets: context.offsets, windows })
+    Ok(QuestionWindows { offsets: context.offsets, windows, question_truncated })
 }
 
 const SPECIAL_TOKENS: usize = 3;

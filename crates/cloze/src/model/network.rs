@@ -53,9 +53,9 @@ impl<K: Kernels> Network<K> {
         Ok(decoder.get_or_init(|| packed))
     }
 
-    /// Changes the arena, and the packed parameters with it. `change` is called once for each parameter: with
-    /// the arena, the parameter's place in the declaration, the parameter, and the matrix and the first of its rows that the parameter is packed in, which
-    /// `change` refreshes; none if it is no part of a matrix.
+    /// Changes the arena, and the packed parameters with it. `change` is called once for each parameter: with the
+    /// arena, the parameter's place in the declaration, the parameter, and the matrix and the first of its rows that it
+    /// is packed in, which `change` refreshes; none if it is no part of a matrix.
     pub fn update(
         &mut self,
         declaration: &Declaration,

@@ -264,7 +264,7 @@ impl Card<'_> {
                     FinetuneTask::Tokens | FinetuneTask::Questions => "",
                     _ => " (the second text of a pair is `--text-b`)",
                 },
-                quoted(&dev)
+                shell_word(&dev)
             ),
         );
         put(
@@ -316,7 +316,7 @@ fn code(text: &str) -> String {
 }
 
 /// A word for a shell.
-fn quoted(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let is_safe = |char: char| char.is_alphanumeric() || "._-/+".contains(char);
     if text.chars().all(is_safe) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

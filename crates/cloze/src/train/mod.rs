@@ -14,6 +14,7 @@ mod source;
 mod tensorboard;
 mod trainer;
 
+pub use card::shell_word;
 pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 pub use finetune::finetune;
 pub use pretrain::pretrain;

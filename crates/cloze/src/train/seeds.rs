@@ -90,13 +90,15 @@ fn summary(runs: &[(u64, Metrics)]) -> Value {
 /// Whether a model answers the same to everything: no correlation, or nothing found.
 fn is_degenerate(metrics: &Metrics) -> bool {
     let value = |name: &str| metrics.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
-    match (value("matthews_correlation"), value("f1"), value("loss")) {
-        (Some(correlation), _, _) => correlation == 0.0,
-        (None, Some(f1), _) => f1 == 0.0,
-        // The correlations of a regression are left out where its answers are constant.
-        (None, None, Some(_)) => value("pearson").is_none(),
-        _ => false,
+    // Where questions may have no answer, to say so always has an F1.
+    for name in ["matthews_correlation", "HasAns_f1", "f1"] {
+        if let Some(value) = value(name) {
+            return value == 0.0;
+        }
     }
+    // The correlations of a regression are left out where its answers are constant; labels of words that mark no
+    // entities have an accuracy alone, which does not tell.
+    value("accuracy").is_none() && value("pearson").is_none()
 }
 
 /// The seeds that have learnt nothing, in a sentence.
@@ -140,6 +142,9 @@ mod tests {
             (&[("loss", 1.0), ("f1", 0.2)], false),
             (&[("loss", 1.0)], true),
             (&[("loss", 1.0), ("pearson", 0.1)], false),
+            (&[("loss", 1.0), ("accuracy", 0.7)], false),
+            (&[("loss", 1.0), ("f1", 50.0), ("HasAns_f1", 0.0)], true),
+            (&[("loss", 1.0), ("f1", 50.0), ("HasAns_f1", 7.0)], false),
             (&[("loss", 1.0), ("accuracy", 0.7), ("f1", 0.8), ("matthews_correlation", 0.0)], true),
         ] {
             assert_eq!(is_degenerate(&metrics(values)), expected, "{values:?}");

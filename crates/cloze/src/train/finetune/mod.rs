@@ -1,4 +1,4 @@
-//! Fine-tuning: what texts are, what their words are.
+//! Fine-tuning: what texts are, what their words are, what answers to questions are.
 
 mod data;
 mod labels;
@@ -7,10 +7,9 @@ mod texts;
 mod words;
 
 use cloze_kernels::Cpu;
-
 use serde_json::json;
 
-use crate::check::{self, CheckSettings, Depth, Severity};
+use crate::check::{self, CheckSettings, Depth, Finding, Severity};
 use crate::checkpoint::write_file;
 use crate::data::Scheme;
 use crate::eval::{self, EvaluationOptions};
@@ -19,7 +18,6 @@ use crate::optim::Schedule;
 use crate::precision::check_training;
 use crate::random::{Purpose, Random};
 use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings, StoredSettings};
-
 use crate::{Config, Error, Model};
 
 use super::Trainer;
@@ -31,8 +29,8 @@ use super::setup;
 
 use data::{Sets, TaskData};
 
-/// Runs a fine-tuning to its end, or goes on with one; the result is a model directory with the weights
-/// of the best epoch.
+/// Runs a fine-tuning to its end, or goes on with one; the result is a model directory with the best
+/// weights, measured and described.
 ///
 /// # Errors
 /// If files cannot be read or written, a label is unknown, the output folder belongs to another run, or
@@ -63,7 +61,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
         Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
     })?;
-    let metric = metric(settings, &config, &dev_data);
+    let metric = metric(settings, &config, &dev_data)?;
     let mut stored = stored(settings);
     if let (Some(questions), true) =
         (&mut stored.questions, train_data.may_lack_answers() || dev_data.may_lack_answers())
@@ -91,10 +89,12 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     finish(settings, options.threads, &notes, &mut run, observer).map(Outcome::Finished)
 }
 
-/// Tells what is probably a mistake in the data. What is surely one ends the run when it comes to it.
+/// Tells what is probably a mistake in the data. What is surely one ends the run when it comes to it, and answers that
+/// are not found are told then, one by one.
 fn tell_warnings(settings: &FinetuneSettings, observer: &mut Observer) -> Result<(), Error> {
     let report = check::check(&CheckSettings::from(settings), Depth::Quick, None)?;
-    for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+    let is_told = |finding: &&Finding| finding.severity == Severity::Warning && finding.kind != "misaligned-answer";
+    for finding in report.findings.iter().filter(is_told) {
         let _ = observer(&Event::Note(finding.to_string()));
     }
     Ok(())
@@ -244,6 +244,7 @@ fn check_settings(settings: &FinetuneSettings) -> Result<(), Error> {
     if settings.eval_steps == Some(0) || settings.patience == Some(0) {
         return Err(Error::Settings("steps between evaluations and patience must be 1 or more".to_string()));
     }
+    settings.questions.check()?;
     let known: &[&str] = match settings.task {
         FinetuneTask::Classification => &["accuracy", "f1", "macro_f1", "matthews_correlation", "loss"],
         FinetuneTask::MultiLabel => &["f1", "macro_f1", "exact_match", "loss"],
@@ -260,18 +261,27 @@ fn check_settings(settings: &FinetuneSettings) -> Result<(), Error> {
 }
 
 /// The metric that chooses the best weights: as wanted, or the usual one.
-fn metric<'a>(settings: &'a FinetuneSettings, config: &Config, dev: &TaskData) -> &'a str {
-    match (&settings.metric, settings.task) {
-        (Some(wanted), _) => wanted,
-        (None, FinetuneTask::Classification) => "accuracy",
-        (None, FinetuneTask::Regression) => "pearson",
-        (None, FinetuneTask::MultiLabel) => "f1",
-        // Labels that mark no entities, such as parts of speech.
-        (None, FinetuneTask::Tokens) if Scheme::of_labels(&config.labels) == Scheme::None => "accuracy",
-        (None, FinetuneTask::Tokens) => "f1",
+///
+/// # Errors
+/// If these labels or questions do not have the wanted one.
+fn metric<'a>(settings: &'a FinetuneSettings, config: &Config, dev: &TaskData) -> Result<&'a str, Error> {
+    // Labels of words may mark none, such as parts of speech.
+    let has_entities = Scheme::of_labels(&config.labels) != Scheme::None;
+    let missing = |metric: &str, why: &str| Err(Error::Settings(format!("no metric `{metric}`: {why}")));
+    match (settings.metric.as_deref(), settings.task) {
+        (Some(wanted), FinetuneTask::Tokens) if !has_entities && !["accuracy", "loss"].contains(&wanted) => {
+            missing(wanted, "the labels mark no entities; there are accuracy and loss")
+        }
+        (Some(wanted @ ("best_f1" | "best_exact")), FinetuneTask::Questions) if !dev.may_lack_answers() => {
+            missing(wanted, "all questions have answers; there are f1, exact_match and loss")
+        }
+        (Some(wanted), _) => Ok(wanted),
+        (None, FinetuneTask::Classification) => Ok("accuracy"),
+        (None, FinetuneTask::Regression) => Ok("pearson"),
+        (None, FinetuneTask::MultiLabel) => Ok("f1"),
+        (None, FinetuneTask::Tokens) => Ok(if has_entities { "f1" } else { "accuracy" }),
         // The threshold is chosen at the end.
-        (None, FinetuneTask::Questions) if dev.may_lack_answers() => "best_f1",
-        (None, FinetuneTask::Questions) => "f1",
+        (None, FinetuneTask::Questions) => Ok(if dev.may_lack_answers() { "best_f1" } else { "f1" }),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{Config, Error};
 use super::data::{Sets, TaskData, hash_ids};
 use super::labels;
 
-/// Answers that are not found of which each is told by itself.
+/// Answers that are not found of which each is told with its text; of more the ids.
 const NOT_FOUND_TOLD: usize = 20;
 
 /// Questions as the model reads them.
@@ -79,9 +79,9 @@ fn note_misaligned(questions: &[Question], path: &Path, observer: &mut Observer)
         )));
     }
     if missing.len() > NOT_FOUND_TOLD {
-        let more = missing.len() - NOT_FOUND_TOLD;
-        let path = path.display();
-        let _ = observer(&Event::Note(format!("{path}: {more} more answers like these; cloze check lists them all")));
+        let more: Vec<&str> = missing[NOT_FOUND_TOLD..].iter().map(|answer| answer.id.as_str()).collect();
+        let note = format!("{}: {} more answers like these: {}", path.display(), more.len(), more.join(", "));
+        let _ = observer(&Event::Note(note));
     }
 }
 
