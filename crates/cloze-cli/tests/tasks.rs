@@ -292,6 +292,16 @@ fn two_models_are_compared_on_the_same_examples() {
     world.write("words.conll", WORDS.repeat(2));
     train(&world, "tokens", "words.conll", "--epochs 1 --output tokens");
     world.run("compare good tokens --data dev.tsv").fails(1, &["classification", "tokens"]);
+    // A model that knows a third label has no F1 of two; the metrics of both are compared all the same.
+    let rows = String::from_utf8(world.read("train.tsv")).unwrap() + "a cat sleeps\tnone\n";
+    world.write("three.tsv", rows);
+    train(&world, "classification", "three.tsv", "--epochs 1 --output three");
+    let third = world.run("compare good three --data dev.tsv --json").ok().answer();
+    assert_eq!(keys(&third["differences"]), ["accuracy", "macro_f1", "matthews_correlation"]);
+    let differ = |name: &str| third["a"][name].as_f64().unwrap() - third["b"][name].as_f64().unwrap();
+    for name in ["accuracy", "matthews_correlation"] {
+        assert_eq!(third["differences"][name]["difference"].as_f64().unwrap(), differ(name), "{name}");
+    }
 }
 
 /// A run that was cut off after any checkpoint ends in the same weights, whatever it learns.

@@ -146,13 +146,12 @@ impl AnswerResults {
         self.scores().iter().map(|(exact, _)| *exact == 1.0).collect()
     }
 
-    /// The answers of annotators, that of the model, and how sure it is.
-    pub fn answer(&self, at: usize) -> (String, String, Option<f64>) {
+    /// The answers of annotators, and that of the model.
+    pub fn answer(&self, at: usize) -> (String, String) {
         let mut gold: Vec<&str> = self.questions[at].answers.iter().map(|answer| answer.text.as_str()).collect();
         gold.sort_unstable();
         gold.dedup();
-        let answer = self.nbest[at].answer();
-        (gold.join(" | "), answer.text.clone(), Some(answer.probability))
+        (gold.join(" | "), self.nbest[at].answer().text.clone())
     }
 
     fn scores(&self) -> Vec<(f64, f64)> {

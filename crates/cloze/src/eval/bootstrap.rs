@@ -41,17 +41,13 @@ pub struct Comparison {
 ///
 /// `None` if it is defined on no resample. The result is a function of the arguments.
 pub fn interval(n: usize, seed: u64, metric: impl Fn(&[usize]) -> Option<f64>) -> Option<Interval> {
-    interval_of(&mut resample(n, seed, |indices| metric(indices).unwrap_or(f64::NAN)))
+    intervals(n, seed, |indices| vec![metric(indices).unwrap_or(f64::NAN)]).remove(0)
 }
 
-/// The intervals of several metrics of `n` examples at once, each as in [`interval`]; NaN stands for not defined.
+/// The intervals of several metrics of `n` examples on the same resamples, each as in [`interval`]; NaN stands for not
+/// defined.
 pub fn intervals(n: usize, seed: u64, metrics: impl Fn(&[usize]) -> Vec<f64>) -> Vec<Option<Interval>> {
-    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(RESAMPLES);
-    for_each_resample(n, seed, |indices| rows.push(metrics(indices)));
-    let of = |at: usize| {
-        interval_of(&mut rows.iter().map(|row| row[at]).filter(|value| !value.is_nan()).collect::<Vec<_>>())
-    };
-    (0..rows[0].len()).map(of).collect()
+    resampled(n, seed, metrics).iter_mut().map(|values| interval_of(values)).collect()
 }
 
 /// Compares two metrics, or two models by one metric, of the same `n` examples. `a` and `b` get the same indices, as
@@ -59,14 +55,22 @@ pub fn intervals(n: usize, seed: u64, metrics: impl Fn(&[usize]) -> Vec<f64>) ->
 ///
 /// `None` if the difference is not defined on the examples as they are, or on no resample.
 pub fn paired(n: usize, seed: u64, a: impl Fn(&[usize]) -> f64, b: impl Fn(&[usize]) -> f64) -> Option<Comparison> {
+    comparisons(n, seed, |indices| vec![a(indices) - b(indices)]).remove(0)
+}
+
+/// Compares by several metrics on the same resamples, each as in [`paired`]; `differences` gives the first metric of
+/// each pair less the second.
+pub fn comparisons(n: usize, seed: u64, differences: impl Fn(&[usize]) -> Vec<f64>) -> Vec<Option<Comparison>> {
     let all: Vec<usize> = (0..n).collect();
-    let difference = a(&all) - b(&all);
-    let mut values = resample(n, seed, |indices| a(indices) - b(indices));
-    let interval = interval_of(&mut values).filter(|_| !difference.is_nan())?;
-    let not_above = values.iter().filter(|&&value| value <= 0.0).count();
-    let not_below = values.iter().filter(|&&value| value >= 0.0).count();
-    let p_value = 2.0 * (not_above.min(not_below) + 1) as f64 / (values.len() + 1) as f64;
-    Some(Comparison { difference, interval, p_value: p_value.min(1.0) })
+    let of_all = differences(&all);
+    let comparison = |(difference, mut values): (f64, Vec<f64>)| {
+        let interval = interval_of(&mut values).filter(|_| !difference.is_nan())?;
+        let not_above = values.iter().filter(|&&value| value <= 0.0).count();
+        let not_below = values.iter().filter(|&&value| value >= 0.0).count();
+        let p_value = 2.0 * (not_above.min(not_below) + 1) as f64 / (values.len() + 1) as f64;
+        Some(Comparison { difference, interval, p_value: p_value.min(1.0) })
+    };
+    of_all.into_iter().zip(resampled(n, seed, differences)).map(comparison).collect()
 }
 
 /// McNemar's exact test: the probability that two classifiers, equally good, are right on different examples as
@@ -82,21 +86,18 @@ pub fn mcnemar(a_is_right: &[bool], b_is_right: &[bool]) -> f64 {
     (2.0 * lower_tail(only_a.min(only_b) as u64, (only_a + only_b) as u64)).min(1.0)
 }
 
-/// The values of `metric` on resampled examples, without NaN.
-fn resample(n: usize, seed: u64, metric: impl Fn(&[usize]) -> f64) -> Vec<f64> {
-    let mut values = Vec::with_capacity(RESAMPLES);
-    for_each_resample(n, seed, |indices| values.push(metric(indices)));
-    values.retain(|value| !value.is_nan());
-    values
-}
-
-fn for_each_resample(n: usize, seed: u64, mut work: impl FnMut(&[usize])) {
+/// The values of each metric on resampled examples, without NaN.
+fn resampled(n: usize, seed: u64, metrics: impl Fn(&[usize]) -> Vec<f64>) -> Vec<Vec<f64>> {
     let mut indices = vec![0; n];
+    let mut of_metrics: Vec<Vec<f64>> = Vec::new();
     for resample in 0..RESAMPLES {
         let mut random = Random::new(seed, Purpose::Bootstrap, 0, resample as u64);
         indices.fill_with(|| random.below(n as u64) as usize);
-        work(&indices);
+        let values = metrics(&indices);
+        of_metrics.resize_with(values.len(), Vec::new);
+        of_metrics.iter_mut().zip(values).filter(|(_, value)| !value.is_nan()).for_each(|(own, value)| own.push(value));
     }
+    of_metrics
 }
 
 /// The interval of resampled values, which are sorted.

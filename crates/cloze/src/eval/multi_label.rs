@@ -28,12 +28,12 @@ pub struct MultiLabelFigures {
 }
 
 /// The metrics of predicted labels.
-pub fn multi_label_figures(predictions: &[Vec<bool>], gold: &[Vec<bool>]) -> MultiLabelFigures {
+pub fn multi_label_figures<P: AsRef<[bool]>, G: AsRef<[bool]>>(predictions: &[P], gold: &[G]) -> MultiLabelFigures {
     assert_eq!(predictions.len(), gold.len(), "predictions and gold labels");
-    let labels = gold.first().map_or(0, Vec::len);
+    let labels = gold.first().map_or(0, |gold| gold.as_ref().len());
     let (mut right, mut predicted, mut support) = (vec![0; labels], vec![0; labels], vec![0; labels]);
     let (mut samples_f1, mut whole, mut wrong) = (0.0, 0usize, 0usize);
-    for (predictions, gold) in predictions.iter().zip(gold) {
+    for (predictions, gold) in predictions.iter().map(AsRef::as_ref).zip(gold.iter().map(AsRef::as_ref)) {
         assert_eq!((predictions.len(), gold.len()), (labels, labels), "labels of an example");
         for (label, (&prediction, &gold)) in predictions.iter().zip(gold).enumerate() {
             right[label] += usize::from(prediction && gold);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn nothing_scores_zero() {
-        let found = multi_label_figures(&[], &[]);
+        let found = multi_label_figures::<Vec<bool>, Vec<bool>>(&[], &[]);
         assert_eq!((found.micro_f1, found.macro_f1, found.samples_f1), (0.0, 0.0, 0.0));
         assert_eq!((found.subset_accuracy, found.hamming_loss, found.labels.len()), (0.0, 0.0, 0));
         assert_eq!(binary_cross_entropy(&[], &[]), 0.0);

@@ -10,7 +10,7 @@ use crate::settings::StoredSettings;
 use crate::train::{Event, Metrics, Observer};
 
 use super::answers::AnswerResults;
-use super::bootstrap::{Comparison, Interval, intervals, mcnemar, paired};
+use super::bootstrap::{Comparison, Interval, comparisons, intervals, mcnemar};
 use super::calibration::{Bin, expected_calibration_error, reliability};
 use super::confusion::ClassFigures;
 use super::slices::{Slice, by_length};
@@ -216,14 +216,18 @@ impl Results {
     /// are right or wrong, McNemar's exact test.
     pub fn compare(&self, other: &Results, seed: u64) -> (Vec<(String, Comparison)>, Option<f64>) {
         let (own, others) = (self.figures(), other.figures());
-        let compared = own.names.iter().enumerate().filter_map(|(at, name)| {
-            let second = others.names.iter().position(|other| other == name)?;
-            let comparison =
-                paired(self.len(), seed, |chosen| (own.of)(chosen)[at], |chosen| (others.of)(chosen)[second]);
-            Some((name.to_string(), comparison?))
-        });
+        // Models with other labels may have other metrics, too.
+        let place = |name: &&'static str| Some((*name, others.names.iter().position(|other| other == name)?));
+        let (names, places): (Vec<&str>, Vec<usize>) = own.names.iter().filter_map(place).unzip();
+        let differences = |chosen: &[usize]| -> Vec<f64> {
+            let (first, second) = (own.of(chosen), (others.of)(chosen));
+            let first = first.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            first.zip(&places).map(|((_, value), &place)| value - second[place]).collect()
+        };
+        let compared = names.iter().zip(comparisons(self.len(), seed, differences));
+        let compared = compared.filter_map(|(name, comparison)| Some((name.to_string(), comparison?))).collect();
         let test = self.is_right().zip(other.is_right()).map(|(a, b)| mcnemar(&a, &b));
-        (compared.collect(), test)
+        (compared, test)
     }
 
     fn figures(&self) -> Figures<'_> {
@@ -271,19 +275,27 @@ impl Results {
     /// The surest first; then, and among equals, in the order of the file.
     fn mistakes(&self, example: impl Fn(usize) -> (String, String, Vec<String>)) -> Vec<Mistake> {
         let wrong = self.is_right().unwrap_or_default().into_iter().enumerate().filter(|(_, right)| !right);
-        let mut mistakes: Vec<Mistake> = wrong
-            .map(|(at, _)| {
-                let (place, text, words) = example(at);
-                let (gold, predicted, probability) = match self {
-                    Results::Texts(results) => results.answer(at),
-                    Results::Words(results) => results.answer(at, &words),
-                    Results::Answers(results) => results.answer(at),
-                };
-                Mistake { place, text, gold, predicted, probability }
-            })
-            .collect();
-        mistakes.sort_by(|a, b| b.probability.unwrap_or(0.0).total_cmp(&a.probability.unwrap_or(0.0)));
-        mistakes.truncate(MISTAKES);
-        mistakes
+        let mut wrong: Vec<(usize, Option<f64>)> = wrong.map(|(at, _)| (at, self.probability(at))).collect();
+        wrong.sort_by(|a, b| b.1.unwrap_or(0.0).total_cmp(&a.1.unwrap_or(0.0)));
+        wrong.truncate(MISTAKES);
+        let mistake = |(at, probability)| {
+            let (place, text, words) = example(at);
+            let (gold, predicted) = match self {
+                Results::Texts(results) => results.answer(at),
+                Results::Words(results) => results.answer(at, &words),
+                Results::Answers(results) => results.answer(at),
+            };
+            Mistake { place, text, gold, predicted, probability }
+        };
+        wrong.into_iter().map(mistake).collect()
+    }
+
+    /// How sure the model is of its answer to an example, where it is one answer.
+    fn probability(&self, at: usize) -> Option<f64> {
+        match self {
+            Results::Texts(results) => results.probability(at),
+            Results::Words(_) => None,
+            Results::Answers(results) => Some(results.nbest[at].answer().probability),
+        }
     }
 }

@@ -118,8 +118,8 @@ impl TextResults {
                 let predicted = self.label_sets();
                 let names = vec!["f1", "macro_f1", "precision", "recall", "exact_match"];
                 Figures::new(names, move |chosen| {
-                    let predicted: Vec<Vec<bool>> = chosen.iter().map(|&at| predicted[at].clone()).collect();
-                    let gold: Vec<Vec<bool>> = chosen.iter().map(|&at| gold[at].clone()).collect();
+                    let predicted: Vec<&[bool]> = chosen.iter().map(|&at| predicted[at].as_slice()).collect();
+                    let gold: Vec<&[bool]> = chosen.iter().map(|&at| gold[at].as_slice()).collect();
                     let found = multi_label_figures(&predicted, &gold);
                     vec![
                         found.micro_f1,
@@ -188,23 +188,26 @@ impl TextResults {
         }
     }
 
-    /// What a text should give, what the model says, and how sure it is.
-    pub fn answer(&self, at: usize) -> (String, String, Option<f64>) {
+    /// What a text should give, and what the model says.
+    pub fn answer(&self, at: usize) -> (String, String) {
         let row = &self.logits[at];
         match &self.gold {
-            Gold::Classes(gold) => {
-                let best = argmax(row);
-                (self.labels[gold[at]].clone(), self.labels[best].clone(), Some(self.softmax(row)[best]))
-            }
+            Gold::Classes(gold) => (self.labels[gold[at]].clone(), self.labels[argmax(row)].clone()),
             Gold::Labels(gold) => {
                 let names = |has: &[bool]| -> String {
                     let own = self.labels.iter().zip(has).filter(|(_, has)| **has).map(|(label, _)| label.as_str());
                     own.collect::<Vec<_>>().join(", ")
                 };
-                (names(&gold[at]), names(&self.label_sets()[at]), None)
+                (names(&gold[at]), names(&self.label_set(row)))
             }
-            Gold::Values(gold) => (gold[at].to_string(), format!("{:.3}", row[0]), None),
+            Gold::Values(gold) => (gold[at].to_string(), format!("{:.3}", row[0])),
         }
+    }
+
+    /// The probability of the class that a text is given.
+    pub fn probability(&self, at: usize) -> Option<f64> {
+        let row = &self.logits[at];
+        matches!(self.gold, Gold::Classes(_)).then(|| self.softmax(row)[argmax(row)])
     }
 
     fn classes(&self) -> Vec<usize> {
@@ -212,12 +215,20 @@ impl TextResults {
     }
 
     fn label_sets(&self) -> Vec<Vec<bool>> {
-        self.probabilities_of_labels().iter().map(|row| predict(row, &self.thresholds)).collect()
+        self.logits.iter().map(|row| self.label_set(row)).collect()
+    }
+
+    fn label_set(&self, row: &[f64]) -> Vec<bool> {
+        predict(&self.probabilities(row), &self.thresholds)
     }
 
     fn probabilities_of_labels(&self) -> Vec<Vec<f64>> {
-        let of = |row: &Vec<f64>| row.iter().map(|logit| logistic(logit / self.temperature)).collect();
-        self.logits.iter().map(of).collect()
+        self.logits.iter().map(|row| self.probabilities(row)).collect()
+    }
+
+    /// Of each label by itself.
+    fn probabilities(&self, row: &[f64]) -> Vec<f64> {
+        row.iter().map(|logit| logistic(logit / self.temperature)).collect()
     }
 
     fn softmax(&self, row: &[f64]) -> Vec<f64> {

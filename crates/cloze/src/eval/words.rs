@@ -180,9 +180,8 @@ impl WordResults {
 
     /// Whether all labels of a sentence are right.
     pub fn is_right(&self) -> Vec<bool> {
-        let right =
-            |(words, gold): (Vec<Option<usize>>, &Vec<usize>)| words.iter().zip(gold).all(|(a, b)| *a == Some(*b));
-        self.predicted().into_iter().zip(&self.gold).map(right).collect()
+        let is_right = |at| self.predicted_names(at) == self.gold_names(at);
+        (0..self.gold.len()).map(is_right).collect()
     }
 
     /// How often each label of a word is taken for each, words that were not read aside; and the figures of each type
@@ -211,8 +210,7 @@ impl WordResults {
     }
 
     /// What a sentence of these words should give, and what the model says: entities, or labels where there are none.
-    pub fn answer(&self, at: usize, words: &[String]) -> (String, String, Option<f64>) {
-        let (predicted, gold) = self.names();
+    pub fn answer(&self, at: usize, words: &[String]) -> (String, String) {
         let told = |labels: &[&str]| -> String {
             let parts: Vec<String> = match self.scheme() {
                 Scheme::None => words.iter().zip(labels).map(|(word, label)| format!("{word}/{label}")).collect(),
@@ -223,7 +221,7 @@ impl WordResults {
             };
             parts.join(", ")
         };
-        (told(&gold[at]), told(&predicted[at]), None)
+        (told(&self.gold_names(at)), told(&self.predicted_names(at)))
     }
 
     fn scheme(&self) -> Scheme {
@@ -236,17 +234,19 @@ impl WordResults {
         pairs.filter_map(|(row, &gold)| Some((row.as_ref()?, gold)))
     }
 
-    fn predicted(&self) -> Vec<Vec<Option<usize>>> {
-        let of = |rows: &Vec<Option<Vec<f64>>>| rows.iter().map(|row| row.as_ref().map(|row| argmax(row))).collect();
-        self.logits.iter().map(of).collect()
+    /// The names of the predicted and the gold labels of all sentences.
+    fn names(&self) -> (Vec<Vec<&str>>, Vec<Vec<&str>>) {
+        (0..self.gold.len()).map(|at| (self.predicted_names(at), self.gold_names(at))).unzip()
     }
 
-    /// The names of the predicted and the gold labels; no name for a word that was not read.
-    fn names(&self) -> (Vec<Vec<&str>>, Vec<Vec<&str>>) {
-        let name = |label: Option<usize>| label.map_or("", |label| self.labels[label].as_str());
-        let predicted = self.predicted().into_iter().map(|labels| labels.into_iter().map(name).collect()).collect();
-        let gold = self.gold.iter().map(|labels| labels.iter().map(|&label| name(Some(label))).collect()).collect();
-        (predicted, gold)
+    /// No name for a word that was not read.
+    fn predicted_names(&self, at: usize) -> Vec<&str> {
+        let name = |row: &Option<Vec<f64>>| row.as_ref().map_or("", |row| self.labels[argmax(row)].as_str());
+        self.logits[at].iter().map(name).collect()
+    }
+
+    fn gold_names(&self, at: usize) -> Vec<&str> {
+        self.gold[at].iter().map(|&label| self.labels[label].as_str()).collect()
     }
 
     fn counts(&self) -> Vec<Counts> {
