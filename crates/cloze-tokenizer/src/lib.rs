@@ -28,6 +28,8 @@
 //! them is cleaned, stripped of accents and lower-cased, split at whitespace and punctuation, and
 //! every word is cut into the longest known pieces from left to right.
 //!
+//! [`Tokenizer::open_google`] makes the tokens of Google BERT's own `tokenization.py` instead.
+//!
 //! [`Tokenizer::open`] reads a model directory or a `vocab.txt`, [`Tokenizer::save`] writes all the
 //! files that Hugging Face's libraries look for, and [`train`] makes a vocabulary from text.
 
@@ -37,6 +39,7 @@ mod added_tokens;
 mod encoding;
 mod error;
 mod files;
+mod google;
 mod normalize;
 mod pre_tokenize;
 mod tokenizer;

@@ -49,12 +49,24 @@ impl<F: FnMut(&Word)> WordSplitter<F> {
         } else if c.is_whitespace() {
             self.end_word();
         } else if unicode::is_punctuation(c) {
-            self.end_word();
-            self.extend(c, source);
-            self.end_word();
+            self.push_alone(c, source);
         } else {
             self.extend(c, source);
         }
+    }
+
+    /// Takes a character that is a word of its own.
+    pub fn push_alone(&mut self, c: char, source: usize) {
+        self.end_word();
+        self.extend(c, source);
+        self.end_word();
+    }
+
+    /// Takes a character that belongs to the word under way.
+    pub fn extend(&mut self, c: char, source: usize) {
+        self.text.push(c);
+        self.sources.resize(self.text.len(), source);
+        self.chars += 1;
     }
 
     /// Hands on the word that is under way; to be called at the end of a text.
@@ -71,12 +83,6 @@ impl<F: FnMut(&Word)> WordSplitter<F> {
     pub fn push_word(&mut self, word: &Word) {
         debug_assert!(self.text.is_empty(), "{:?} is under way", self.text);
         (self.use_word)(word);
-    }
-
-    fn extend(&mut self, c: char, source: usize) {
-        self.text.push(c);
-        self.sources.resize(self.text.len(), source);
-        self.chars += 1;
     }
 }
 

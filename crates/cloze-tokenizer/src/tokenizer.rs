@@ -9,6 +9,7 @@ use crate::encoding::{
 };
 use crate::error::Error;
 use crate::files;
+use crate::google;
 use crate::normalize::{Casing, Normalizer};
 use crate::pre_tokenize::{Word, WordSplitter};
 use crate::trie::Trie;
@@ -33,6 +34,8 @@ pub struct Tokenizer {
     pub(crate) decoder_cleanup: bool,
     pub(crate) model_max_length: Option<usize>,
     pub(crate) truncation_max_length: Option<usize>,
+    /// Whether words are those of Google's `tokenization.py`.
+    google_rules: bool,
 }
 
 /// What a tokenizer is made of, as read from files.
@@ -46,6 +49,7 @@ pub(crate) struct Settings {
     pub decoder_cleanup: bool,
     pub model_max_length: Option<usize>,
     pub truncation_max_length: Option<usize>,
+    pub google_rules: bool,
 }
 
 impl Settings {
@@ -61,6 +65,7 @@ impl Settings {
             decoder_cleanup: true,
             model_max_length: None,
             truncation_max_length: None,
+            google_rules: false,
         }
     }
 }
@@ -77,6 +82,26 @@ impl Tokenizer {
     /// or field.
     pub fn open(path: &Path, casing: Casing) -> Result<Tokenizer, Error> {
         let (settings, origin) = files::read::open(path, casing)?;
+        Tokenizer::new(settings, &origin)
+    }
+
+    /// Reads a tokenizer as [`Tokenizer::open`] does, to tokenize by the rules of Google BERT's `tokenization.py` under
+    /// Python 3.11 (Unicode 14).
+    ///
+    /// Of the files only vocabulary and casing are heeded. No special token is recognised in a text, a word may have
+    /// 200 characters, and tokens of the vocabulary are stripped at both ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::open`].
+    pub fn open_google(path: &Path, casing: Casing) -> Result<Tokenizer, Error> {
+        let (mut settings, origin) = files::read::open(path, casing)?;
+        for token in &mut settings.tokens {
+            *token = token.trim().to_string();
+        }
+        settings.normalizer = Normalizer::new(settings.normalizer.casing());
+        settings.max_input_chars_per_word = google::MAX_INPUT_CHARS_PER_WORD;
+        settings.google_rules = true;
         Tokenizer::new(settings, &origin)
     }
 
@@ -124,6 +149,7 @@ impl Tokenizer {
             decoder_cleanup: settings.decoder_cleanup,
             model_max_length: settings.model_max_length,
             truncation_max_length: settings.truncation_max_length,
+            google_rules: settings.google_rules,
         })
     }
 
@@ -312,6 +338,10 @@ impl Tokenizer {
     /// words are counted.
     fn tokenize_into(&self, text: &str, word: Option<usize>, out: &mut Encoding) {
         let mut sink = Sink { wordpiece: &self.wordpiece, pieces: Vec::new(), out, word, next_word: 0 };
+        if self.google_rules {
+            google::for_each_word(text, 0, self.normalizer.lowercase, |word| sink.push_word(word));
+            return;
+        }
         let mut first = 0;
         for part in self.added.split_verbatim(text) {
             match part {

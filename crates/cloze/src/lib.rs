@@ -92,6 +92,7 @@ pub mod model;
 pub mod optim;
 pub mod params;
 pub mod precision;
+mod protobuf;
 pub mod quantize;
 pub mod random;
 pub mod settings;

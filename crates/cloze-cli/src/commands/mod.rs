@@ -8,6 +8,7 @@ mod evaluate;
 mod fill;
 mod finetune;
 mod info;
+mod instances;
 mod predict;
 mod pretrain;
 mod quantize;
@@ -31,6 +32,8 @@ pub enum Command {
     Vocab(vocab::Arguments),
     /// Cut text into tokens
     Tokenize(tokenize::Arguments),
+    /// Write the pre-training instances of Google BERT's script, from the same text and seed the same ones
+    Instances(instances::Arguments),
     /// Pre-train a model on raw text: masked language model and next sentence prediction
     Pretrain(pretrain::Arguments),
     /// Tell what is wrong with data, model and settings before anything is trained
@@ -79,6 +82,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Finetune(arguments) => return finetune::run(arguments, common),
         Command::Vocab(arguments) => vocab::run(arguments, common)?,
         Command::Tokenize(arguments) => tokenize::run(arguments, common)?,
+        Command::Instances(arguments) => instances::run(arguments, common)?,
         Command::Evaluate(arguments) => evaluate::run(arguments, common)?,
         Command::Compare(arguments) => compare::run(arguments, common)?,
         Command::Report(arguments) => report::run(arguments, common)?,

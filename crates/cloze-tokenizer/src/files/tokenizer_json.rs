@@ -58,6 +58,7 @@ pub(super) fn parse(
         max_input_chars_per_word: usize::try_from(max_input_chars_per_word).unwrap_or(usize::MAX),
         model_max_length: None,
         truncation_max_length: truncation_max_length(&root.get("truncation"))?,
+        google_rules: false,
     })
 }
 

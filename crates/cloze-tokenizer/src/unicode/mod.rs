@@ -4,6 +4,8 @@
 //! Hugging Face's normalizer is built with (see [`tables`]); a newer table would give other ids.
 //! Whitespace and lower case are the standard library's, as there.
 
+pub(crate) mod python;
+mod python_tables;
 mod tables;
 
 use std::cmp::Ordering;

@@ -28,7 +28,7 @@ pub use index::holds_model;
 pub(crate) use names::scale_name;
 use names::{TIED, is_redundant, printable};
 pub(crate) use pieces::{Rows, TakeRows};
-pub(crate) use save::{TensorHead, write_tensor_file};
+pub(crate) use save::{TensorHead, write_tensor_file, write_with};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
 pub use tensors::TensorFile;

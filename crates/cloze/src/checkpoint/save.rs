@@ -150,7 +150,10 @@ pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), Error> {
 }
 
 /// Writes a file with `write`, and replaces what was there only when all is on the disk.
-fn write_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn write_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
+) -> Result<(), Error> {
     // One fixed name: what a killed run left behind is replaced, not added to.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".tmp");

@@ -5,6 +5,7 @@ mod blocks;
 mod columns;
 mod conll;
 pub mod corpus;
+pub mod google;
 pub mod instances;
 pub mod labelling;
 pub mod masking;

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::Error;
 use crate::data::tfrecord::write_record;
 use crate::error::at;
+use crate::protobuf::{bytes, double, float, integer};
 
 /// How the names of event files begin. The seconds since 1970, the machine's name and a suffix follow, with dots in
 /// between.
@@ -122,39 +123,6 @@ fn scalar_event(wall_time: f64, tag: &str, step: u64, number: f64) -> Vec<u8> {
     integer(&mut event, 2, step);
     bytes(&mut event, 5, &summary);
     event
-}
-
-// Protocol buffers: a field is its number times eight plus its kind (0 integer, 1 eight bytes, 2 bytes after their
-// length, 5 four bytes), then its value. Integers go by seven bits, the lowest first, and all but the last have the
-// highest bit set.
-
-fn varint(message: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        message.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    message.push(value as u8);
-}
-
-fn integer(message: &mut Vec<u8>, field: u8, value: u64) {
-    message.push(field << 3);
-    varint(message, value);
-}
-
-fn double(message: &mut Vec<u8>, field: u8, value: f64) {
-    message.push(field << 3 | 1);
-    message.extend(value.to_le_bytes());
-}
-
-fn bytes(message: &mut Vec<u8>, field: u8, value: &[u8]) {
-    message.push(field << 3 | 2);
-    varint(message, value.len() as u64);
-    message.extend(value);
-}
-
-fn float(message: &mut Vec<u8>, field: u8, value: f32) {
-    message.push(field << 3 | 5);
-    message.extend(value.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -1,0 +1,106 @@
+//! `cloze instances`: a file of pre-training instances, as Google BERT's script makes them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use cloze::data::google::{
+    FileFormat, InstanceOptions, PythonRandom, create_instances, read_documents, write_instances,
+};
+use cloze_tokenizer::Tokenizer;
+use serde::Serialize;
+
+use crate::arguments::{Common, casing, share};
+use crate::output::{Output, grouped};
+
+/// Flags of `cloze instances`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloze instances --google --input book.txt --vocab vocab.txt --output book.tfrecord\n\n\
+    A text has one sentence a line, and an empty line between documents. From the same texts, vocabulary and seed come \
+    the instances of create_pretraining_data.py under Python 3, one by one, in its order."
+)]
+pub struct Arguments {
+    /// Make the instances of Google BERT's create_pretraining_data.py, draw for draw
+    #[arg(long, required = true)]
+    google: bool,
+    /// Text files in UTF-8
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// A vocab.txt or a model directory
+    #[arg(long, visible_alias = "tokenizer", value_name = "PATH")]
+    vocab: PathBuf,
+    /// Keep upper case and accents
+    #[arg(long)]
+    cased: bool,
+    /// The file to write, .jsonl or .tfrecord
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Everything drawn at random follows from it
+    #[arg(long, value_name = "N", default_value_t = 12_345)]
+    seed: u64,
+    /// Tokens of an instance at most, special tokens included
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(5..))]
+    max_seq_length: u32,
+    /// Masked tokens of an instance at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    max_predictions_per_seq: u32,
+    /// Share of the tokens that is masked
+    #[arg(long, value_name = "P", default_value_t = 0.15, value_parser = share)]
+    masked_lm_prob: f64,
+    /// How often a document is walked in shorter instances
+    #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = share)]
+    short_seq_prob: f64,
+    /// How often the documents are walked, each time with other draws
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    dupe_factor: u32,
+    /// Mask all pieces of a word together
+    #[arg(long)]
+    whole_word: bool,
+}
+
+/// The one line with `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    documents: usize,
+    sentences: usize,
+    instances: usize,
+    output: &'a Path,
+}
+
+/// Runs `cloze instances`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    // Before the long work, so that a wrong name is found out at once.
+    FileFormat::of(&arguments.output).context("--output")?;
+    let options = InstanceOptions {
+        max_seq_length: arguments.max_seq_length as usize,
+        max_predictions_per_seq: arguments.max_predictions_per_seq as usize,
+        masked_lm_prob: arguments.masked_lm_prob,
+        short_seq_prob: arguments.short_seq_prob,
+        dupe_factor: arguments.dupe_factor as usize,
+        whole_word: arguments.whole_word,
+    };
+    let tokenizer = Tokenizer::open_google(&arguments.vocab, casing(arguments.cased))?;
+    let mut documents = read_documents(&arguments.input, &tokenizer)?;
+    let mut random = PythonRandom::new(arguments.seed);
+    let instances = create_instances(&mut documents, &tokenizer, &options, &mut random)?;
+    write_instances(&arguments.output, &instances, &tokenizer, &options)?;
+
+    let answer = Answer {
+        documents: documents.len(),
+        sentences: documents.iter().map(Vec::len).sum(),
+        instances: instances.len(),
+        output: &arguments.output,
+    };
+    let mut output = Output::new(common.json);
+    output.answer(&answer, || {
+        format!(
+            "{} instances of {} sentences in {} documents: {}",
+            grouped(answer.instances as u64),
+            grouped(answer.sentences as u64),
+            grouped(answer.documents as u64),
+            answer.output.display()
+        )
+    })?;
+    Ok(output.finish()?)
+}
