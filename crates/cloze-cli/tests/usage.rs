@@ -4,10 +4,11 @@ mod common;
 
 use common::World;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "quickstart",
     "vocab",
     "tokenize",
+    "instances",
     "pretrain",
     "finetune",
     "evaluate",

@@ -1,9 +1,10 @@
 //! `cloze tokenize`: text to tokens, ids and offsets.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs};
+use crate::arguments::{Common, TokenizerArgs, casing};
 use crate::input::InputArgs;
 use crate::output::{Cut, Output};
 
@@ -19,6 +20,17 @@ pub struct Arguments {
     /// Cut longer texts to this number of tokens, special tokens included [default: nothing is cut]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..))]
     max_length: Option<u32>,
+    /// By whose rules: those of Hugging Face's tokenizers, as everywhere else, or of Google BERT's tokenization.py
+    #[arg(long, value_enum, default_value = "huggingface")]
+    mode: Mode,
+}
+
+/// Whose rules tokenize.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    #[value(name = "huggingface")]
+    HuggingFace,
+    Google,
 }
 
 /// One line with `--json`.
@@ -32,7 +44,10 @@ struct Tokens<'a> {
 
 /// Runs `cloze tokenize`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    let tokenizer = arguments.tokenizer.open()?;
+    let tokenizer = match arguments.mode {
+        Mode::HuggingFace => arguments.tokenizer.open()?,
+        Mode::Google => Tokenizer::open_google(&arguments.tokenizer.tokenizer, casing(arguments.tokenizer.cased))?,
+    };
     let max_length = arguments.max_length.map(|length| length as usize);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
