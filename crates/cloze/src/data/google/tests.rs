@@ -184,7 +184,7 @@ fn texts_and_options_that_make_no_instances_are_refused() {
     let (texts, tokenizer) = files(&fixture, dir.path());
     let empty = dir.path().join("empty.txt");
     fs::write(&empty, "\n \n\u{200B}\n").unwrap();
-    let message = read_documents(&[empty.clone()], &tokenizer).unwrap_err().to_string();
+    let message = read_documents(std::slice::from_ref(&empty), &tokenizer).unwrap_err().to_string();
     assert!(message.contains("empty.txt: no text in it"), "{message}");
     fs::write(&empty, b"a\n\xFF\n").unwrap();
     let message = read_documents(&[empty], &tokenizer).unwrap_err().to_string();
