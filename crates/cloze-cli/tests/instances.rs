@@ -17,8 +17,9 @@ fn instances_follow_from_text_vocabulary_and_seed() {
     for line in &lines {
         let length = |name: &str| line[name].as_array().unwrap().len();
         assert_eq!(line["tokens"][0], "[CLS]");
-        assert!(length("tokens") <= 24 && length("tokens") == length("input_ids"));
-        assert!(length("masked_lm_labels") >= 1 && length("masked_lm_labels") == length("masked_lm_ids"));
+        assert!(length("tokens") <= 24 && length("tokens") == length("segment_ids"));
+        assert!(length("masked_lm_labels") >= 1 && length("masked_lm_labels") == length("masked_lm_positions"));
+        assert_eq!(line.as_object().unwrap().len(), 5);
     }
 
     // The seed is 12345 unless it is said, before or behind the name of the command.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::{Common, casing, share};
 use crate::output::{Output, grouped};
+use crate::progress::Progress;
 
 /// Flags of `cloze instances`.
 #[derive(Debug, Args)]
@@ -83,7 +84,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let tokenizer = Tokenizer::open_google(&arguments.vocab, casing(arguments.cased))?;
     let mut documents = read_documents(&arguments.input, &tokenizer)?;
     let mut random = PythonRandom::new(arguments.seed);
-    let instances = create_instances(&mut documents, &tokenizer, &options, &mut random)?;
+    let progress = Progress::new();
+    let mut walked = |done, total| progress.at("making instances", done, total);
+    let instances = create_instances(&mut documents, &tokenizer, &options, &mut random, &mut walked)?;
+    progress.clear();
     write_instances(&arguments.output, &instances, &tokenizer, &options)?;
 
     let answer = Answer {

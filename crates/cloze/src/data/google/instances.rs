@@ -102,6 +102,7 @@ fn is_python_space(c: char) -> bool {
 }
 
 /// All instances of `documents`, in the script's order. The documents are left in the order in which they were walked.
+/// `progress` is told the documents walked and to be walked.
 ///
 /// # Errors
 ///
@@ -111,14 +112,17 @@ pub fn create_instances(
     tokenizer: &Tokenizer,
     options: &InstanceOptions,
     random: &mut PythonRandom,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<Instance>, Error> {
     check(options)?;
     let vocabulary = Vocabulary::new(tokenizer);
     random.shuffle(documents);
     let mut instances = Vec::new();
-    for _ in 0..options.dupe_factor {
+    let total = (options.dupe_factor * documents.len()) as u64;
+    for visit in 0..options.dupe_factor {
         for index in 0..documents.len() {
             walk_document(&mut instances, documents, index, &vocabulary, options, random);
+            progress((visit * documents.len() + index + 1) as u64, total);
         }
     }
     random.shuffle(&mut instances);

@@ -9,7 +9,7 @@ mod files;
 mod instances;
 mod python_random;
 
-pub use files::{FileFormat, read_instances, write_instances};
+pub use files::{FileFormat, InstanceFiles, write_instances};
 pub use instances::{Document, Instance, InstanceOptions, create_instances, read_documents};
 pub use python_random::PythonRandom;
 

@@ -47,7 +47,7 @@ fn options(options: &Value) -> InstanceOptions {
 fn instances(case: &Value, texts: &[PathBuf], tokenizer: &Tokenizer) -> Vec<Instance> {
     let mut random = PythonRandom::new(case["options"]["random_seed"].as_u64().unwrap());
     let mut documents = read_documents(texts, tokenizer).unwrap();
-    create_instances(&mut documents, tokenizer, &options(&case["options"]), &mut random).unwrap()
+    create_instances(&mut documents, tokenizer, &options(&case["options"]), &mut random, &mut |_, _| {}).unwrap()
 }
 
 #[test]
@@ -82,14 +82,33 @@ fn what_is_written_is_read() {
     let (texts, tokenizer) = files(&fixture, dir.path());
     let case = &fixture["cases"][0];
     let instances = instances(case, &texts, &tokenizer);
+    let mut hashes = Vec::new();
     for name in ["a.jsonl", "a.tfrecord"] {
         let path = dir.path().join(name);
         write_instances(&path, &instances, &tokenizer, &options(&case["options"])).unwrap();
-        assert_eq!(read_instances(&path).unwrap(), instances, "{name}");
+        let read = open(&path, &tokenizer).unwrap();
+        assert_eq!(read.read(0..read.len()).unwrap(), instances, "{name}");
+        assert_eq!(read.read(7..9).unwrap(), instances[7..9], "{name}");
+        assert_eq!(read.longest(), instances.iter().map(|instance| instance.tokens.len()).max().unwrap());
+        hashes.push(read.hash().to_string());
         assert!(!dir.path().join(format!("{name}.tmp")).exists());
     }
-    let message = read_instances(&dir.path().join("a.txt")).unwrap_err().to_string();
-    assert!(message.contains("expected .jsonl or .tfrecord"), "{message}");
+    assert_eq!(hashes[0], hashes[1]);
+    let both = ["a.jsonl", "a.tfrecord"].map(|name| dir.path().join(name));
+    let both = InstanceFiles::open(&both, &tokenizer, &mut |_, _| {}).unwrap();
+    assert_eq!(both.len(), 2 * instances.len());
+    assert_eq!(both.read(instances.len()..instances.len() + 1).unwrap(), instances[..1]);
+    for (name, expected) in [("a.txt", "expected .jsonl or .tfrecord"), ("b.jsonl", "there are no instances in it")] {
+        let path = dir.path().join(name);
+        fs::write(&path, "").unwrap();
+        let message = open(&path, &tokenizer).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// The file's instances; `Err` is the message.
+fn open(path: &Path, tokenizer: &Tokenizer) -> Result<InstanceFiles, String> {
+    InstanceFiles::open(&[path.to_path_buf()], tokenizer, &mut |_, _| {}).map_err(|error| error.to_string())
 }
 
 fn small() -> (Instance, InstanceOptions) {
@@ -130,41 +149,45 @@ fn examples_are_those_of_tensorflow() {
 
 #[test]
 fn damaged_lines_are_named() {
-    let dir = TempDir::new().unwrap();
+    let (dir, fixture) = (TempDir::new().unwrap(), fixture());
+    let (_, tokenizer) = files(&fixture, dir.path());
     let path = dir.path().join("a.jsonl");
-    let good = json!({"input_ids": [2, 5, 3, 6, 3], "segment_ids": [0, 0, 0, 1, 1], "is_random_next": false,
-        "masked_lm_positions": [1, 3], "masked_lm_ids": [7, 8]});
+    let good = json!({"tokens": ["[CLS]", "[MASK]", "[SEP]", "dog", "[SEP]"], "segment_ids": [0, 0, 0, 1, 1],
+        "is_random_next": false, "masked_lm_positions": [1, 3], "masked_lm_labels": ["the", "dog"]});
     let with = |name: &str, value: Value| {
         let mut changed = good.clone();
         changed[name] = value;
         changed
     };
     for (second, expected) in [
-        (with("input_ids", json!([])), "a.jsonl:2: there are no tokens"),
+        (with("tokens", json!([])), "a.jsonl:2: there are no tokens"),
         (with("segment_ids", json!([0])), "a.jsonl:2: 1 segments for 5 tokens"),
         (with("segment_ids", json!([0, 0, 0, 1, 2])), "a.jsonl:2: segment 2; expected 0 or 1"),
-        (with("masked_lm_ids", json!([7])), "a.jsonl:2: 2 masked positions with 1 labels"),
+        (with("masked_lm_labels", json!(["fox"])), "a.jsonl:2: 2 masked positions with 1 labels"),
+        (with("masked_lm_labels", json!(["fox", "xof"])), "a.jsonl:2: `xof` is not in the vocabulary"),
         (with("masked_lm_positions", json!([3, 3])), "a.jsonl:2: the masked positions do not rise"),
         (with("masked_lm_positions", json!([1, 5])), "a.jsonl:2: position 5 of 5 tokens"),
-        (with("input_ids", json!("a")), "a.jsonl:2: not the object of an instance: "),
+        (with("tokens", json!("a")), "a.jsonl:2: not the object of an instance: "),
         (json!([1]), "a.jsonl:2: not the object of an instance: "),
     ] {
         fs::write(&path, format!("{good}\n{second}\n")).unwrap();
-        let message = read_instances(&path).unwrap_err().to_string();
+        let message = open(&path, &tokenizer).unwrap_err();
         assert!(message.contains(expected), "{message:?} does not say {expected:?}");
     }
 }
 
 #[test]
 fn damaged_records_are_named() {
-    let dir = TempDir::new().unwrap();
+    let (dir, fixture) = (TempDir::new().unwrap(), fixture());
+    let (_, tokenizer) = files(&fixture, dir.path());
     let path = dir.path().join("a.tfrecord");
-    let (instance, options) = small();
+    let (large, options) = small();
+    let instance = Instance { tokens: vec![2, 30, 4, 3, 7, 3], masked_lm_labels: vec![28, 7], ..large.clone() };
     let write = |records: &[Vec<u8>]| {
         let mut file = Vec::new();
         records.iter().for_each(|record| crate::data::tfrecord::write_record(&mut file, record).unwrap());
         fs::write(&path, file).unwrap();
-        read_instances(&path).unwrap_err().to_string()
+        open(&path, &tokenizer).unwrap_err()
     };
     let good = to_example(&instance, &options);
     let far = Instance { masked_lm_positions: vec![2, 6], ..instance };
@@ -172,6 +195,7 @@ fn damaged_records_are_named() {
         (vec![], "record 2: there is no feature `input_mask`; expected an example of pre-training"),
         (good[..20].to_vec(), "record 2: field 1 is longer than its message"),
         (to_example(&far, &options), "record 2: position 6 of 6 tokens"),
+        (to_example(&large, &options), "record 2: token 300 of a vocabulary of 68"),
     ] {
         let message = write(&[good.clone(), second]);
         assert!(message.contains(expected), "{message:?} does not say {expected:?}");
@@ -192,7 +216,9 @@ fn texts_and_options_that_make_no_instances_are_refused() {
 
     let mut documents = read_documents(&texts, &tokenizer).unwrap();
     let mut create = |options: InstanceOptions| {
-        create_instances(&mut documents, &tokenizer, &options, &mut PythonRandom::new(1)).unwrap_err().to_string()
+        create_instances(&mut documents, &tokenizer, &options, &mut PythonRandom::new(1), &mut |_, _| {})
+            .unwrap_err()
+            .to_string()
     };
     let message = create(InstanceOptions { max_seq_length: 4, ..InstanceOptions::default() });
     assert!(message.contains("a maximum length of 4 tokens"), "{message}");
