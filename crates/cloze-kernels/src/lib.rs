@@ -605,4 +605,19 @@ pub trait Kernels: Send + Sync + Sized {
         step: AdamStep,
         packed: Option<(&mut Self::Matrix, usize)>,
     );
+
+    /// The first half of a step: changes the moments as [`Kernels::adam_step`] does, and gives `Σ u²` in f64, in an
+    /// order that does not depend on threads, of
+    /// `u = m / bias_correction1 / (√(v / bias_correction2) + epsilon) + weight_decay · w`.
+    ///
+    /// A step with `beta1` and `beta2` 1 then takes the second half: it finds the moments as they are to be.
+    fn adam_moments(
+        &self,
+        first_moments: &mut Self::Vector,
+        second_moments: &mut Self::Vector,
+        weights: &Self::Vector,
+        gradients: &Self::Vector,
+        at: Span,
+        step: AdamStep,
+    ) -> Result<f64, Error>;
 }

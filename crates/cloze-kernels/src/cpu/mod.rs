@@ -488,4 +488,18 @@ impl Kernels for Cpu {
         };
         self.scope(|| optimizer::adam_step(self.level, arenas, step, packed));
     }
+
+    fn adam_moments(
+        &self,
+        first_moments: &mut Vec<f32>,
+        second_moments: &mut Vec<f32>,
+        weights: &Vec<f32>,
+        gradients: &Vec<f32>,
+        at: Span,
+        step: AdamStep,
+    ) -> Result<f64, Error> {
+        let moments = [&mut first_moments[at.range()], &mut second_moments[at.range()]];
+        let (weights, gradients) = (&weights[at.range()], &gradients[at.range()]);
+        Ok(self.scope(|| optimizer::adam_moments(self.level, moments, weights, gradients, step)))
+    }
 }

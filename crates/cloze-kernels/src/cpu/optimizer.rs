@@ -76,6 +76,29 @@ pub(crate) fn adam_step(level: Level, arenas: Arenas, step: AdamStep, packed: Op
     });
 }
 
+/// The first half of [`adam_step`]: changes the moments, and gives the sum of the squares of the update at rate 1, in
+/// the order of [`sum_of_squares`].
+pub(crate) fn adam_moments(
+    level: Level,
+    moments: [&mut [f32]; 2],
+    weights: &[f32],
+    gradients: &[f32],
+    step: AdamStep,
+) -> f64 {
+    let factors = Factors::new(AdamStep { learning_rate: 1.0, ..step });
+    let [first, second] = moments;
+    let mut sums = vec![0.0; weights.len().div_ceil(GRAIN)];
+    let moments = (chunks_mut(first, GRAIN), chunks_mut(second, GRAIN));
+    let parts = ((chunks_mut(&mut sums, 1), moments), (chunks(weights, GRAIN), chunks(gradients, GRAIN)));
+    for_each_part(parts, |_, ((sum, (m, v)), (w, gradients))| {
+        let mut updates = [0.0; GRAIN];
+        let updates = &mut updates[..w.len()];
+        moments_chunk(level, updates, m, v, w, gradients, factors);
+        sum[0] = sum_of_squares_in_order(level, updates);
+    });
+    sums.into_iter().sum()
+}
+
 /// The numbers of a step as the elements need them. They are worked out in f64: `1 − beta2`, for
 /// one, would lose four digits in f32.
 #[derive(Clone, Copy)]
@@ -116,15 +139,39 @@ multiversion! {
 
 #[inline(always)]
 fn adam_body<const FMA: bool>(w: &mut [f32], m: &mut [f32], v: &mut [f32], gradients: &[f32], factors: Factors) {
-    let f = factors;
     for (((w, m), v), gradient) in w.iter_mut().zip(m).zip(v).zip(gradients) {
-        let g = gradient * f.gradient_scale;
-        *m = multiply_add::<FMA>(f.beta1, *m, f.one_minus_beta1 * g);
-        *v = multiply_add::<FMA>(f.beta2, *v, f.one_minus_beta2 * (g * g));
-        let denominator = multiply_add::<FMA>(v.sqrt(), f.root_correction, f.epsilon);
-        let update = multiply_add::<FMA>(f.decay, *w, f.step_size * (*m / denominator));
-        *w -= update;
+        *w -= update_of::<FMA>(*w, m, v, *gradient, factors);
     }
+}
+
+multiversion! {
+    fn moments_chunk(
+        updates: &mut [f32], m: &mut [f32], v: &mut [f32], w: &[f32], gradients: &[f32], factors: Factors
+    ) = moments_body
+}
+
+#[inline(always)]
+fn moments_body<const FMA: bool>(
+    updates: &mut [f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    w: &[f32],
+    gradients: &[f32],
+    factors: Factors,
+) {
+    for ((((update, m), v), w), gradient) in updates.iter_mut().zip(m).zip(v).zip(w).zip(gradients) {
+        *update = update_of::<FMA>(*w, m, v, *gradient, factors);
+    }
+}
+
+/// What a step takes off the weight; the moments are changed.
+#[inline(always)]
+fn update_of<const FMA: bool>(w: f32, m: &mut f32, v: &mut f32, gradient: f32, f: Factors) -> f32 {
+    let g = gradient * f.gradient_scale;
+    *m = multiply_add::<FMA>(f.beta1, *m, f.one_minus_beta1 * g);
+    *v = multiply_add::<FMA>(f.beta2, *v, f.one_minus_beta2 * (g * g));
+    let denominator = multiply_add::<FMA>(v.sqrt(), f.root_correction, f.epsilon);
+    multiply_add::<FMA>(f.decay, w, f.step_size * (*m / denominator))
 }
 
 #[cfg(test)]

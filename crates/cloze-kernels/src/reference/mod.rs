@@ -387,4 +387,26 @@ impl Kernels for Reference {
             self.pack_rows(matrix, first, &weights[at.range()]);
         }
     }
+
+    fn adam_moments(
+        &self,
+        first_moments: &mut Vec<f64>,
+        second_moments: &mut Vec<f64>,
+        weights: &Vec<f64>,
+        gradients: &Vec<f64>,
+        at: Span,
+        step: AdamStep,
+    ) -> Result<f64, Error> {
+        // The update is what a step at rate 1 takes off.
+        let mut after = weights[at.range()].to_vec();
+        let (first, second) = (&mut first_moments[at.range()], &mut second_moments[at.range()]);
+        optimizer::adam_step(
+            &mut after,
+            first,
+            second,
+            &gradients[at.range()],
+            AdamStep { learning_rate: 1.0, ..step },
+        );
+        Ok(weights[at.range()].iter().zip(&after).map(|(before, after)| (before - after).powi(2)).sum())
+    }
 }

@@ -47,6 +47,8 @@ fn adam<K: Kernels>(k: &K, arenas: &Arenas, at: Span) -> Vec<Output> {
         bias_correction2: 1.0 - 0.999f64.powi(3),
     };
     let after = optimizer::adam_step(k, arenas, at, step);
+    let (in_halves, squares) = optimizer::adam_in_halves(k, arenas, at, step);
+    assert_eq!(in_halves, after, "two halves are the whole step, to the bit");
     // A step is small beside the weights, so it is looked at by itself too.
     let moved = after.weights.iter().zip(&arenas.weights).map(|(after, before)| after - before).collect();
     vec![
@@ -55,6 +57,7 @@ fn adam<K: Kernels>(k: &K, arenas: &Arenas, at: Span) -> Vec<Output> {
         Output { name: "first moments", values: after.first_moments, tolerance: ELEMENTWISE },
         Output { name: "second moments", values: after.second_moments, tolerance: ELEMENTWISE },
         Output { name: "gradients", values: after.gradients, tolerance: EXACT },
+        Output { name: "squares of the update", values: vec![squares], tolerance: ELEMENTWISE },
     ]
 }
 

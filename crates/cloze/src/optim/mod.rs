@@ -4,6 +4,6 @@ mod adam;
 mod rates;
 mod schedule;
 
-pub use adam::{OptimizerKind, OptimizerSettings, adam_step, clip_scale, gradient_norm};
+pub use adam::{OptimizerKind, OptimizerSettings, adam_step, clip_scale, gradient_norm, trust_ratios};
 pub use rates::RateSettings;
 pub use schedule::{Decay, Schedule};

@@ -20,8 +20,8 @@ pub enum Decay {
 /// Linear warm-up from 0, then decay, by default linear to 0 at the last step. Steps count from 0, so the first
 /// update of a warm-up has rate 0.
 ///
-/// Google's decay is counted from step 0, which makes a small jump at the end of the warm-up; Hugging
-/// Face's from the end of the warm-up.
+/// Google's decay, and that of LAMB, is counted from step 0, which makes a small jump at the end of the warm-up;
+/// Hugging Face's from the end of the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The rate that warm-up leads to.
@@ -44,7 +44,7 @@ impl Schedule {
             return self.peak * step / warmup;
         }
         let left = match self.kind {
-            OptimizerKind::BertAdam => 1.0 - step / total,
+            OptimizerKind::BertAdam | OptimizerKind::Lamb => 1.0 - step / total,
             OptimizerKind::AdamW => (total - step) / (total - warmup).max(1.0),
         };
         self.peak

@@ -1,10 +1,10 @@
-//! One optimizer step: the gradient of a whole batch, clipping, Adam.
+//! One optimizer step: the gradient of a whole batch, clipping, Adam or LAMB.
 
-use cloze_kernels::{Cpu, Kernels, Purpose, Real, Span};
+use cloze_kernels::{AdamStep, Cpu, Kernels, Purpose, Real, Span};
 
 use crate::heads::{Losses, TrainingBatch, Workspace, losses};
 use crate::model::{Draws, Keep, Network};
-use crate::optim::{self, OptimizerSettings, RateSettings};
+use crate::optim::{self, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::params::Declaration;
 use crate::{Config, Error};
 
@@ -144,12 +144,30 @@ impl<K: Kernels> Trainer<K> {
         let factors = &self.rate_factors;
         let norm = optim::gradient_norm(&network.kernels, gradients, declaration, self.step + 1)?;
         let clip = optim::clip_scale(optimizer, norm);
+        let step_at = |rate, decay| optim::adam_step(optimizer, rate, clip, self.step, decay);
+        // LAMB has to know all of a tensor's update before it changes the tensor.
+        let ratios = match optimizer.kind {
+            OptimizerKind::Lamb => Some(optim::trust_ratios(
+                &network.kernels,
+                first_moments,
+                second_moments,
+                weights,
+                gradients,
+                &declaration.parameters,
+                factors,
+                |decay| step_at(1.0, decay),
+            )?),
+            OptimizerKind::BertAdam | OptimizerKind::AdamW => None,
+        };
         network.update(declaration, weights, |kernels, weights, index, parameter, packed| {
             if factors[index] == 0.0 {
                 return;
             }
-            let learning_rate = factors[index] * learning_rate;
-            let step = optim::adam_step(optimizer, learning_rate, clip, self.step, parameter.decay);
+            let mut step = step_at(factors[index] * learning_rate, parameter.decay);
+            if let Some(ratios) = &ratios {
+                let learning_rate = ratios[index] * step.learning_rate;
+                step = AdamStep { learning_rate, beta1: 1.0, beta2: 1.0, ..step };
+            }
             let at = parameter.span;
             kernels.adam_step(weights, first_moments, second_moments, gradients, at, step, packed);
         });
