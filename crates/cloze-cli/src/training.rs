@@ -73,6 +73,9 @@ pub struct RunArgs {
     /// Write a checkpoint every N steps, to go on from after a crash
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_steps: Option<u64>,
+    /// Keep the newest N checkpoints, and the best one [default: 2]
+    #[arg(long, value_name = "N")]
+    pub keep: Option<NonZeroUsize>,
     /// Longest sequence in tokens, special tokens included [default: 128; 384 for qa]
     #[arg(long, value_name = "N")]
     pub max_seq_length: Option<usize>,
@@ -131,6 +134,8 @@ pub enum OptimizerName {
     /// With bias correction
     #[value(name = "adamw")]
     AdamW,
+    /// For large batches: the update of each tensor in proportion to its norm
+    Lamb,
 }
 
 impl From<OptimizerName> for OptimizerKind {
@@ -138,6 +143,7 @@ impl From<OptimizerName> for OptimizerKind {
         match name {
             OptimizerName::BertAdam => OptimizerKind::BertAdam,
             OptimizerName::AdamW => OptimizerKind::AdamW,
+            OptimizerName::Lamb => OptimizerKind::Lamb,
         }
     }
 }
@@ -207,6 +213,7 @@ impl RunArgs {
             overwrite: self.overwrite,
             threads: common.threads(),
             save_steps: self.save_steps,
+            keep_checkpoints: self.keep,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `cloze.json`: what is stored with a model, or a run, that `config.json` has no key for.
 
+mod budget;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,9 @@ use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
 use crate::optim::{Decay, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::precision::{self, Precision};
+
+pub use budget::{Budget, Phase};
+pub(crate) use budget::{check_phases, phase_ends};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "cloze.json";
@@ -76,6 +81,9 @@ pub struct StoredRun {
     pub machine: String,
     /// The version of the program.
     pub version: String,
+    /// How many steps the run has, where it was asked for something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
     /// Whether the run has ended and its model is complete.
     pub finished: bool,
 }
@@ -134,7 +142,10 @@ pub struct UpdateSettings {
 pub struct PretrainSettings {
     /// Text files.
     pub input: Vec<PathBuf>,
-    /// Held-out text files.
+    /// Files of instances to train on in their order, instead of text.
+    #[serde(default)]
+    pub instances: Vec<PathBuf>,
+    /// Held-out text files, or files of instances like those to train on.
     pub dev: Vec<PathBuf>,
     /// Without such files, the share of the documents that is held out.
     pub dev_fraction: f64,
@@ -150,16 +161,23 @@ pub struct PretrainSettings {
     pub document: DocumentBreak,
     /// What a sentence is.
     pub sentences: SentenceUnit,
-    /// Optimizer steps.
-    pub steps: u64,
+    /// How long the run is.
+    #[serde(flatten)]
+    pub budget: Budget,
     /// Steps between evaluations on the held-out documents; by default a tenth of the run.
     pub eval_steps: Option<u64>,
     /// Tokens of a sequence at most.
     pub max_seq_length: usize,
+    /// Instead of one length, stretches of the run with a length each.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
     /// How often a document is walked in shorter instances.
     pub short_seq_prob: f64,
     /// Share of the tokens to predict.
     pub masked_lm_prob: f64,
+    /// Whether the tokens of a word are masked together.
+    #[serde(default)]
+    pub whole_word: bool,
     /// How the weights are updated.
     pub update: UpdateSettings,
 }
@@ -256,6 +274,7 @@ impl PretrainSettings {
     pub fn new(input: Vec<PathBuf>, tokenizer: impl Into<PathBuf>, start: Start, steps: u64) -> PretrainSettings {
         PretrainSettings {
             input,
+            instances: Vec::new(),
             dev: Vec::new(),
             dev_fraction: 0.01,
             tokenizer: Some(tokenizer.into()),
@@ -264,11 +283,13 @@ impl PretrainSettings {
             objective: Objective::MlmNsp,
             document: DocumentBreak::BlankLine,
             sentences: SentenceUnit::Split,
-            steps,
+            budget: Budget::Steps(steps),
             eval_steps: None,
             max_seq_length: 128,
+            phases: Vec::new(),
             short_seq_prob: 0.1,
             masked_lm_prob: 0.15,
+            whole_word: false,
             update: UpdateSettings {
                 batch_size: 256,
                 accumulate: 1,
@@ -282,6 +303,19 @@ impl PretrainSettings {
                 precision: Precision::F32,
             },
         }
+    }
+
+    /// The stretches of the run; one of the maximum length if none are given.
+    pub fn phases(&self) -> Vec<Phase> {
+        match self.phases.is_empty() {
+            true => vec![Phase { max_seq_length: self.max_seq_length, share: 1.0 }],
+            false => self.phases.clone(),
+        }
+    }
+
+    /// The longest sequences of the run.
+    pub fn longest(&self) -> usize {
+        self.phases().iter().map(|phase| phase.max_seq_length).max().unwrap_or(self.max_seq_length)
     }
 }
 
@@ -431,6 +465,7 @@ mod tests {
             data: "00".into(),
             machine: "cpu".into(),
             version: "0".into(),
+            steps: None,
             finished: false,
         };
         let stored = StoredSettings { max_seq_length: Some(128), run: Some(run), ..StoredSettings::default() };
@@ -440,10 +475,33 @@ mod tests {
 
     #[test]
     fn a_difference_is_named() {
-        let other = PretrainSettings { steps: 200, ..settings() };
+        let other = PretrainSettings { budget: Budget::Steps(200), ..settings() };
         let found = difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(other)).unwrap();
         assert_eq!(found, ("steps".into(), "100".into(), "200".into()));
         assert_eq!(difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(settings())), None);
+    }
+
+    #[test]
+    fn budgets_are_stored_under_their_names() {
+        for (budget, name) in [
+            (Budget::Steps(100), "steps"),
+            (Budget::Epochs(1.5), "epochs"),
+            (Budget::Tokens(1 << 40), "tokens"),
+            (Budget::Seconds(60.0), "seconds"),
+        ] {
+            let stored = serde_json::to_value(PretrainSettings { budget, ..settings() }).unwrap();
+            assert!(stored.get(name).is_some(), "{stored}");
+            assert_eq!(serde_json::from_value::<PretrainSettings>(stored).unwrap().budget, budget);
+        }
+    }
+
+    #[test]
+    fn a_pre_training_stored_by_version_0_1_can_be_read() {
+        let mut stored = serde_json::to_value(settings()).unwrap();
+        for field in ["instances", "phases", "whole_word"] {
+            assert!(stored.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+        }
+        assert_eq!(serde_json::from_value::<PretrainSettings>(stored).unwrap(), settings());
     }
 
     #[test]

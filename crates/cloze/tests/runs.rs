@@ -15,7 +15,7 @@ use cloze::infer::ReadOptions;
 use cloze::model::Batch;
 use cloze::optim::{OptimizerKind, OptimizerSettings};
 use cloze::params::{Declaration, HeadSet, TaskHead};
-use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
+use cloze::settings::{Budget, FinetuneSettings, FinetuneTask, PretrainSettings, Start};
 use cloze::train::{Event, Outcome, RunOptions, Trainer, finetune, pretrain};
 use cloze::{Config, Cpu, Error};
 
@@ -106,7 +106,7 @@ fn other_settings_are_refused_by_name_and_overwrite_begins_anew() {
     let world = World::new();
     let settings = world.pretraining();
     pretrain(&settings, &world.options("run", 2), &mut stop_after(4)).unwrap();
-    let other = PretrainSettings { steps: 13, ..settings.clone() };
+    let other = PretrainSettings { budget: Budget::Steps(13), ..settings.clone() };
     let error = pretrain(&other, &world.options("run", 2), &mut ignore).unwrap_err().to_string();
     assert!(error.contains("steps = 12, now it is 13"), "{error}");
     fs::write(world.path("corpus.txt"), "the cat runs.\nthe dog sleeps.\n").unwrap();

@@ -3,10 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cloze::data::Objective;
-use cloze::settings::PretrainSettings;
+use cloze::settings::{Budget, Phase, PretrainSettings};
 use cloze::train::pretrain;
 
 use crate::arguments::{Common, part, positive, share};
@@ -21,9 +22,14 @@ use crate::training::{self, OptimizerName, RunArgs, TokenizerArgs, UpdateFlags};
 )]
 pub struct Arguments {
     /// Text files in UTF-8
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "instances", num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// Text files to measure with [default: a share of the documents is held out, see --dev-fraction]
+    /// Instead of text, files of instances (.jsonl, .tfrecord) as `cloze instances` or Google's scripts write them; they
+    /// are trained on in their order, again and again
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["input", "phase", "whole_word", "dev_fraction"])]
+    instances: Vec<PathBuf>,
+    /// Text files to measure with [default: a share of the documents is held out, see --dev-fraction]; with --instances
+    /// files of instances
     #[arg(long, num_args = 1.., value_name = "FILE")]
     dev: Vec<PathBuf>,
     /// Share of the documents to measure with; none are held out below 20 documents
@@ -33,15 +39,27 @@ pub struct Arguments {
     tokenizer: TokenizerArgs,
     #[command(flatten)]
     start: training::StartArgs,
-    /// Optimizer steps
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: u64,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// A stretch of the run with sequences of this length: its share of all steps. To be given several times, as
+    /// --phase 128:0.9 --phase 512:0.1
+    #[arg(long, value_name = "LENGTH:SHARE", value_parser = phase, conflicts_with = "max_seq_length")]
+    phase: Vec<Phase>,
     /// Steps between two measurements on held-out text [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     eval_steps: Option<u64>,
     /// What is learnt
     #[arg(long, value_name = "WHAT", default_value = "mlm+nsp")]
     objective: ObjectiveName,
+    /// Share of the tokens to predict
+    #[arg(long, value_name = "SHARE", default_value = "0.15", value_parser = share)]
+    masked_lm_prob: f64,
+    /// Mask all pieces of a word together
+    #[arg(long)]
+    whole_word: bool,
+    /// How often a document is walked in shorter sequences
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
+    short_seq_prob: f64,
     #[command(flatten)]
     text: TextArgs,
     /// Sequences for one optimizer step
@@ -58,6 +76,43 @@ pub struct Arguments {
     optimizer: OptimizerName,
     #[command(flatten)]
     run: RunArgs,
+}
+
+/// How long the run is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct BudgetArgs {
+    /// Optimizer steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Passes over the corpus
+    #[arg(long, value_name = "N", value_parser = positive)]
+    epochs: Option<f64>,
+    /// Tokens to train on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tokens: Option<u64>,
+    /// Time of the whole run, as 30m or 8h: the first steps tell how many steps that is
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+}
+
+impl BudgetArgs {
+    fn budget(&self) -> Budget {
+        match (self.steps, self.epochs, self.tokens, self.time) {
+            (Some(steps), ..) => Budget::Steps(steps),
+            (_, Some(epochs), ..) => Budget::Epochs(epochs),
+            (_, _, Some(tokens), _) => Budget::Tokens(tokens),
+            (.., Some(time)) => Budget::Seconds(time.as_secs_f64()),
+            _ => unreachable!("one of --steps, --epochs, --tokens and --time is required"),
+        }
+    }
+}
+
+/// The value of `--phase`.
+fn phase(text: &str) -> Result<Phase, String> {
+    let parts = text.split_once(':').and_then(|(length, share)| Some((length.parse().ok()?, share.parse().ok()?)));
+    let (max_seq_length, share) = parts.ok_or("expected a length and a share, as 128:0.9")?;
+    Ok(Phase { max_seq_length, share })
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -79,8 +134,14 @@ impl From<ObjectiveName> for Objective {
 impl Arguments {
     fn settings(&self, common: &Common) -> PretrainSettings {
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
-        let defaults = PretrainSettings::new(self.input.clone(), "", self.start.start(), self.steps);
+        let defaults = PretrainSettings::new(self.input.clone(), "", self.start.start(), 1);
         PretrainSettings {
+            budget: self.budget.budget(),
+            instances: self.instances.clone(),
+            phases: self.phase.clone(),
+            masked_lm_prob: self.masked_lm_prob,
+            whole_word: self.whole_word,
+            short_seq_prob: self.short_seq_prob,
             dev: self.dev.clone(),
             dev_fraction: self.dev_fraction,
             tokenizer: self.tokenizer.tokenizer.clone(),

@@ -163,7 +163,7 @@ fn config(vocab_size: usize) -> Config {
 }
 
 fn options_for(folder: &Folder, name: &str, common: &Common) -> RunOptions {
-    RunOptions { output: folder.path(name), overwrite: false, threads: common.threads(), save_steps: None }
+    RunOptions { output: folder.path(name), threads: common.threads(), ..RunOptions::default() }
 }
 
 fn pretrain_settings(folder: &Folder, steps: u64, common: &Common) -> PretrainSettings {

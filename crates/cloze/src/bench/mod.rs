@@ -19,8 +19,7 @@ use crate::random::{Purpose as Draws, Random};
 use crate::train::Trainer;
 use crate::{Config, Error, precision};
 
-pub(crate) use operations::forward_operations;
-use operations::train_operations;
+pub(crate) use operations::{forward_operations, train_operations};
 
 /// Share of the tokens to predict in a training step.
 const MASKED: f64 = 0.15;

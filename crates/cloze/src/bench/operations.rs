@@ -16,7 +16,7 @@ pub(crate) fn forward_operations(config: &Config, lengths: &[usize]) -> f64 {
 
 /// Of a training step with masked language model. In the last layer the rows that no head reads go through
 /// the products for keys and values alone.
-pub(super) fn train_operations(config: &Config, batch: &TrainingBatch) -> f64 {
+pub(crate) fn train_operations(config: &Config, batch: &TrainingBatch) -> f64 {
     let Sizes { hidden, intermediate, vocabulary, .. } = Sizes::of(config);
     let Targets::Pretraining { masked_rows, .. } = &batch.targets else {
         unreachable!("a step of pre-training is timed");

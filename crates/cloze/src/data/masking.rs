@@ -1,6 +1,8 @@
 //! Masks, drawn anew at every visit of an instance ("dynamic masking").
 
-use cloze_tokenizer::SpecialIds;
+use std::ops::Range;
+
+use cloze_tokenizer::{SpecialIds, Tokenizer};
 
 use crate::data::instances::Instance;
 use crate::random::Random;
@@ -16,32 +18,73 @@ pub struct Masked {
     pub labels: Vec<u32>,
 }
 
-/// Draws the positions to predict: each token that is not special, on its own, with `probability` (BERT: 0.15). Of these,
-/// 80 % become `[MASK]`, 10 % a word uniform over all of the vocabulary, and 10 % stay.
-///
-/// At least one position is drawn, uniformly if the chances gave none, so that no sequence is without a loss; none only
-/// where an instance holds nothing but special tokens. Special are `[CLS]` and `[SEP]`, and `[PAD]`, `[UNK]` and
-/// `[MASK]` where the text itself led to them: they teach nothing.
-pub fn mask(instance: &Instance, special: SpecialIds, vocab_size: u32, probability: f64, mut random: Random) -> Masked {
-    let is_special = |id: u32| [special.pad, special.unk, special.cls, special.sep, special.mask].contains(&id);
-    let positions_of_words =
-        (0..instance.ids.len() as u32).filter(|&position| !is_special(instance.ids[position as usize]));
-    let candidates: Vec<u32> = positions_of_words.collect();
-    let mut positions: Vec<u32> = candidates.iter().copied().filter(|_| random.uniform() < probability).collect();
-    if positions.is_empty() && !candidates.is_empty() {
-        positions.push(candidates[random.below(candidates.len() as u64) as usize]);
-    }
-    let labels = positions.iter().map(|&position| instance.ids[position as usize]).collect();
-    let mut ids = instance.ids.clone();
-    for &position in &positions {
-        let draw = random.uniform();
-        if draw < 0.8 {
-            ids[position as usize] = special.mask;
-        } else if draw < 0.9 {
-            ids[position as usize] = random.below(u64::from(vocab_size)) as u32;
+/// How masks are drawn.
+#[derive(Clone, Debug)]
+pub struct Masking {
+    special: SpecialIds,
+    vocab_size: u32,
+    /// The chance of each token, or word, to be predicted.
+    probability: f64,
+    /// `[ids]`: whether a token continues a word, if the tokens of a word are masked together.
+    continues: Option<Vec<bool>>,
+}
+
+impl Masking {
+    /// Masks for texts of this tokenizer: each token, or with `whole_word` each word with all its tokens, is drawn with
+    /// `probability` (BERT: 0.15).
+    pub fn new(tokenizer: &Tokenizer, probability: f64, whole_word: bool) -> Masking {
+        let vocab_size = tokenizer.vocab_size() as u32;
+        let continues = |id| tokenizer.token(id).is_some_and(|token| token.starts_with("##"));
+        Masking {
+            special: tokenizer.special(),
+            vocab_size,
+            probability,
+            continues: whole_word.then(|| (0..vocab_size).map(continues).collect()),
         }
     }
-    Masked { ids, positions, labels }
+
+    /// Draws the positions to predict: each token that is not special, or each word, on its own. Of these tokens 80 %
+    /// become `[MASK]`, 10 % a token uniform over all of the vocabulary, and 10 % stay.
+    ///
+    /// At least one token or word is drawn, uniformly if the chances gave none, so that no sequence is without a loss;
+    /// none only where an instance holds nothing but special tokens. Special are `[CLS]` and `[SEP]`, and `[PAD]`,
+    /// `[UNK]` and `[MASK]` where the text itself led to them: they teach nothing.
+    pub fn mask(&self, instance: &Instance, mut random: Random) -> Masked {
+        let units = self.units(&instance.ids);
+        let mut drawn: Vec<&Range<u32>> = units.iter().filter(|_| random.uniform() < self.probability).collect();
+        if drawn.is_empty() && !units.is_empty() {
+            drawn.push(&units[random.below(units.len() as u64) as usize]);
+        }
+        let positions: Vec<u32> = drawn.into_iter().cloned().flatten().collect();
+        let labels = positions.iter().map(|&position| instance.ids[position as usize]).collect();
+        let mut ids = instance.ids.clone();
+        for &position in &positions {
+            let draw = random.uniform();
+            if draw < 0.8 {
+                ids[position as usize] = self.special.mask;
+            } else if draw < 0.9 {
+                ids[position as usize] = random.below(u64::from(self.vocab_size)) as u32;
+            }
+        }
+        Masked { ids, positions, labels }
+    }
+
+    /// The positions of each token or word that can be drawn, in order.
+    fn units(&self, ids: &[u32]) -> Vec<Range<u32>> {
+        let SpecialIds { pad, unk, cls, sep, mask } = self.special;
+        let mut units: Vec<Range<u32>> = Vec::new();
+        for (position, id) in (0..).zip(ids) {
+            if [pad, unk, cls, sep, mask].contains(id) {
+                continue;
+            }
+            let continues = self.continues.as_ref().is_some_and(|continues| continues[*id as usize]);
+            match units.last_mut() {
+                Some(word) if continues && word.end == position => word.end += 1,
+                _ => units.push(position..position + 1),
+            }
+        }
+        units
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +106,8 @@ mod tests {
     }
 
     fn mask_number(instance: &Instance, probability: f64, number: u64) -> Masked {
-        mask(instance, SPECIAL, VOCAB_SIZE, probability, Random::new(1, Purpose::Mask, 0, number))
+        let masking = Masking { special: SPECIAL, vocab_size: VOCAB_SIZE, probability, continues: None };
+        masking.mask(instance, Random::new(1, Purpose::Mask, 0, number))
     }
 
     #[test]
@@ -147,5 +191,27 @@ mod tests {
         let instance = instance(60);
         assert_eq!(mask_number(&instance, 0.15, 7), mask_number(&instance, 0.15, 7));
         assert_ne!(mask_number(&instance, 0.15, 7), mask_number(&instance, 0.15, 8));
+    }
+
+    #[test]
+    fn words_are_masked_as_a_whole() {
+        // Tokens from 500 on continue a word. The text begins within a word, and `[UNK]` and `[SEP]` end one.
+        let ids = vec![SPECIAL.cls, 500, 501, 7, 500, 501, SPECIAL.unk, 502, 8, SPECIAL.sep, 503, 9, SPECIAL.sep];
+        let words: [&[u32]; 6] = [&[1, 2], &[3, 4, 5], &[7], &[8], &[10], &[11]];
+        let instance = Instance { token_type_ids: vec![0; ids.len()], ids, is_random_next: false };
+        let continues = Some((0..VOCAB_SIZE).map(|id| id >= 500).collect());
+        let masking = Masking { special: SPECIAL, vocab_size: VOCAB_SIZE, probability: 0.3, continues };
+        let mut counts = [0; 6];
+        for number in 0..10_000 {
+            let positions = masking.mask(&instance, Random::new(1, Purpose::Mask, 0, number)).positions;
+            assert!(positions.is_sorted_by(|one, next| one < next));
+            for (word, count) in words.iter().zip(&mut counts) {
+                let masked = word.iter().filter(|position| positions.contains(position)).count();
+                assert!(masked == 0 || masked == word.len(), "{positions:?}");
+                *count += usize::from(masked > 0);
+            }
+        }
+        // Each with 0.3, and a sixth of the 0.7^6 in which none is drawn; five standard deviations.
+        assert!(counts.iter().all(|count| (2_960..=3_440).contains(count)), "{counts:?}");
     }
 }

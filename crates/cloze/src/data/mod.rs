@@ -19,6 +19,6 @@ pub use conll::{Sentence, SentenceFormat, read_sentences, read_sentences_from};
 pub use corpus::{Corpus, DocumentBreak, SentenceUnit};
 pub use instances::{Instance, Objective, PlanOptions, PlannedInstance, build_instance, plan_epoch};
 pub use labelling::Scheme;
-pub use masking::{Masked, mask};
+pub use masking::{Masked, Masking};
 pub use squad::{Answer, Question, Squad, SquadVersion, read_question_lines_from, read_questions, read_questions_from};
 pub use table::{Example, Format, Labelling, label_order, label_set, read_examples, read_examples_from};

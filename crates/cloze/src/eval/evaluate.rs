@@ -15,7 +15,7 @@ use crate::infer::spans::Nbest;
 use crate::infer::{Long, Model, ReadOptions, ReadQuestion, Task};
 use crate::model::Keep;
 use crate::settings::{PretrainSettings, QuestionSettings, Start};
-use crate::train::{Event, HeldOut, Metrics, Observer};
+use crate::train::{Data, Event, HeldOut, Metrics, Observer};
 
 use super::answers::{AnswerResults, note_on_questions, texts_of_questions};
 use super::bootstrap::Comparison;
@@ -274,7 +274,7 @@ pub fn evaluate_pretraining(
         let _ = observer(&Event::Progress { what: "reading", done, total });
     };
     let corpus = Corpus::read(files, model.tokenizer(), data.document, data.sentences, &mut progress)?;
-    let held_out = HeldOut::new(&corpus, &settings, model.tokenizer());
+    let held_out = HeldOut::new(&Data::Corpus(corpus), &settings, settings.max_seq_length, model.tokenizer())?;
     let network = model.network();
     let mut workspace = Workspace::new(&network.kernels, model.config(), Keep::LastHiddenState)?;
     let metrics = held_out.evaluate(

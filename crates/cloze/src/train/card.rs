@@ -350,6 +350,7 @@ mod tests {
             data: "00ff".into(),
             machine: "cpu".into(),
             version: "1".into(),
+            steps: None,
             finished: true,
         };
         let stored = StoredSettings { thresholds: Some(vec![0.25, 0.75]), run: Some(run), ..StoredSettings::default() };

@@ -1,5 +1,6 @@
 //! What a training tells its caller while it runs.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -115,4 +116,6 @@ pub struct RunOptions {
     pub threads: Option<usize>,
     /// Steps between checkpoints; by default one every ten minutes.
     pub save_steps: Option<u64>,
+    /// How many checkpoints are kept, besides the best one; by default two.
+    pub keep_checkpoints: Option<NonZeroUsize>,
 }

@@ -10,7 +10,6 @@ mod pretrain;
 mod run;
 mod seeds;
 mod setup;
-mod source;
 mod tensorboard;
 mod trainer;
 
@@ -18,8 +17,8 @@ pub use card::shell_word;
 pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 pub use finetune::finetune;
 pub use pretrain::pretrain;
+pub(crate) use pretrain::{Data, HeldOut};
 pub use run::{CARD, EVALUATION, MARK, REPORT, is_ours};
 pub use seeds::finetune_seeds;
-pub(crate) use source::HeldOut;
 pub use tensorboard::EventWriter;
 pub use trainer::{StepReport, Trainer, TrainerState};

@@ -11,6 +11,7 @@
 //! A checkpoint is written to another name and renamed, so that one that has its name is whole.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,8 @@ use super::history::History;
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
 const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
-/// Older checkpoints are removed, the best one aside. Whether weights are any good shows in the step after them: where
-/// it fails, the checkpoint before is good.
+/// Older checkpoints are removed, the best one aside, unless more are wanted. Whether weights are any good shows in the
+/// step after them: where it fails, the checkpoint before is good.
 const CHECKPOINTS_KEPT: usize = 2;
 
 /// The name of the file with all that is known of a finished model on its development set.
@@ -58,6 +59,7 @@ pub(super) struct Run {
     output: PathBuf,
     stored: StoredSettings,
     save_steps: Option<u64>,
+    checkpoints_kept: usize,
     last_save: Instant,
     /// There are some once the run has begun.
     curves: Option<Curves>,
@@ -127,6 +129,7 @@ impl Run {
             output: options.output.clone(),
             stored,
             save_steps: options.save_steps,
+            checkpoints_kept: options.keep_checkpoints.map_or(CHECKPOINTS_KEPT, NonZeroUsize::get),
             last_save: Instant::now(),
             curves: None,
             config,
@@ -141,7 +144,7 @@ impl Run {
     pub fn begin(
         &mut self,
         found: Found,
-        run: StoredRun,
+        mut run: StoredRun,
         observer: &mut Observer,
     ) -> Result<Option<TrainerState>, Error> {
         let mut restored = None;
@@ -154,6 +157,7 @@ impl Run {
                         self.output.display()
                     )));
                 }
+                run.steps = before.steps;
                 restored = self.newest_checkpoint(observer)?;
                 if restored.is_some() && before.machine != run.machine {
                     let _ = observer(&Event::Note(format!(
@@ -184,6 +188,37 @@ impl Run {
         }
         self.state.history.evaluation(step, epoch, metrics);
         self.draw_curves()
+    }
+
+    /// Notes the evaluation after `step` if it is better than all before, and tells whether it is. The loss is better when
+    /// smaller.
+    pub fn note_best(&mut self, step: u64, metrics: &Metrics) -> bool {
+        let metric = self.state.metric.as_deref();
+        // A metric that is not defined (a correlation of constants, F1 of three labels) is worse than any.
+        let found = metrics.iter().find(|(name, _)| Some(name.as_str()) == metric);
+        let found = found.map_or(f64::NEG_INFINITY, |(_, value)| *value);
+        let better = match self.state.best {
+            None => true,
+            Some(best) if metric == Some("loss") => found < best.metric,
+            Some(best) => found > best.metric,
+        };
+        if better {
+            self.state.best = Some(Best { step, metric: found });
+        }
+        better
+    }
+
+    /// The number of steps of a run that was asked for something else: as stored, or counted now and stored.
+    pub fn steps(&mut self, count: impl FnOnce() -> Result<u64, Error>) -> Result<u64, Error> {
+        if let Some(steps) = self.stored.run.as_ref().and_then(|run| run.steps) {
+            return Ok(steps);
+        }
+        let steps = count()?;
+        if let Some(run) = &mut self.stored.run {
+            run.steps = Some(steps);
+        }
+        self.stored.write(&self.output)?;
+        Ok(steps)
     }
 
     /// Whether a checkpoint is due after `step`.
@@ -220,7 +255,7 @@ impl Run {
         sync(&self.output)?;
         self.last_save = Instant::now();
         let best = self.state.best.map(|best| best.step);
-        for &old in self.steps_on_disk()?.iter().rev().skip(CHECKPOINTS_KEPT) {
+        for &old in self.steps_on_disk()?.iter().rev().skip(self.checkpoints_kept) {
             if Some(old) != best {
                 remove(&self.checkpoint_path(old))?;
             }

@@ -123,8 +123,6 @@ pub(super) struct Prepared {
     pub stored: StoredSettings,
     /// SHA-256 of the data.
     pub data: String,
-    /// Steps of the whole run.
-    pub steps: u64,
 }
 
 impl Prepared {
@@ -137,6 +135,7 @@ impl Prepared {
             data: self.data,
             machine: machine(&kernels, update.precision),
             version: env!("CARGO_PKG_VERSION").to_string(),
+            steps: None,
             finished: false,
         };
         if let Some(note) = kernels.substitute() {
@@ -154,8 +153,6 @@ impl Prepared {
         if let Some(state) = &restored {
             trainer.restore(state)?;
         }
-        let (steps, steps_done) = (self.steps, trainer.step_count());
-        let _ = observer(&Event::Started { steps, steps_done, parameters: declaration.len });
         Ok((run, trainer))
     }
 }

@@ -105,6 +105,7 @@ pub struct InstanceFiles {
     /// Where each instance begins: number of the file, byte.
     places: Vec<(u32, u64)>,
     longest: usize,
+    tokens: u64,
     hash: String,
 }
 
@@ -139,6 +140,7 @@ impl InstanceFiles {
             files: Vec::new(),
             places: Vec::new(),
             longest: 0,
+            tokens: 0,
             hash: String::new(),
         };
         let mut hasher = Sha256::new();
@@ -152,6 +154,7 @@ impl InstanceFiles {
                 let place = (opened.files.len() as u32, reader.offset);
                 let Some(instance) = reader.next_instance()? else { break };
                 opened.places.push(place);
+                opened.tokens += instance.tokens.len() as u64;
                 opened.longest = opened.longest.max(instance.tokens.len());
                 hash_instance(&mut hasher, &instance);
                 if reader.number.is_multiple_of(1024) {
@@ -159,7 +162,8 @@ impl InstanceFiles {
                 }
             }
             if opened.places.len() == before {
-                let message = "there are no instances in it; leave it out, or check that it is the right one".to_string();
+                let message =
+                    "there are no instances in it; leave it out, or check that it is the right one".to_string();
                 return Err(Error::Data { path: path.clone(), line: None, message });
             }
             bytes_before += reader.offset;
@@ -182,6 +186,11 @@ impl InstanceFiles {
     /// Tokens of the longest instance.
     pub fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// Tokens of all instances.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
     }
 
     /// SHA-256 of all instances, in hexadecimal: equal for equal instances, whatever files they stand in.

@@ -24,7 +24,7 @@ use super::Trainer;
 use super::card::{Card, noting};
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 use super::pace::Pace;
-use super::run::{Best, EVALUATION, Found, Run, look};
+use super::run::{EVALUATION, Found, Run, look};
 use super::setup;
 
 use data::{Sets, TaskData};
@@ -78,11 +78,12 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         update: settings.update.clone(),
         stored,
         data: data::hash(&[&train_data, &dev_data]),
-        steps,
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
+    let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
+    let _ = observer(&Event::Started { steps, steps_done, parameters });
     run.state.metric = Some(metric.to_string());
-    if let Some(step) = train(settings, metric, &mut trainer, &mut run, &train_data, &dev_data, observer)? {
+    if let Some(step) = train(settings, &mut trainer, &mut run, &train_data, &dev_data, observer)? {
         return Ok(Outcome::Stopped { step });
     }
     drop(trainer);
@@ -118,7 +119,6 @@ fn stored(settings: &FinetuneSettings) -> StoredSettings {
 /// Trains to the end and writes the best weights, or gives the step after which the observer has stopped it.
 fn train(
     settings: &FinetuneSettings,
-    metric: &str,
     trainer: &mut Trainer,
     run: &mut Run,
     train_data: &TaskData,
@@ -180,7 +180,7 @@ fn train(
         if evaluates {
             let metrics = dev_data.evaluate(trainer, &mut workspace, &run.config, observer)?;
             run.log_evaluation(step, epochs_done, &metrics)?;
-            note_best(run, metric, step, &metrics);
+            run.note_best(step, &metrics);
             stop |= observer(&Event::Evaluated { step, epoch: epochs_done, metrics }).is_break();
         }
         if stop || evaluates || run.wants_checkpoint(step) {
@@ -289,20 +289,6 @@ fn metric<'a>(settings: &'a FinetuneSettings, config: &Config, dev: &TaskData) -
 fn is_out_of_patience(settings: &FinetuneSettings, run: &Run) -> bool {
     let since_best = run.state.best.map_or(0, |best| run.state.history.evaluations_after(best.step));
     settings.patience.is_some_and(|patience| since_best >= patience)
-}
-
-/// Notes the evaluation after `step` if it is better than all before. The loss is better when smaller.
-fn note_best(run: &mut Run, metric: &str, step: u64, metrics: &Metrics) {
-    // A metric that is not defined (a correlation of constants, F1 of three labels) is worse than any.
-    let found = metrics.iter().find(|(name, _)| name == metric).map_or(f64::NEG_INFINITY, |(_, value)| *value);
-    let better = match run.state.best {
-        None => true,
-        Some(best) if metric == "loss" => found < best.metric,
-        Some(best) => found > best.metric,
-    };
-    if better {
-        run.state.best = Some(Best { step, metric: found });
-    }
 }
 
 /// The order of the examples in an epoch.

@@ -1,21 +1,34 @@
 //! Pre-training: masked language model and next sentence prediction over a corpus.
 
+mod data;
+mod length;
+mod source;
+
+use std::time::Instant;
+
 use cloze_kernels::Cpu;
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
-use crate::data::{Corpus, Objective};
+use crate::data::Objective;
 use crate::infer::threads;
 use crate::optim::Schedule;
 use crate::precision::check_training;
-use crate::settings::{PretrainSettings, RunSettings, StoredSettings};
+use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, StoredSettings, check_phases, phase_ends};
 
+use self::data::Sets;
+use self::source::Source;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
 use super::pace::Pace;
 use super::run::{Found, Run, look};
 use super::setup;
-use super::source::{HeldOut, Source};
+
+pub(crate) use self::data::Data;
+pub(crate) use self::source::HeldOut;
+
+/// The metric on held-out text that tells the best checkpoint.
+const METRIC: &str = "loss";
 
 /// Runs a pre-training to its end, or goes on with one; the result is a model directory.
 ///
@@ -23,6 +36,7 @@ use super::source::{HeldOut, Source};
 /// If files cannot be read or written, if the output folder belongs to another run, and if a loss or
 /// gradient is not finite: the last checkpoint is then left as it was.
 pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
+    let started = Instant::now();
     check(settings)?;
     let run_settings = RunSettings::Pretrain(settings.clone());
     let found = look(options, &run_settings)?;
@@ -33,11 +47,11 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
     let (mut config, checkpoint) =
         setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
-    setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
+    setup::apply_update_settings(&mut config, &settings.update, settings.longest())?;
     config.labels.clear();
     config.problem_type = None;
 
-    let (corpus, held_out) = read_corpora(settings, &tokenizer, observer)?;
+    let sets = Sets::read(settings, &tokenizer, observer)?;
     let prepared = setup::Prepared {
         kernels,
         tokenizer: tokenizer.clone(),
@@ -46,99 +60,182 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         checkpoint,
         settings: run_settings,
         update: settings.update.clone(),
-        stored: StoredSettings { max_seq_length: Some(settings.max_seq_length), ..StoredSettings::default() },
-        data: data_hash(&corpus, held_out.as_ref()),
-        steps: settings.steps,
+        stored: StoredSettings { max_seq_length: Some(settings.longest()), ..StoredSettings::default() },
+        data: sets.hash(),
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
-    let source = Source::new(&corpus, settings, &tokenizer);
-    let held_out = held_out.as_ref().map(|corpus| HeldOut::new(corpus, settings, &tokenizer));
-    train(settings, &mut trainer, &mut run, source, held_out.as_ref(), observer)
+    run.state.metric = Some(METRIC.to_string());
+    let mut pretraining = Pretraining {
+        settings,
+        tokenizer: &tokenizer,
+        sets: &sets,
+        phases: settings.phases(),
+        source: Source::new(&sets.train, settings, &tokenizer),
+        held_out: None,
+    };
+    let steps = match settings.budget {
+        Budget::Steps(steps) => steps,
+        _ => run.steps(|| pretraining.count_steps(&mut trainer, started))?,
+    };
+    let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
+    let _ = observer(&Event::Started { steps, steps_done, parameters });
+    pretraining.train(steps, &mut trainer, &mut run, observer)
 }
 
-fn train(
-    settings: &PretrainSettings,
-    trainer: &mut Trainer,
-    run: &mut Run,
-    mut source: Source,
-    held_out: Option<&HeldOut>,
-    observer: &mut Observer,
-) -> Result<Outcome, Error> {
-    let update = &settings.update;
-    let schedule = Schedule {
-        decay: update.decay,
-        peak: update.learning_rate,
-        warmup_steps: setup::warmup_steps(update.warmup, settings.steps),
-        total_steps: settings.steps,
-        kind: update.optimizer.kind,
-    };
-    let eval_steps = settings.eval_steps.unwrap_or(settings.steps.div_ceil(10)).max(1);
-    source.seek(run.state.epoch, run.state.position);
-    if source.is_empty() {
-        return Err(Error::Settings("the corpus is too small to make a single instance of it".to_string()));
+/// A pre-training that is under way.
+struct Pretraining<'a> {
+    settings: &'a PretrainSettings,
+    tokenizer: &'a Tokenizer,
+    sets: &'a Sets,
+    phases: Vec<Phase>,
+    source: Source<'a>,
+    /// Held-out instances of the length of the phase.
+    held_out: Option<HeldOut>,
+}
+
+impl Pretraining<'_> {
+    fn count_steps(&mut self, trainer: &mut Trainer, started: Instant) -> Result<u64, Error> {
+        self.hold_out(self.phases[0].max_seq_length)?;
+        length::steps(self.settings, trainer, &mut self.source, self.held_out.as_ref(), started)
     }
-    let mut pace = Pace::new();
-    let mut metrics = run.state.history.metrics_of(trainer.step_count());
-    while trainer.step_count() < settings.steps {
-        let batch = source.next_batch(update.batch_size);
-        (run.state.epoch, run.state.position) = source.position();
-        let learning_rate = schedule.rate(trainer.step_count());
-        let report = trainer.step(&batch, update.accumulate, learning_rate)?;
-        let step = report.step;
-        let epoch = source.epochs_done();
-        let (tokens_per_second, seconds_left) = pace.step(batch.batch.tokens(), settings.steps - step);
-        let nsp = (report.losses.nsp.count > 0).then_some(report.losses.nsp);
-        let log = StepLog {
-            step,
-            steps: settings.steps,
-            epoch,
-            loss: report.losses.total(),
-            learning_rate,
-            grad_norm: report.gradient_norm,
-            mlm_loss: Some(report.losses.mlm.mean_loss()),
-            mlm_perplexity: Some(report.losses.mlm.mean_loss().exp()),
-            mlm_accuracy: Some(report.losses.mlm.accuracy()),
-            nsp_loss: nsp.map(|nsp| nsp.mean_loss()),
-            nsp_accuracy: nsp.map(|nsp| nsp.accuracy()),
-            tokens_per_second,
-            seconds_left,
+
+    fn hold_out(&mut self, max_seq_length: usize) -> Result<(), Error> {
+        let make = |data| HeldOut::new(data, self.settings, max_seq_length, self.tokenizer);
+        self.held_out = self.sets.held_out.as_ref().map(make).transpose()?;
+        Ok(())
+    }
+
+    /// Trains to the end of the run, or until the observer stops it.
+    fn train(
+        mut self,
+        steps: u64,
+        trainer: &mut Trainer,
+        run: &mut Run,
+        observer: &mut Observer,
+    ) -> Result<Outcome, Error> {
+        let update = &self.settings.update;
+        let schedule = Schedule {
+            decay: update.decay,
+            peak: update.learning_rate,
+            warmup_steps: setup::warmup_steps(update.warmup, steps),
+            total_steps: steps,
+            kind: update.optimizer.kind,
         };
-        run.log_step(&log)?;
-        let mut stop = observer(&Event::Step(log)).is_break();
-        if let Some(held_out) = held_out.filter(|_| step.is_multiple_of(eval_steps) || step == settings.steps) {
-            metrics = held_out.evaluate(|losses, batch| trainer.evaluate(losses, batch), observer)?;
-            run.log_evaluation(step, epoch, &metrics)?;
-            stop |= observer(&Event::Evaluated { step, epoch, metrics: metrics.clone() }).is_break();
-        }
-        let last = step == settings.steps;
-        if stop || last || run.wants_checkpoint(step) {
-            run.save(&trainer.state()?, epoch, settings.steps, observer)?;
-            if stop && !last {
-                return Ok(Outcome::Stopped { step });
+        let eval_steps = self.settings.eval_steps.unwrap_or(steps.div_ceil(10)).max(1);
+        let ends = phase_ends(&self.phases, steps);
+        let mut phase = None;
+        let mut pace = Pace::new();
+        let mut metrics = run.state.history.metrics_of(trainer.step_count());
+        while trainer.step_count() < steps {
+            let now = ends.iter().position(|&end| trainer.step_count() < end);
+            if phase != now {
+                phase = now;
+                self.enter(now.unwrap_or_default(), &ends, trainer.step_count(), run, observer)?;
             }
+            let before = self.source.position();
+            let batch = self.source.next_batch(update.batch_size)?;
+            (run.state.epoch, run.state.position) = self.source.position();
+            let learning_rate = schedule.rate(trainer.step_count());
+            let report = trainer
+                .step(&batch, update.accumulate, learning_rate)
+                .map_err(|error| on_instances(error, before, update.batch_size))?;
+            let step = report.step;
+            let epoch = self.source.epochs_done();
+            let (tokens_per_second, seconds_left) = pace.step(batch.batch.tokens(), steps - step);
+            let nsp = (report.losses.nsp.count > 0).then_some(report.losses.nsp);
+            let log = StepLog {
+                step,
+                steps,
+                epoch,
+                loss: report.losses.total(),
+                learning_rate,
+                grad_norm: report.gradient_norm,
+                mlm_loss: Some(report.losses.mlm.mean_loss()),
+                mlm_perplexity: Some(report.losses.mlm.mean_loss().exp()),
+                mlm_accuracy: Some(report.losses.mlm.accuracy()),
+                nsp_loss: nsp.map(|nsp| nsp.mean_loss()),
+                nsp_accuracy: nsp.map(|nsp| nsp.accuracy()),
+                tokens_per_second,
+                seconds_left,
+            };
+            run.log_step(&log)?;
+            let mut stop = observer(&Event::Step(log)).is_break();
+            let mut is_best = false;
+            if let Some(held_out) = self.held_out.as_ref().filter(|_| step.is_multiple_of(eval_steps) || step == steps)
+            {
+                metrics = held_out.evaluate(|losses, batch| trainer.evaluate(losses, batch), observer)?;
+                run.log_evaluation(step, epoch, &metrics)?;
+                is_best = run.note_best(step, &metrics);
+                stop |= observer(&Event::Evaluated { step, epoch, metrics: metrics.clone() }).is_break();
+            }
+            let last = step == steps;
+            if stop || last || is_best || run.wants_checkpoint(step) {
+                run.save(&trainer.state()?, epoch, steps, observer)?;
+                if stop && !last {
+                    return Ok(Outcome::Stopped { step });
+                }
+            }
+            pace.pause();
         }
-        pace.pause();
+        let state = trainer.state()?;
+        run.write_result(&state.weights, state.step, run.state.history.epoch())?;
+        run.finish()?;
+        Ok(Outcome::Finished(metrics))
     }
-    let state = trainer.state()?;
-    run.write_result(&state.weights, state.step, source.epochs_done())?;
-    run.finish()?;
-    Ok(Outcome::Finished(metrics))
+
+    /// Begins a phase, or goes on in it, as `step` says. A phase begins with an epoch of its own, and losses on sequences
+    /// of another length compare with none before.
+    fn enter(
+        &mut self,
+        phase: usize,
+        ends: &[u64],
+        step: u64,
+        run: &mut Run,
+        observer: &mut Observer,
+    ) -> Result<(), Error> {
+        let max_seq_length = self.phases[phase].max_seq_length;
+        if phase > 0 && step == ends[phase - 1] {
+            run.state.best = None;
+            (run.state.epoch, run.state.position) = (run.state.epoch + 1, 0);
+            let _ =
+                observer(&Event::Note(format!("from step {} on with sequences of {max_seq_length} tokens", step + 1)));
+        }
+        self.source.start(max_seq_length, run.state.epoch, run.state.position)?;
+        self.hold_out(max_seq_length)
+    }
+}
+
+/// An error of a step, with the instances that it was computed on.
+fn on_instances(error: Error, (epoch, first): (u64, u64), batch_size: usize) -> Error {
+    match error {
+        Error::NotFinite { step, what, value } => {
+            let (first, last) = (first + 1, first + batch_size as u64);
+            let what = format!("{what}, on instances {first} to {last} of epoch {},", epoch + 1);
+            Error::NotFinite { step, what, value }
+        }
+        other => other,
+    }
 }
 
 fn check(settings: &PretrainSettings) -> Result<(), Error> {
     let wrong = |message: &str| Err(Error::Settings(message.to_string()));
     check_training(settings.update.precision)?;
-    if settings.steps == 0 {
-        return wrong("0 steps train nothing; give --steps");
-    }
+    settings.budget.check()?;
+    let phases = settings.phases();
+    check_phases(&phases)?;
     let lengths = settings.objective.sequence_lengths();
-    if !lengths.contains(&settings.max_seq_length) {
+    if let Some(phase) = phases.iter().find(|phase| !lengths.contains(&phase.max_seq_length)) {
         return Err(Error::Settings(format!(
             "a maximum sequence length of {}; this objective needs {} to {}",
-            settings.max_seq_length,
+            phase.max_seq_length,
             lengths.start(),
             lengths.end()
         )));
+    }
+    if !settings.instances.is_empty() && (phases.len() > 1 || settings.whole_word || !settings.input.is_empty()) {
+        return wrong(
+            "instances from files are taken as they are: they go with neither text, nor phases, nor whole-word masking",
+        );
     }
     if !(0.0..1.0).contains(&settings.dev_fraction) {
         return wrong("the share of held-out documents must be at least 0 and below 1");
@@ -150,61 +247,4 @@ fn check(settings: &PretrainSettings) -> Result<(), Error> {
         return wrong("the probability of short instances must be between 0 and 1");
     }
     Ok(())
-}
-
-/// The documents to train on and the held-out ones.
-fn read_corpora(
-    settings: &PretrainSettings,
-    tokenizer: &Tokenizer,
-    observer: &mut Observer,
-) -> Result<(Corpus, Option<Corpus>), Error> {
-    let mut read = |files: &[std::path::PathBuf], what: &'static str| {
-        let mut progress = |done, total| {
-            let _ = observer(&Event::Progress { what, done, total });
-        };
-        Corpus::read(files, tokenizer, settings.document, settings.sentences, &mut progress)
-    };
-    let corpus = read(&settings.input, "reading the corpus")?;
-    let (corpus, held_out) = if settings.dev.is_empty() {
-        corpus.hold_out(settings.dev_fraction, settings.update.seed)
-    } else {
-        (corpus, Some(read(&settings.dev, "reading the held-out text")?))
-    };
-    let mut note = |text: String| {
-        let _ = observer(&Event::Note(text));
-    };
-    note(format!(
-        "{} documents, {} sentences, {} tokens to train on",
-        corpus.documents(),
-        corpus.sentences(),
-        corpus.tokens()
-    ));
-    match &held_out {
-        Some(held_out) => note(format!(
-            "{} documents, {} tokens held out; their unigram entropy is {:.4} nats a token",
-            held_out.documents(),
-            held_out.tokens(),
-            held_out.unigram_entropy(tokenizer.vocab_size())
-        )),
-        None if settings.dev_fraction > 0.0 => note(format!(
-            "no documents are held out: there are only {}; give --dev to evaluate on other text",
-            corpus.documents()
-        )),
-        None => {}
-    }
-    if settings.objective == Objective::MlmNsp && corpus.is_single_document() {
-        note(
-            "there is only one document: the random next sentences come from itself, which makes next sentence \
-             prediction harder; separate documents by blank lines or give several files"
-                .to_string(),
-        );
-    }
-    Ok((corpus, held_out))
-}
-
-fn data_hash(corpus: &Corpus, held_out: Option<&Corpus>) -> String {
-    match held_out {
-        None => corpus.hash(),
-        Some(held_out) => format!("{}+{}", corpus.hash(), held_out.hash()),
-    }
 }

@@ -1,29 +1,34 @@
 //! From a corpus to batches of masked instances: an endless stream for training, a fixed list for
 //! evaluation.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
-use cloze_tokenizer::Tokenizer;
+use cloze_tokenizer::{SpecialIds, Tokenizer};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::data::{Corpus, Instance, Objective, PlanOptions, PlannedInstance, build_instance, mask, plan_epoch};
+use crate::data::{
+    Corpus, Instance, Masking, Objective, PlanOptions, PlannedInstance, build_instance, google, plan_epoch,
+};
 use crate::heads::{Losses, Targets, TrainingBatch};
 use crate::model::Batch;
 use crate::random::{Purpose, Random};
 use crate::settings::PretrainSettings;
+use crate::train::events::{Event, Metrics, Observer};
 
-use super::events::{Event, Metrics, Observer};
+use super::data::Data;
 
 /// Sequences of one batch in evaluation.
 const EVALUATION_SEQUENCES: usize = 64;
 
 /// The stream of training instances: epoch after epoch, from any position.
 pub(super) struct Source<'a> {
-    corpus: &'a Corpus,
+    data: &'a Data,
     settings: &'a PretrainSettings,
-    tokenizer: &'a Tokenizer,
-    options: PlanOptions,
+    special: SpecialIds,
+    masking: Masking,
+    max_seq_length: usize,
+    /// The epoch's instances, if they are drawn from a corpus.
     plan: Vec<PlannedInstance>,
     epoch: u64,
     /// Instances of the epoch that are used.
@@ -31,20 +36,51 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub fn new(corpus: &'a Corpus, settings: &'a PretrainSettings, tokenizer: &'a Tokenizer) -> Source<'a> {
-        let options = plan_options(settings);
-        Source { corpus, settings, tokenizer, options, plan: Vec::new(), epoch: 0, used: 0 }
+    /// A source that is yet to be started.
+    pub fn new(data: &'a Data, settings: &'a PretrainSettings, tokenizer: &Tokenizer) -> Source<'a> {
+        Source {
+            data,
+            settings,
+            special: tokenizer.special(),
+            masking: masking(settings, tokenizer),
+            max_seq_length: settings.max_seq_length,
+            plan: Vec::new(),
+            epoch: 0,
+            used: 0,
+        }
     }
 
-    pub fn seek(&mut self, epoch: u64, instance: u64) {
-        self.plan = plan_epoch(self.corpus, &self.options, self.settings.update.seed, epoch);
+    /// Goes to an instance of an epoch, with sequences of this length.
+    ///
+    /// # Errors
+    /// If an epoch has no instances.
+    pub fn start(&mut self, max_seq_length: usize, epoch: u64, instance: u64) -> Result<(), Error> {
+        self.max_seq_length = max_seq_length;
+        if let Data::Corpus(corpus) = self.data {
+            self.plan = plan(corpus, self.settings, max_seq_length, epoch);
+        }
         self.epoch = epoch;
         self.used = instance as usize;
+        if self.instances() == 0 {
+            return Err(Error::Settings("the corpus is too small to make a single instance of it".to_string()));
+        }
+        Ok(())
     }
 
-    /// Whether the epoch has no instances.
-    pub fn is_empty(&self) -> bool {
-        self.plan.is_empty()
+    /// Instances of the epoch.
+    pub fn instances(&self) -> usize {
+        match self.data {
+            Data::Corpus(_) => self.plan.len(),
+            Data::Instances(instances) => instances.len(),
+        }
+    }
+
+    /// Tokens of the epoch's instances.
+    pub fn tokens(&self) -> u64 {
+        match self.data {
+            Data::Corpus(_) => self.plan.iter().map(|planned| planned.tokens() as u64).sum(),
+            Data::Instances(instances) => instances.tokens(),
+        }
     }
 
     /// Where the next batch begins.
@@ -53,63 +89,116 @@ impl<'a> Source<'a> {
     }
 
     pub fn epochs_done(&self) -> f64 {
-        self.epoch as f64 + self.used as f64 / self.plan.len().max(1) as f64
+        self.epoch as f64 + self.used as f64 / self.instances().max(1) as f64
     }
 
     /// The next `size` instances; a batch may reach into the next epoch.
-    pub fn next_batch(&mut self, size: usize) -> TrainingBatch {
+    pub fn next_batch(&mut self, size: usize) -> Result<TrainingBatch, Error> {
         let seed = self.settings.update.seed;
         let mut batch = BatchBuilder::default();
         while batch.batch.sequences() < size {
-            if self.used == self.plan.len() {
-                self.seek(self.epoch + 1, 0);
+            if self.used >= self.instances() {
+                self.start(self.max_seq_length, self.epoch + 1, 0)?;
             }
             let wanted = size - batch.batch.sequences();
-            let range = self.used..(self.used + wanted).min(self.plan.len());
-            let (first, epoch) = (range.start, self.epoch);
-            let draws = |index: usize| Random::new(seed, Purpose::Mask, epoch, (first + index) as u64);
-            batch.extend(self.settings, self.corpus, self.tokenizer, &self.plan[range.clone()], draws);
+            let range = self.used..(self.used + wanted).min(self.instances());
+            match self.data {
+                Data::Corpus(corpus) => {
+                    let (first, epoch) = (range.start, self.epoch);
+                    let draws = |index: usize| Random::new(seed, Purpose::Mask, epoch, (first + index) as u64);
+                    batch.extend(corpus, &self.plan[range.clone()], self.special, &self.masking, draws);
+                }
+                Data::Instances(instances) => batch.extend_given(instances, range.clone())?,
+            }
             self.used = range.end;
         }
-        batch.finish(self.settings.objective)
+        Ok(batch.finish(self.settings.objective))
     }
 }
 
-fn plan_options(settings: &PretrainSettings) -> PlanOptions {
-    PlanOptions {
-        max_seq_length: settings.max_seq_length,
+fn masking(settings: &PretrainSettings, tokenizer: &Tokenizer) -> Masking {
+    Masking::new(tokenizer, settings.masked_lm_prob, settings.whole_word)
+}
+
+fn plan(corpus: &Corpus, settings: &PretrainSettings, max_seq_length: usize, epoch: u64) -> Vec<PlannedInstance> {
+    let options = PlanOptions {
+        max_seq_length,
         short_seq_prob: settings.short_seq_prob,
         objective: settings.objective,
         shuffle: settings.update.shuffle,
-    }
+    };
+    plan_epoch(corpus, &options, settings.update.seed, epoch)
 }
 
 /// The held-out instances, with masks that are the same at every evaluation.
 pub(crate) struct HeldOut {
     batches: Vec<TrainingBatch>,
-    unigram_entropy: f64,
+    /// Of the text, where instances are drawn from it.
+    unigram_entropy: Option<f64>,
     /// Share of the larger class of next sentence prediction.
     nsp_majority: Option<f64>,
 }
 
 impl HeldOut {
-    pub fn new(corpus: &Corpus, settings: &PretrainSettings, tokenizer: &Tokenizer) -> HeldOut {
-        let seed = settings.update.seed;
-        let plan = plan_epoch(corpus, &plan_options(settings), seed, 0);
+    /// Instances of this length, or those that are given.
+    ///
+    /// # Errors
+    /// If given ones cannot be read.
+    pub fn new(
+        data: &Data,
+        settings: &PretrainSettings,
+        max_seq_length: usize,
+        tokenizer: &Tokenizer,
+    ) -> Result<HeldOut, Error> {
         let mut batches = Vec::new();
-        for (number, chunk) in plan.chunks(EVALUATION_SEQUENCES).enumerate() {
-            let first = number * EVALUATION_SEQUENCES;
-            let mut batch = BatchBuilder::default();
-            let draws = |index: usize| Random::new(seed, Purpose::HeldOutMask, 0, (first + index) as u64);
-            batch.extend(settings, corpus, tokenizer, chunk, draws);
-            batches.push(batch.finish(settings.objective));
+        match data {
+            Data::Corpus(corpus) => {
+                let (special, masking) = (tokenizer.special(), masking(settings, tokenizer));
+                let plan = plan(corpus, settings, max_seq_length, 0);
+                for (number, chunk) in plan.chunks(EVALUATION_SEQUENCES).enumerate() {
+                    let first = number * EVALUATION_SEQUENCES;
+                    let draws = |index: usize| {
+                        Random::new(settings.update.seed, Purpose::HeldOutMask, 0, (first + index) as u64)
+                    };
+                    let mut batch = BatchBuilder::default();
+                    batch.extend(corpus, chunk, special, &masking, draws);
+                    batches.push(batch.finish(settings.objective));
+                }
+            }
+            Data::Instances(instances) => {
+                for first in (0..instances.len()).step_by(EVALUATION_SEQUENCES) {
+                    let mut batch = BatchBuilder::default();
+                    batch.extend_given(instances, first..(first + EVALUATION_SEQUENCES).min(instances.len()))?;
+                    batches.push(batch.finish(settings.objective));
+                }
+            }
         }
-        let random = plan.iter().filter(|instance| instance.is_random_next()).count() as f64 / plan.len().max(1) as f64;
-        HeldOut {
-            batches,
-            unigram_entropy: corpus.unigram_entropy(tokenizer.vocab_size()),
-            nsp_majority: (settings.objective == Objective::MlmNsp).then_some(random.max(1.0 - random)),
+        let unigram_entropy = match data {
+            Data::Corpus(corpus) => Some(corpus.unigram_entropy(tokenizer.vocab_size())),
+            Data::Instances(_) => None,
+        };
+        let mut held_out = HeldOut { batches, unigram_entropy, nsp_majority: None };
+        if settings.objective == Objective::MlmNsp {
+            let random = held_out.random_next() as f64 / held_out.instances().max(1) as f64;
+            held_out.nsp_majority = Some(random.max(1.0 - random));
         }
+        Ok(held_out)
+    }
+
+    /// Number of instances whose second half is from elsewhere.
+    fn random_next(&self) -> usize {
+        let of_batch = |batch: &TrainingBatch| match &batch.targets {
+            Targets::Pretraining { next_sentence: Some(labels), .. } => {
+                labels.iter().filter(|&&label| label == 1).count()
+            }
+            _ => 0,
+        };
+        self.batches.iter().map(of_batch).sum()
+    }
+
+    /// Number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.batches.iter().map(|batch| batch.batch.tokens()).sum()
     }
 
     /// Number of instances.
@@ -130,7 +219,7 @@ impl HeldOut {
             let _: ControlFlow<()> = observer(&Event::Progress { what: "evaluating", done, total });
         }
         let mut metrics = pretraining_metrics(&losses);
-        metrics.push(("unigram_entropy".to_string(), self.unigram_entropy));
+        metrics.extend(self.unigram_entropy.map(|entropy| ("unigram_entropy".to_string(), entropy)));
         metrics.extend(self.nsp_majority.map(|share| ("nsp_majority".to_string(), share)));
         Ok(metrics)
     }
@@ -160,28 +249,42 @@ struct BatchBuilder {
 }
 
 impl BatchBuilder {
+    /// Adds planned instances of a corpus, each masked by its own draws.
     fn extend(
         &mut self,
-        settings: &PretrainSettings,
         corpus: &Corpus,
-        tokenizer: &Tokenizer,
         planned: &[PlannedInstance],
+        special: SpecialIds,
+        masking: &Masking,
         draws: impl Fn(usize) -> Random + Sync,
     ) {
-        let (special, vocab_size) = (tokenizer.special(), tokenizer.vocab_size() as u32);
         let build = |(index, planned): (usize, &PlannedInstance)| {
             let instance = build_instance(corpus, planned, special);
-            let masked = mask(&instance, special, vocab_size, settings.masked_lm_prob, draws(index));
+            let masked = masking.mask(&instance, draws(index));
             (instance, masked)
         };
         let instances: Vec<_> = planned.par_iter().enumerate().map(build).collect();
         for (Instance { token_type_ids, is_random_next, .. }, masked) in instances {
-            let first = self.batch.tokens() as u32;
-            self.batch.push(&masked.ids, &token_type_ids);
-            self.masked_rows.extend(masked.positions.iter().map(|position| first + position));
-            self.masked_labels.extend(masked.labels);
-            self.next_sentence.push(u32::from(is_random_next));
+            self.push(&masked.ids, &token_type_ids, &masked.positions, &masked.labels, is_random_next);
         }
+    }
+
+    /// Adds instances as they are given.
+    fn extend_given(&mut self, instances: &google::InstanceFiles, range: Range<usize>) -> Result<(), Error> {
+        for instance in instances.read(range)? {
+            let segments: Vec<u32> = instance.segment_ids.iter().map(|&segment| u32::from(segment)).collect();
+            let (positions, labels) = (&instance.masked_lm_positions, &instance.masked_lm_labels);
+            self.push(&instance.tokens, &segments, positions, labels, instance.is_random_next);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, ids: &[u32], token_type_ids: &[u32], positions: &[u32], labels: &[u32], is_random_next: bool) {
+        let first = self.batch.tokens() as u32;
+        self.batch.push(ids, token_type_ids);
+        self.masked_rows.extend(positions.iter().map(|position| first + position));
+        self.masked_labels.extend(labels);
+        self.next_sentence.push(u32::from(is_random_next));
     }
 
     fn finish(self, objective: Objective) -> TrainingBatch {

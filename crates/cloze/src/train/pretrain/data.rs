@@ -1,0 +1,124 @@
+//! What a pre-training reads: text or files of instances, and the same held out.
+
+use std::path::PathBuf;
+
+use cloze_tokenizer::Tokenizer;
+
+use crate::Error;
+use crate::data::google::InstanceFiles;
+use crate::data::{Corpus, Objective};
+use crate::settings::PretrainSettings;
+use crate::train::events::{Event, Observer};
+
+/// What instances come from.
+pub(crate) enum Data {
+    /// They are drawn anew in every epoch.
+    Corpus(Corpus),
+    /// They are given, in their order.
+    Instances(InstanceFiles),
+}
+
+impl Data {
+    /// SHA-256 of the contents, in hexadecimal.
+    fn hash(&self) -> String {
+        match self {
+            Data::Corpus(corpus) => corpus.hash(),
+            Data::Instances(instances) => instances.hash().to_string(),
+        }
+    }
+}
+
+/// What to train on and what is held out.
+pub(super) struct Sets {
+    pub train: Data,
+    pub held_out: Option<Data>,
+}
+
+impl Sets {
+    /// Reads everything, and says how much it is.
+    pub fn read(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {
+        if settings.instances.is_empty() {
+            read_corpora(settings, tokenizer, observer)
+        } else {
+            read_instances(settings, tokenizer, observer)
+        }
+    }
+
+    /// SHA-256 of all that is read.
+    pub fn hash(&self) -> String {
+        match &self.held_out {
+            None => self.train.hash(),
+            Some(held_out) => format!("{}+{}", self.train.hash(), held_out.hash()),
+        }
+    }
+}
+
+fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {
+    let mut read = |files: &[PathBuf], what: &'static str| {
+        let mut progress = |done, total| {
+            let _ = observer(&Event::Progress { what, done, total });
+        };
+        Corpus::read(files, tokenizer, settings.document, settings.sentences, &mut progress)
+    };
+    let corpus = read(&settings.input, "reading the corpus")?;
+    let (corpus, held_out) = if settings.dev.is_empty() {
+        corpus.hold_out(settings.dev_fraction, settings.update.seed)
+    } else {
+        (corpus, Some(read(&settings.dev, "reading the held-out text")?))
+    };
+    let mut note = |text: String| {
+        let _ = observer(&Event::Note(text));
+    };
+    note(format!(
+        "{} documents, {} sentences, {} tokens to train on",
+        corpus.documents(),
+        corpus.sentences(),
+        corpus.tokens()
+    ));
+    match &held_out {
+        Some(held_out) => note(format!(
+            "{} documents, {} tokens held out; their unigram entropy is {:.4} nats a token",
+            held_out.documents(),
+            held_out.tokens(),
+            held_out.unigram_entropy(tokenizer.vocab_size())
+        )),
+        None if settings.dev_fraction > 0.0 => note(format!(
+            "no documents are held out: there are only {}; give --dev to evaluate on other text",
+            corpus.documents()
+        )),
+        None => {}
+    }
+    if settings.objective == Objective::MlmNsp && corpus.is_single_document() {
+        note(
+            "there is only one document: the random next sentences come from itself, which makes next sentence \
+             prediction harder; separate documents by blank lines or give several files"
+                .to_string(),
+        );
+    }
+    Ok(Sets { train: Data::Corpus(corpus), held_out: held_out.map(Data::Corpus) })
+}
+
+fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {
+    let mut open = |files: &[PathBuf], what: &'static str| {
+        let mut progress = |done, total| {
+            let _ = observer(&Event::Progress { what, done, total });
+        };
+        let instances = InstanceFiles::open(files, tokenizer, &mut progress)?;
+        if instances.longest() > settings.max_seq_length {
+            return Err(Error::Settings(format!(
+                "there are instances of {} tokens, but the maximum is {}; give --max-seq-length {}",
+                instances.longest(),
+                settings.max_seq_length,
+                instances.longest()
+            )));
+        }
+        let _ = observer(&Event::Note(format!("{} instances, {} tokens: {what}", instances.len(), instances.tokens())));
+        Ok(Data::Instances(instances))
+    };
+    let train = open(&settings.instances, "reading the instances")?;
+    let held_out = match settings.dev.is_empty() {
+        true => None,
+        false => Some(open(&settings.dev, "reading the held-out instances")?),
+    };
+    Ok(Sets { train, held_out })
+}
