@@ -9,6 +9,7 @@ mod names;
 mod pieces;
 mod save;
 mod sentence;
+mod sums;
 mod tensors;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub(crate) use pieces::{Rows, TakeRows};
 pub(crate) use save::{TensorHead, write_tensor_file, write_with};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
+pub(crate) use sums::{check_sums, hex, write_sums};
 pub use tensors::TensorFile;
 
 use crate::config::Config;

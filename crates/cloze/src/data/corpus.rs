@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::checkpoint::hex;
 use crate::data::{blocks::Blocks, sentences};
 use crate::error::{Error, at};
 use crate::random::{Purpose, Random};
@@ -185,7 +186,7 @@ impl Corpus {
             let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
             hasher.update(bytes);
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hasher)
     }
 
     fn empty() -> Corpus {

@@ -3,12 +3,13 @@
 //! ```text
 //! output/
 //!     cloze.json              the settings, from the start; at the end marked as finished
-//!     checkpoint-<step>/      a model directory, optimizer.safetensors, trainer_state.json
+//!     checkpoint-<step>/      a model directory, optimizer.safetensors, trainer_state.json, SHA256SUMS
 //!     runs/                   files of events: the curves for TensorBoard
 //!     config.json, model.safetensors, vocab.txt, …    the result, at the end
 //! ```
 //!
-//! A checkpoint is written to another name and renamed, so that one that has its name is whole.
+//! A checkpoint is written to another name and renamed, so that one that has its name is whole. Its checksums tell
+//! whether it still is.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -235,21 +236,11 @@ impl Run {
         let path = self.checkpoint_path(state.step);
         let unfinished = self.output.join(format!("checkpoint-{}.tmp", state.step));
         remove(&unfinished)?;
-        self.write_model(&unfinished, &state.weights)?;
-        let moments = |prefix: &str| -> Vec<String> {
-            self.declaration.parameters.iter().map(|parameter| format!("{prefix}.{}", parameter.name)).collect()
-        };
-        let mut tensors = Vec::new();
-        for (names, values) in
-            [(moments("exp_avg"), &state.first_moments), (moments("exp_avg_sq"), &state.second_moments)]
-        {
-            for (name, parameter) in names.into_iter().zip(&self.declaration.parameters) {
-                tensors.push((name, parameter.shape.clone(), &values[parameter.span.range()]));
-            }
+        if let Err(error) = self.write_checkpoint(&unfinished, state, epoch, steps) {
+            // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
+            let _ = remove(&unfinished);
+            return Err(error);
         }
-        checkpoint::write_tensors(&unfinished.join("optimizer.safetensors"), &tensors, &[])?;
-        self.write_trainer_state(&unfinished, state.step, epoch, steps)?;
-        sync(&unfinished)?;
         remove(&path)?;
         fs::rename(&unfinished, &path).map_err(at("rename", &unfinished))?;
         sync(&self.output)?;
@@ -264,10 +255,27 @@ impl Run {
         Ok(())
     }
 
-    /// The weights of the checkpoint at `step`.
+    fn write_checkpoint(&self, dir: &Path, state: &TrainerState, epoch: f64, steps: u64) -> Result<(), Error> {
+        self.write_model(dir, &state.weights)?;
+        let mut tensors = Vec::new();
+        for (prefix, values) in [("exp_avg", &state.first_moments), ("exp_avg_sq", &state.second_moments)] {
+            for parameter in &self.declaration.parameters {
+                let name = format!("{prefix}.{}", parameter.name);
+                tensors.push((name, parameter.shape.clone(), &values[parameter.span.range()]));
+            }
+        }
+        checkpoint::write_tensors(&dir.join("optimizer.safetensors"), &tensors, &[])?;
+        self.write_trainer_state(dir, state.step, epoch, steps)?;
+        checkpoint::write_sums(dir)?;
+        sync(dir)
+    }
+
+    /// The weights of the checkpoint at `step`, all of whose files are found to be whole.
     pub fn weights_at(&self, step: u64) -> Result<Vec<f32>, Error> {
+        let dir = self.checkpoint_path(step);
+        checkpoint::check_sums(&dir)?;
         let mut weights = vec![0.0; self.declaration.len];
-        Checkpoint::open(&self.checkpoint_path(step))?.read(&self.declaration, &mut weights)?;
+        Checkpoint::open(&dir)?.read(&self.declaration, &mut weights)?;
         Ok(weights)
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::checkpoint::write_with;
+use crate::checkpoint::{hex, write_with};
 use crate::data::blocks::utf8;
 use crate::data::tfrecord::{read_record, write_record};
 use crate::error::at;
@@ -169,7 +169,7 @@ impl InstanceFiles {
             bytes_before += reader.offset;
             opened.files.push(InstanceFile { path: path.clone(), format, file, before });
         }
-        opened.hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        opened.hash = hex(hasher);
         Ok(opened)
     }
 

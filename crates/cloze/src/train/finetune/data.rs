@@ -3,7 +3,7 @@
 use cloze_tokenizer::Tokenizer;
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, hex};
 use crate::data::ColumnSpec;
 use crate::heads::TrainingBatch;
 use crate::infer::InferenceWorkspace;
@@ -103,7 +103,7 @@ pub(super) fn hash(sets: &[&TaskData]) -> String {
             TaskData::Questions(data) => data.hash(&mut hasher),
         }
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hasher)
 }
 
 /// Adds the ids of a sequence.

@@ -1,6 +1,6 @@
 //! How many steps a run has that was asked for something else.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::Error;
 use crate::bench::train_operations;
@@ -9,8 +9,11 @@ use crate::train::Trainer;
 
 use super::source::{HeldOut, Source};
 
-/// The trial that a time budget begins with has a step that is not timed, then timed ones until this time is over.
-const TRIAL: Duration = Duration::from_secs(5);
+/// The trial that a time budget begins with has a step that is not timed, then timed ones until this share of the
+/// budget is over.
+const TRIAL: f64 = 0.01;
+/// A longer trial would not tell more: seconds.
+const LONGEST_TRIAL: f64 = 5.0;
 /// The least number of steps that are timed.
 const STEPS_TIMED: u32 = 2;
 
@@ -63,7 +66,8 @@ pub(super) fn steps(
                 operations
                     .push(train_operations(&trainer.network().config, &source.next_batch(settings.update.batch_size)?));
             }
-            let first = seconds_of_a_step(settings, trainer, source, phases[0].max_seq_length)?;
+            source.start(phases[0].max_seq_length, 0, 0)?;
+            let first = seconds_of_a_step(settings, trainer, source, (TRIAL * seconds).min(LONGEST_TRIAL))?;
             let of_phases =
                 operations.iter().zip(&phases).map(|(own, phase)| phase.share * first * own / operations[0]);
             let step: f64 = of_phases.sum();
@@ -78,7 +82,8 @@ pub(super) fn steps(
             if steps < 1.0 {
                 return Err(Error::Settings(format!(
                     "a run of {seconds:.0} seconds is too short: {:.0} are over before the first step, a step takes \
-                     {step:.2}, an evaluation {evaluation:.2}",
+                     {step:.2}, an evaluation {evaluation:.2}; give it more time, larger --eval-steps or less text to \
+                     evaluate on",
                     started.elapsed().as_secs_f64()
                 )));
             }
@@ -87,14 +92,13 @@ pub(super) fn steps(
     }
 }
 
-/// The time of a step of the first phase.
+/// The time of a step on what the source gives, tried out for so many seconds.
 fn seconds_of_a_step(
     settings: &PretrainSettings,
     trainer: &mut Trainer,
     source: &mut Source,
-    max_seq_length: usize,
+    trial: f64,
 ) -> Result<f64, Error> {
-    source.start(max_seq_length, 0, 0)?;
     let before = trainer.state()?;
     let mut step = || -> Result<(), Error> {
         let batch = source.next_batch(settings.update.batch_size)?;
@@ -103,7 +107,7 @@ fn seconds_of_a_step(
     step()?;
     let begin = Instant::now();
     let mut timed = 0;
-    while timed < STEPS_TIMED || begin.elapsed() < TRIAL {
+    while timed < STEPS_TIMED || begin.elapsed().as_secs_f64() < trial {
         step()?;
         timed += 1;
     }
