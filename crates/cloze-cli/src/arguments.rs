@@ -169,6 +169,24 @@ pub fn part(text: &str) -> Result<f64, String> {
     number(text, |value| (0.0..1.0).contains(&value), "a number, at least 0 and below 1")
 }
 
+/// Parses an amount of memory, for flags: bytes, or with K, M, G or T that many times 1,024.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let expected = || "expected an amount of memory such as 512M or 2G".to_string();
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => {
+            let power = "KMGT".find(unit.to_ascii_uppercase()).ok_or_else(expected)?;
+            (&text[..at], 1u64 << (10 * (power + 1)))
+        }
+        _ => (text, 1),
+    };
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let bytes = number.checked_mul(factor).ok_or_else(expected)?;
+    if bytes < MEMORY_MIN { Err("expected at least 16M".to_string()) } else { Ok(bytes) }
+}
+
+/// Below this the program itself is what takes memory.
+const MEMORY_MIN: u64 = 16 << 20;
+
 fn number(text: &str, is_allowed: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && is_allowed(*value));
     value.ok_or_else(|| format!("expected {expected}"))
@@ -198,6 +216,19 @@ mod tests {
             command.get_subcommands_mut().filter(|command| command.get_name() != "help").for_each(check);
         }
         check(&mut Cli::command());
+    }
+
+    #[test]
+    fn amounts_of_memory() {
+        assert_eq!(memory("16777216"), Ok(16 << 20));
+        assert_eq!(memory("256M"), Ok(256 << 20));
+        assert_eq!(memory("2g"), Ok(2 << 30));
+        assert_eq!(memory("1T"), Ok(1 << 40));
+        assert_eq!(memory("20000K"), Ok(20_000 << 10));
+        assert_eq!(memory("15M"), Err("expected at least 16M".to_string()));
+        for text in ["", "M", "1.5G", "-1G", "1GB", "2 G", "99999999T", "much", "1é"] {
+            assert!(memory(text).is_err_and(|message| message.contains("such as 512M")), "{text}");
+        }
     }
 
     #[test]

@@ -214,6 +214,7 @@ impl RunArgs {
             threads: common.threads(),
             save_steps: self.save_steps,
             keep_checkpoints: self.keep,
+            max_memory: None,
         }
     }
 }

@@ -88,6 +88,7 @@ mod error;
 pub mod eval;
 pub mod heads;
 pub mod infer;
+pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod params;

@@ -162,3 +162,11 @@ fn as_many_checkpoints_are_kept_as_wanted_and_the_best() {
     assert!(["checkpoint-12", "checkpoint-9"].iter().all(|name| found.iter().any(|own| own == name)), "{found:?}");
     assert!((3..=4).contains(&found.len()), "{found:?}");
 }
+
+#[test]
+fn too_little_memory_is_told_before_anything_is_trained() {
+    let world = World::new();
+    let options = RunOptions { max_memory: Some(1 << 20), ..world.options("run", 1) };
+    let error = pretrain(&world.pretraining(), &options, &mut ignore).unwrap_err().to_string();
+    assert!(error.contains("a limit of 0.00 GiB is too little"), "{error}");
+}

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use cloze::Config;
 use cloze::bench::{self, Measurement, Work, median};
 use cloze::data::{Format, Labelling, read_examples_from};
+use cloze::memory::peak_resident_bytes;
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
@@ -265,25 +266,6 @@ fn line(seconds: f64, tokens: usize) -> Line {
         fraction_of_ceiling: None,
         checksum: None,
         losses: None,
-        peak_rss_bytes: peak_rss_bytes(),
-    }
-}
-
-/// The most memory that this process has held, as Linux counts it; 0 where it cannot be told.
-fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn memory_is_told() {
-        assert!(peak_rss_bytes() > 1 << 20);
+        peak_rss_bytes: peak_resident_bytes().unwrap_or_default(),
     }
 }

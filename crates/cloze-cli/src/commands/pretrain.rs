@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use cloze::data::Objective;
 use cloze::settings::{Budget, Phase, PretrainSettings};
-use cloze::train::pretrain;
+use cloze::train::{RunOptions, pretrain};
 
-use crate::arguments::{Common, part, positive, share};
+use crate::arguments::{Common, memory, part, positive, share};
 use crate::input::TextArgs;
 use crate::training::{self, OptimizerName, RunArgs, TokenizerArgs, UpdateFlags};
 
@@ -74,6 +74,10 @@ pub struct Arguments {
     /// Which optimizer
     #[arg(long, value_name = "NAME", default_value = "bert-adam")]
     optimizer: OptimizerName,
+    /// Memory to stay within, as 2G: batches are computed in parts, and layers twice, as far as that needs; the result is
+    /// the same to the bit
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    max_memory: Option<u64>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -160,7 +164,7 @@ impl Arguments {
 /// Runs `cloze pretrain`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
-    let options = arguments.run.options(common);
+    let options = RunOptions { max_memory: arguments.max_memory, ..arguments.run.options(common) };
     let ending = training::train(common.json, |observer| pretrain(&settings, &options, observer))?;
     Ok(training::exit_code(ending, &options.output))
 }

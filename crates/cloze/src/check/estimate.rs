@@ -7,6 +7,7 @@ use crate::infer::spans::WindowStep;
 use crate::infer::{Long, OpenOptions};
 use crate::params::{Declaration, HeadSet, TaskHead};
 use crate::settings::FinetuneTask;
+use crate::train::memory::{bytes_of_a_token, bytes_of_parameters};
 use crate::{Config, Error};
 
 use super::CheckSettings;
@@ -63,8 +64,8 @@ pub(super) fn estimate(
     Ok(Estimate {
         steps,
         parameters: declaration.len,
-        bytes_of_parameters: bytes_of_parameters(&declaration),
-        bytes_of_activations: bytes_of_a_token(config) * tokens_of_a_part(settings, &train),
+        bytes_of_parameters: bytes_of_parameters(config, &declaration),
+        bytes_of_activations: bytes_of_a_token(config, false) * tokens_of_a_part(settings, &train),
         gflops,
         seconds: settings.epochs as f64 * epoch / (gflops * 1e9),
     })
@@ -77,23 +78,6 @@ fn operations(config: &Config, head: TaskHead, lengths: &[usize]) -> f64 {
     let TaskHead::Pooled(_) = head else { return all };
     let tokens = lengths.iter().sum::<usize>() as f64;
     all * (layers - 1) as f64 / layers as f64 + tokens * 4.0 * (config.hidden_size as f64).powi(2)
-}
-
-/// Weights, gradients and two moments; the matrices once more as they are multiplied with; and the copy of weights
-/// and moments that becomes a checkpoint. All in f32.
-fn bytes_of_parameters(declaration: &Declaration) -> f64 {
-    let packed = declaration.parameters.iter().filter(|parameter| parameter.is_encoder_weight());
-    let packed: usize = packed.map(|parameter| parameter.span.len).sum();
-    4.0 * (7 * declaration.len + packed) as f64
-}
-
-/// What a token leaves for backward: in each layer its input, query, key and value, context, both LayerNorms with
-/// their outputs, and what stands before the activation; once the embeddings and the gradients on the way back.
-fn bytes_of_a_token(config: &Config) -> f64 {
-    let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-    let layer = 8 * hidden + intermediate + config.num_attention_heads;
-    let once = 11 * hidden + 2 * intermediate;
-    4.0 * (config.num_hidden_layers * layer + once) as f64
 }
 
 /// Tokens that are computed at once, in a batch that is longer than nearly all others.

@@ -118,4 +118,6 @@ pub struct RunOptions {
     pub save_steps: Option<u64>,
     /// How many checkpoints are kept, besides the best one; by default two.
     pub keep_checkpoints: Option<NonZeroUsize>,
+    /// Bytes of memory that a pre-training may take; batches are computed in as many parts as that needs.
+    pub max_memory: Option<u64>,
 }

@@ -5,6 +5,7 @@ mod curves;
 mod events;
 mod finetune;
 mod history;
+pub(crate) mod memory;
 mod pace;
 mod pretrain;
 mod run;

@@ -15,7 +15,7 @@ pub(crate) enum Data {
     /// They are drawn anew in every epoch.
     Corpus(Corpus),
     /// They are given, in their order.
-    Instances(InstanceFiles),
+    Instances(Box<InstanceFiles>),
 }
 
 impl Data {
@@ -113,7 +113,7 @@ fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: 
             )));
         }
         let _ = observer(&Event::Note(format!("{} instances, {} tokens: {what}", instances.len(), instances.tokens())));
-        Ok(Data::Instances(instances))
+        Ok(Data::Instances(Box::new(instances)))
     };
     let train = open(&settings.instances, "reading the instances")?;
     let held_out = match settings.dev.is_empty() {

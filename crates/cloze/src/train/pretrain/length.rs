@@ -32,6 +32,7 @@ pub(super) fn steps(
     trainer: &mut Trainer,
     source: &mut Source,
     held_out: Option<&HeldOut>,
+    parts: usize,
     started: Instant,
 ) -> Result<u64, Error> {
     if let Budget::Steps(steps) = settings.budget {
@@ -67,7 +68,13 @@ pub(super) fn steps(
                     .push(train_operations(&trainer.network().config, &source.next_batch(settings.update.batch_size)?));
             }
             source.start(phases[0].max_seq_length, 0, 0)?;
-            let first = seconds_of_a_step(settings, trainer, source, (TRIAL * seconds).min(LONGEST_TRIAL))?;
+            let first = seconds_of_a_step(
+                settings.update.batch_size,
+                parts,
+                trainer,
+                source,
+                (TRIAL * seconds).min(LONGEST_TRIAL),
+            )?;
             let of_phases =
                 operations.iter().zip(&phases).map(|(own, phase)| phase.share * first * own / operations[0]);
             let step: f64 = of_phases.sum();
@@ -94,15 +101,16 @@ pub(super) fn steps(
 
 /// The time of a step on what the source gives, tried out for so many seconds.
 fn seconds_of_a_step(
-    settings: &PretrainSettings,
+    batch_size: usize,
+    parts: usize,
     trainer: &mut Trainer,
     source: &mut Source,
     trial: f64,
 ) -> Result<f64, Error> {
     let before = trainer.state()?;
     let mut step = || -> Result<(), Error> {
-        let batch = source.next_batch(settings.update.batch_size)?;
-        trainer.step(&batch, settings.update.accumulate, 0.0).map(|_| ())
+        let batch = source.next_batch(batch_size)?;
+        trainer.step(&batch, parts, 0.0).map(|_| ())
     };
     step()?;
     let begin = Instant::now();

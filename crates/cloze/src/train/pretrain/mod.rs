@@ -12,6 +12,7 @@ use cloze_tokenizer::Tokenizer;
 use crate::Error;
 use crate::data::Objective;
 use crate::infer::threads;
+use crate::memory::resident_bytes;
 use crate::optim::Schedule;
 use crate::precision::check_training;
 use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, StoredSettings, check_phases, phase_ends};
@@ -20,6 +21,7 @@ use self::data::Sets;
 use self::source::Source;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
+use super::memory::{self, Plan};
 use super::pace::Pace;
 use super::run::{Found, Run, look};
 use super::setup;
@@ -52,6 +54,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     config.problem_type = None;
 
     let sets = Sets::read(settings, &tokenizer, observer)?;
+    let resident = resident_bytes().unwrap_or_default();
     let prepared = setup::Prepared {
         kernels,
         tokenizer: tokenizer.clone(),
@@ -65,11 +68,14 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
     run.state.metric = Some(METRIC.to_string());
+    let phases = settings.phases();
+    let plans = plans(settings, &phases, options, resident, &run)?;
     let mut pretraining = Pretraining {
         settings,
         tokenizer: &tokenizer,
         sets: &sets,
-        phases: settings.phases(),
+        phases,
+        plans,
         source: Source::new(&sets.train, settings, &tokenizer),
         held_out: None,
     };
@@ -82,12 +88,33 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     pretraining.train(steps, &mut trainer, &mut run, observer)
 }
 
+/// How the steps of each phase are computed, in the memory that there is.
+fn plans(
+    settings: &PretrainSettings,
+    phases: &[Phase],
+    options: &RunOptions,
+    resident: u64,
+    run: &Run,
+) -> Result<Vec<Plan>, Error> {
+    let (sequences, parts) = (settings.update.batch_size, settings.update.accumulate);
+    let plan = |phase: &Phase| match options.max_memory {
+        None => Ok(Plan { parts, recompute: false }),
+        Some(limit) => {
+            let tokens = phase.max_seq_length;
+            memory::plan(limit, resident, &run.config, &run.declaration, sequences, tokens, parts)
+        }
+    };
+    phases.iter().map(plan).collect()
+}
+
 /// A pre-training that is under way.
 struct Pretraining<'a> {
     settings: &'a PretrainSettings,
     tokenizer: &'a Tokenizer,
     sets: &'a Sets,
     phases: Vec<Phase>,
+    /// How the steps of each phase are computed.
+    plans: Vec<Plan>,
     source: Source<'a>,
     /// Held-out instances of the length of the phase.
     held_out: Option<HeldOut>,
@@ -96,7 +123,8 @@ struct Pretraining<'a> {
 impl Pretraining<'_> {
     fn count_steps(&mut self, trainer: &mut Trainer, started: Instant) -> Result<u64, Error> {
         self.hold_out(self.phases[0].max_seq_length)?;
-        length::steps(self.settings, trainer, &mut self.source, self.held_out.as_ref(), started)
+        let parts = self.plans[0].parts;
+        length::steps(self.settings, trainer, &mut self.source, self.held_out.as_ref(), parts, started)
     }
 
     fn hold_out(&mut self, max_seq_length: usize) -> Result<(), Error> {
@@ -130,14 +158,15 @@ impl Pretraining<'_> {
             let now = ends.iter().position(|&end| trainer.step_count() < end);
             if phase != now {
                 phase = now;
-                self.enter(now.unwrap_or_default(), &ends, trainer.step_count(), run, observer)?;
+                self.enter(now.unwrap_or_default(), &ends, trainer, run, observer)?;
             }
+            let parts = self.plans[now.unwrap_or_default()].parts;
             let before = self.source.position();
             let batch = self.source.next_batch(update.batch_size)?;
             (run.state.epoch, run.state.position) = self.source.position();
             let learning_rate = schedule.rate(trainer.step_count());
             let report = trainer
-                .step(&batch, update.accumulate, learning_rate)
+                .step(&batch, parts, learning_rate)
                 .map_err(|error| on_instances(error, before, update.batch_size))?;
             let step = report.step;
             let epoch = self.source.epochs_done();
@@ -189,11 +218,20 @@ impl Pretraining<'_> {
         &mut self,
         phase: usize,
         ends: &[u64],
-        step: u64,
+        trainer: &mut Trainer,
         run: &mut Run,
         observer: &mut Observer,
     ) -> Result<(), Error> {
-        let max_seq_length = self.phases[phase].max_seq_length;
+        let (step, max_seq_length) = (trainer.step_count(), self.phases[phase].max_seq_length);
+        let Plan { parts, recompute } = self.plans[phase];
+        if recompute {
+            trainer.recompute()?;
+        }
+        if recompute || parts > self.settings.update.accumulate {
+            let again = if recompute { ", and every layer twice" } else { "" };
+            let note = format!("a batch is computed in {parts} parts{again}, to stay within the memory allowed");
+            let _ = observer(&Event::Note(note));
+        }
         if phase > 0 && step == ends[phase - 1] {
             run.state.best = None;
             (run.state.epoch, run.state.position) = (run.state.epoch + 1, 0);
