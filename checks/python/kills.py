@@ -55,7 +55,7 @@ def main():
     kills = writing = at_end = 0
     while kills < arguments.kills:
         run = subprocess.Popen(command("killed", draw.randint(1, 2)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.time() + draw.uniform(0.0, 2.5 * seconds / arguments.kills + 0.1)
+        until = time.time() + draw.uniform(0.0, seconds / arguments.kills + 0.1)
         while_writing = kills % 10 == 9
         while run.poll() is None and time.time() < until + (10 if while_writing else 0):
             if while_writing and list((folder / "killed").glob("checkpoint-*.tmp")):

@@ -134,8 +134,6 @@ pub enum OptimizerName {
     /// With bias correction
     #[value(name = "adamw")]
     AdamW,
-    /// For large batches: the update of each tensor in proportion to its norm
-    Lamb,
 }
 
 impl From<OptimizerName> for OptimizerKind {
@@ -143,7 +141,6 @@ impl From<OptimizerName> for OptimizerKind {
         match name {
             OptimizerName::BertAdam => OptimizerKind::BertAdam,
             OptimizerName::AdamW => OptimizerKind::AdamW,
-            OptimizerName::Lamb => OptimizerKind::Lamb,
         }
     }
 }
@@ -187,8 +184,8 @@ pub struct UpdateFlags {
 
 impl RunArgs {
     /// How the weights are updated, given the flags whose defaults differ between trainings.
-    pub fn update(&self, common: &Common, optimizer: OptimizerName, flags: UpdateFlags) -> UpdateSettings {
-        let mut optimizer = OptimizerSettings::new(optimizer.into());
+    pub fn update(&self, common: &Common, optimizer: OptimizerKind, flags: UpdateFlags) -> UpdateSettings {
+        let mut optimizer = OptimizerSettings::new(optimizer);
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
         optimizer.clip = self.clip.unwrap_or(optimizer.clip);
         optimizer.bias_correction = self.bias_correction.map(|switch| switch == Switch::On);

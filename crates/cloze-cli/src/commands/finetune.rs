@@ -156,7 +156,7 @@ impl Arguments {
                 head_learning_rate: self.head_learning_rate,
                 frozen_layers: self.freeze_layers,
             },
-            update: self.run.update(common, self.optimizer, flags),
+            update: self.run.update(common, self.optimizer.into(), flags),
             ..defaults
         }
     }

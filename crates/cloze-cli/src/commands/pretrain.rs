@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cloze::data::Objective;
+use cloze::optim::OptimizerKind;
 use cloze::settings::{Budget, Phase, PretrainSettings};
 use cloze::train::{RunOptions, pretrain};
 
 use crate::arguments::{Common, memory, part, positive, share};
 use crate::input::TextArgs;
-use crate::training::{self, OptimizerName, RunArgs, TokenizerArgs, UpdateFlags};
+use crate::training::{self, RunArgs, TokenizerArgs, UpdateFlags};
 
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
@@ -73,7 +74,7 @@ pub struct Arguments {
     warmup: f64,
     /// Which optimizer
     #[arg(long, value_name = "NAME", default_value = "bert-adam")]
-    optimizer: OptimizerName,
+    optimizer: PretrainOptimizerName,
     /// Memory to stay within, as 2G: batches are computed in parts, and layers twice, as far as that needs; the result is
     /// the same to the bit
     #[arg(long, value_name = "SIZE", value_parser = memory)]
@@ -120,6 +121,27 @@ fn phase(text: &str) -> Result<Phase, String> {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum PretrainOptimizerName {
+    /// As BERT was trained: no bias correction
+    BertAdam,
+    /// With bias correction
+    #[value(name = "adamw")]
+    AdamW,
+    /// For large batches: the update of each tensor in proportion to its norm
+    Lamb,
+}
+
+impl From<PretrainOptimizerName> for OptimizerKind {
+    fn from(name: PretrainOptimizerName) -> OptimizerKind {
+        match name {
+            PretrainOptimizerName::BertAdam => OptimizerKind::BertAdam,
+            PretrainOptimizerName::AdamW => OptimizerKind::AdamW,
+            PretrainOptimizerName::Lamb => OptimizerKind::Lamb,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum ObjectiveName {
     #[value(name = "mlm+nsp")]
     MlmNsp,
@@ -155,7 +177,7 @@ impl Arguments {
             sentences: self.text.sentences(),
             eval_steps: self.eval_steps,
             max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
-            update: self.run.update(common, self.optimizer, flags),
+            update: self.run.update(common, self.optimizer.into(), flags),
             ..defaults
         }
     }
