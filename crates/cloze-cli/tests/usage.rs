@@ -7,6 +7,7 @@ use common::World;
 const COMMANDS: [&str; 16] = [
     "quickstart",
     "vocab",
+    "vocab extend",
     "tokenize",
     "instances",
     "pretrain",

@@ -139,13 +139,42 @@ pub enum Error {
 
     /// The asked vocabulary is smaller than its alphabet.
     #[error(
-        "a vocabulary of {size} tokens is too small: special tokens and single characters alone \
-         are {needed}; ask for at least {needed} tokens or limit the alphabet"
+        "a vocabulary of {size} tokens is too small: special tokens, tokens asked for and single \
+         characters alone are {needed}; ask for at least {needed} tokens or limit the alphabet"
     )]
     VocabularyTooSmall {
         /// The asked size.
         size: usize,
-        /// What special tokens and alphabet take.
+        /// What special tokens, forced tokens and alphabet take.
         needed: usize,
+    },
+
+    /// A token that was to be in a vocabulary would never be found in a text, or was asked for
+    /// twice.
+    #[error("the token {token:?} cannot be made part of the vocabulary: {reason}")]
+    ForcedToken {
+        /// The token as it was given.
+        token: String,
+        /// Why not.
+        reason: String,
+    },
+
+    /// The characters of all words together exceed 64 bits.
+    #[error("the words have {characters} characters in all; at most {} can be counted", u64::MAX)]
+    TooManyCharacters {
+        /// How many there are.
+        characters: u128,
+    },
+
+    /// A tokenizer has tokens behind its vocabulary, where words would have to be appended.
+    #[error(
+        "the vocabulary cannot be extended: token {id} ({token:?}) was added to the tokenizer behind it, \
+         and new words would have to take this place"
+    )]
+    NotExtensible {
+        /// The id of the first added token behind the vocabulary.
+        id: usize,
+        /// The token.
+        token: String,
     },
 }

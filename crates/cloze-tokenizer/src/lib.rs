@@ -47,7 +47,6 @@ pub mod train;
 mod trie;
 mod unicode;
 mod vocab;
-mod word_counts;
 mod wordpiece;
 mod words;
 

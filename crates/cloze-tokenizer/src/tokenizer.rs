@@ -153,6 +153,31 @@ impl Tokenizer {
         })
     }
 
+    /// The same tokenizer with `words` appended to its vocabulary: their ids follow the largest one. They are taken as
+    /// they are, so only a word of normalized text is ever found.
+    ///
+    /// # Errors
+    ///
+    /// If tokens were added behind the vocabulary, so that there is no place for words.
+    pub fn with_words(&self, words: &[String]) -> Result<Tokenizer, Error> {
+        if let Some(token) = self.tokens.get(self.model_tokens) {
+            return Err(Error::NotExtensible { id: self.model_tokens, token: token.clone() });
+        }
+        let tokens: Vec<String> = self.tokens.iter().chain(words).cloned().collect();
+        let settings = Settings {
+            model_tokens: tokens.len(),
+            tokens,
+            added: self.added.as_slice().to_vec(),
+            normalizer: self.normalizer,
+            continuing_subword_prefix: self.wordpiece.continuing_subword_prefix.clone(),
+            max_input_chars_per_word: self.wordpiece.max_input_chars_per_word,
+            decoder_cleanup: self.decoder_cleanup,
+            model_max_length: self.model_max_length,
+            truncation_max_length: self.truncation_max_length,
+        };
+        Tokenizer::new(settings, "extended vocabulary")
+    }
+
     /// Writes `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`
     /// into `dir`, which is made if need be, as Hugging Face's libraries load them.
     ///

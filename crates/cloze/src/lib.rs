@@ -86,6 +86,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
+pub mod extend;
 pub mod heads;
 pub mod infer;
 pub mod memory;

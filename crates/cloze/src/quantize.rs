@@ -64,7 +64,7 @@ pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantize
 }
 
 /// Makes the folder, unless it holds a model that is to be kept.
-fn take_folder(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> {
+pub(crate) fn take_folder(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> {
     fs::create_dir_all(output).map_err(at("create", output))?;
     let place = |path: &Path| fs::canonicalize(path).map_err(at("read", path));
     let folder = output.display();
@@ -81,7 +81,8 @@ fn take_folder(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error
     Ok(())
 }
 
-fn remove_if_there(path: &Path) -> Result<(), Error> {
+/// Removes a file of an overwritten model.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at("remove", path)(error)),
         _ => Ok(()),

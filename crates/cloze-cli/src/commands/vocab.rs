@@ -1,23 +1,48 @@
-//! `cloze vocab`: a WordPiece vocabulary from text.
+//! `cloze vocab`: a WordPiece vocabulary from text, or more words for one.
+
+mod extend;
+mod report;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use cloze_tokenizer::Tokenizer;
-use cloze_tokenizer::train::{TrainOptions, WordCounts, train};
-use serde::Serialize;
+use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, Score, TrainOptions, train_on};
 
-use crate::arguments::{Common, casing, create_folder};
-use crate::output::{Output, grouped};
+use crate::arguments::{Common, casing, create_folder, memory};
+use crate::output::Output;
 use crate::progress::Progress;
+use report::{Answer, CoverageAnswer, DeadTokens, TextAnswer};
 
 /// Flags of `cloze vocab`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloze vocab --input book1.txt book2.txt --output vocab --size 8000")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Example:\n  cloze vocab --input book1.txt book2.txt --output vocab --size 8000\n\n\
+    The vocabulary begins with [PAD], then --unused slots [unused0], [unused1], ..., then [UNK] [CLS] [SEP] [MASK]: \
+    with --unused 99 they have the ids of Google's vocabularies. Behind them stand the tokens of --token, then single \
+    characters, then pieces as they were found. The same text and flags give the same vocabulary, with any number of \
+    threads."
+)]
 pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<VocabCommand>,
+    #[command(flatten)]
+    train: Option<TrainArguments>,
+}
+
+#[derive(Debug, Subcommand)]
+enum VocabCommand {
+    /// Add words of a text to the vocabulary of a model, or of a tokenizer alone
+    Extend(extend::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct TrainArguments {
     /// Text files in UTF-8
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
@@ -33,49 +58,118 @@ pub struct Arguments {
     /// Rarer pieces are not joined
     #[arg(long, value_name = "N", default_value_t = 2)]
     min_frequency: u64,
+    /// Which pair of pieces is joined next: the one that comes most often; or the one that raises the likelihood of
+    /// the text most, count(ab) / (count(a) count(b)), which favours rare pieces that go together (give it a higher
+    /// --min-frequency, such as 10)
+    #[arg(long, value_name = "SCORE", default_value = "count")]
+    score: ScoreName,
+    /// Words that are tokens however often they come, each a single word of text
+    #[arg(long, num_args = 1.., value_name = "WORD")]
+    token: Vec<String>,
+    /// Slots [unused0], [unused1], ... behind [PAD], for tokens to come
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    unused: usize,
+    #[command(flatten)]
+    memory: MemoryArgs,
+    /// Text files to measure the vocabulary on [default: the text that it was made from]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    dev: Vec<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    tokens: usize,
-    output: &'a Path,
+/// How much memory counting may take.
+#[derive(Debug, Args)]
+struct MemoryArgs {
+    /// Memory for counting words and for training, such as 512M or 4G. All words are counted, in files in the output
+    /// folder while it lasts; if they do not fit, the vocabulary is made from the most frequent that do, and what was
+    /// left out is said
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = memory)]
+    max_memory: u64,
+}
+
+/// What `--max-memory` is unless it is given.
+const MAX_MEMORY: u64 = 1 << 30;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScoreName {
+    Count,
+    Likelihood,
 }
 
 /// Runs `cloze vocab`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    let tokens = make(&arguments.input, &arguments.output, &options(arguments))?;
+    if let Some(VocabCommand::Extend(arguments)) = &arguments.command {
+        return extend::run(arguments, common);
+    }
+    let Some(arguments) = &arguments.train else { bail!("neither --input nor a sub-command is given") };
+    let dev_bytes = if arguments.dev.is_empty() { 0 } else { total_bytes(&arguments.dev)? };
+    let folder = &arguments.output;
+    let max_memory = arguments.memory.max_memory;
+    let (tokenizer, words) = make_within(&arguments.input, folder, &options(arguments), max_memory)?;
+    let on_input = Coverage::of(&tokenizer, &words)?;
+    let text = TextAnswer::new(&words);
+    drop(words);
+    let dead_tokens = DeadTokens::new(&on_input, &tokenizer);
+    let coverage = if arguments.dev.is_empty() {
+        CoverageAnswer::new("input", &on_input, &tokenizer)
+    } else {
+        let counts = CorpusCounts::for_tokenizer(&tokenizer, max_memory, folder);
+        let words = count(&arguments.dev, dev_bytes, counts)?;
+        CoverageAnswer::new("dev", &Coverage::of(&tokenizer, &words)?, &tokenizer)
+    };
+    let answer = Answer { tokens: tokenizer.vocab_size(), output: folder, text, coverage, dead_tokens };
     let mut output = Output::new(common.json);
-    output.answer(&Answer { tokens, output: &arguments.output }, || {
-        format!("{} tokens in {}", grouped(tokens as u64), arguments.output.display())
-    })?;
+    output.answer(&answer, || answer.readable())?;
     Ok(output.finish()?)
 }
 
-fn options(arguments: &Arguments) -> TrainOptions {
+fn options(arguments: &TrainArguments) -> TrainOptions {
     TrainOptions {
         size: arguments.size,
         min_frequency: arguments.min_frequency,
         casing: casing(arguments.cased),
+        score: match arguments.score {
+            ScoreName::Count => Score::Count,
+            ScoreName::Likelihood => Score::Likelihood,
+        },
+        forced: arguments.token.clone(),
+        unused: arguments.unused,
         ..TrainOptions::default()
     }
 }
 
 /// Trains on the files, writes the folder, and says how many tokens there are.
 pub fn make(files: &[PathBuf], folder: &Path, options: &TrainOptions) -> anyhow::Result<usize> {
+    let (tokenizer, _) = make_within(files, folder, options, MAX_MEMORY)?;
+    Ok(tokenizer.vocab_size())
+}
+
+/// The same within bounds of memory; also hands over the words of the files.
+fn make_within(
+    files: &[PathBuf],
+    folder: &Path,
+    options: &TrainOptions,
+    max_memory: u64,
+) -> anyhow::Result<(Tokenizer, CountedWords)> {
     let bytes = total_bytes(files)?;
+    options.check()?;
+    take_folder(folder)?;
+    let words = count(files, bytes, CorpusCounts::new(options.casing, max_memory, folder))?;
+    let progress = Progress::new();
+    let tokens = train_on(&words, options, &mut |done, total| {
+        progress.at("training the vocabulary", done as u64, total as u64);
+    })?;
+    progress.clear();
+    let tokenizer = Tokenizer::from_tokens(tokens, options.casing)?;
+    tokenizer.save(folder)?;
+    Ok((tokenizer, words))
+}
+
+/// Makes the folder, before the long work, so that a wrong path is found out at once.
+fn take_folder(folder: &Path) -> anyhow::Result<()> {
     if folder.join("config.json").exists() {
         bail!("{} holds a model, which needs its own vocabulary; choose another --output", folder.display());
     }
-    // Before the long work, so that a wrong path is found out at once.
-    create_folder(folder)?;
-    let counts = count(files, bytes, options)?;
-    let progress = Progress::new();
-    let tokens =
-        train(&counts, options, &mut |done, total| progress.at("training the vocabulary", done as u64, total as u64))?;
-    progress.clear();
-    let size = tokens.len();
-    Tokenizer::from_tokens(tokens, options.casing)?.save(folder)?;
-    Ok(size)
+    create_folder(folder)
 }
 
 /// The size of all files, which must all be there and not all be empty.
@@ -91,9 +185,9 @@ fn total_bytes(files: &[PathBuf]) -> anyhow::Result<u64> {
     Ok(total)
 }
 
-fn count(files: &[PathBuf], total: u64, options: &TrainOptions) -> anyhow::Result<WordCounts> {
+/// Counts the words of the files.
+fn count(files: &[PathBuf], total: u64, mut counts: CorpusCounts) -> anyhow::Result<CountedWords> {
     let progress = Progress::new();
-    let mut counts = WordCounts::new(options.casing);
     let mut done = 0;
     for file in files {
         let mut reader = BufReader::with_capacity(
@@ -111,11 +205,11 @@ fn count(files: &[PathBuf], total: u64, options: &TrainOptions) -> anyhow::Resul
             let Ok(text) = std::str::from_utf8(&bytes) else {
                 bail!("{}:{line}: not UTF-8; convert the file, for example with iconv", file.display());
             };
-            counts.add_text(text);
+            counts.add_text(text)?;
             done += read as u64;
             progress.at("counting words", done, total);
         }
     }
     progress.clear();
-    Ok(counts)
+    Ok(counts.finish()?)
 }

@@ -1,0 +1,166 @@
+//! `cloze vocab extend`: more words for the vocabulary of a model, or of a tokenizer alone.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cloze::extend::extend;
+use cloze_tokenizer::Tokenizer;
+use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_words};
+use serde::Serialize;
+
+use super::report::percent;
+use super::{MemoryArgs, count, take_folder, total_bytes};
+use crate::arguments::{Common, casing, create_folder, note_report};
+use crate::output::{Output, grouped};
+
+/// Flags of `cloze vocab extend`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloze vocab extend --model bert-base-uncased --input papers.txt --add 1000 \\\n    \
+    --output bert-of-papers\n\n\
+    Added are the words of the text that save most tokens: how often a word comes, times the pieces that it takes \
+    now less one. Existing ids stay, new ones follow the last. In the model, the embedding of a new word is the mean \
+    of those of its pieces, and so is its bias for filling masks; all other numbers stay. Pre-train the model further \
+    on the text (cloze pretrain --model), so that it learns what the words mean. A longer word that begins with a \
+    new one may be cut into other pieces than before."
+)]
+pub struct Arguments {
+    /// A model directory
+    #[arg(long, value_name = "DIR", required_unless_present = "tokenizer", conflicts_with = "tokenizer")]
+    model: Option<PathBuf>,
+    /// A tokenizer without a model: a directory or a vocab.txt
+    #[arg(long, visible_alias = "vocab", value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// A bare vocab.txt is of a cased model
+    #[arg(long, requires = "tokenizer")]
+    cased: bool,
+    /// Text files in UTF-8
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+    /// How many words to add; fewer, if the text has not so many that need several tokens
+    #[arg(long, value_name = "N")]
+    add: usize,
+    /// Rarer words are not added
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    min_frequency: u64,
+    #[command(flatten)]
+    memory: MemoryArgs,
+    /// Folder for the model, or for the tokenizer
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Replace the model that the folder holds
+    #[arg(long, requires = "model")]
+    overwrite: bool,
+}
+
+/// The one line with `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    output: &'a Path,
+    /// In the new vocabulary.
+    tokens: usize,
+    added: Vec<Added>,
+    before: Figures,
+    after: Figures,
+}
+
+#[derive(Serialize)]
+struct Added {
+    word: String,
+    id: usize,
+    /// How often it comes in the text.
+    count: u64,
+    /// What it was cut into before.
+    pieces: Vec<String>,
+}
+
+/// Of the text.
+#[derive(Serialize)]
+struct Figures {
+    tokens: u64,
+    tokens_per_word: f64,
+    unknown_rate: f64,
+}
+
+/// Runs `cloze vocab extend`.
+pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    let bytes = total_bytes(&arguments.input)?;
+    let source = arguments.model.as_ref().or(arguments.tokenizer.as_ref()).expect("clap asks for one of them");
+    let tokenizer = Tokenizer::open(source, casing(arguments.cased))?;
+    let output = &arguments.output;
+    match &arguments.model {
+        Some(_) => create_folder(output)?,
+        None => take_folder(output)?,
+    }
+    let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
+    let words = count(&arguments.input, bytes, counts)?;
+    if words.is_empty() {
+        return Err(cloze_tokenizer::Error::NoWords.into());
+    }
+    let added = new_words(&tokenizer, &words, arguments.add, arguments.min_frequency)?;
+    if added.is_empty() {
+        anyhow::bail!(
+            "no word to add: every word that comes {} times or more is one token already, or unknown; \
+             give other text or a lower --min-frequency",
+            arguments.min_frequency
+        );
+    }
+    let spelled: Vec<String> = added.iter().map(|new| new.word.clone()).collect();
+    let extended = tokenizer.with_words(&spelled)?;
+    match &arguments.model {
+        Some(model) => note_report(model, &extend(model, &added, output, arguments.overwrite)?),
+        None => extended.save(output)?,
+    }
+    let (before, after) = (figures(&tokenizer, &words)?, figures(&extended, &words)?);
+    let answer = Answer { output, tokens: extended.vocab_size(), added: named(added, &tokenizer), before, after };
+    let mut lines = Output::new(common.json);
+    lines.answer(&answer, || readable(&answer))?;
+    Ok(lines.finish()?)
+}
+
+fn figures(tokenizer: &Tokenizer, words: &CountedWords) -> anyhow::Result<Figures> {
+    let coverage = Coverage::of(tokenizer, words)?;
+    Ok(Figures {
+        tokens: coverage.tokens,
+        tokens_per_word: coverage.tokens_per_word(),
+        unknown_rate: coverage.unknown_rate(),
+    })
+}
+
+fn named(added: Vec<NewWord>, tokenizer: &Tokenizer) -> Vec<Added> {
+    let piece = |id: &u32| tokenizer.token(*id).unwrap_or_default().to_string();
+    let ids = tokenizer.vocab_size()..;
+    let named = |(new, id): (NewWord, usize)| Added {
+        pieces: new.pieces.iter().map(piece).collect(),
+        word: new.word,
+        id,
+        count: new.count,
+    };
+    added.into_iter().zip(ids).map(named).collect()
+}
+
+fn readable(answer: &Answer) -> String {
+    /// Words that are shown.
+    const EXAMPLES: usize = 10;
+    let Answer { output, tokens, added, before, after } = answer;
+    let mut lines = vec![format!(
+        "{}: {} words added, {} tokens",
+        output.display(),
+        grouped(added.len() as u64),
+        grouped(*tokens as u64)
+    )];
+    for Added { word, count, pieces, .. } in added.iter().take(EXAMPLES) {
+        lines.push(format!("  {word}, {} times, before {}", grouped(*count), pieces.join(" ")));
+    }
+    if added.len() > EXAMPLES {
+        lines.push(format!("  and {} more (all with --json)", grouped((added.len() - EXAMPLES) as u64)));
+    }
+    for (when, figures) in [("before", before), ("after", after)] {
+        lines.push(format!(
+            "{when}: {:.3} tokens a word, unknown words {}",
+            figures.tokens_per_word,
+            percent(figures.unknown_rate)
+        ));
+    }
+    lines.join("\n")
+}
