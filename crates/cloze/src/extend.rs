@@ -33,11 +33,8 @@ use crate::settings::StoredSettings;
 /// # Panics
 /// If a word has no pieces, or pieces beyond the vocabulary.
 pub fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -> Result<Report, Error> {
-    let checkpoint = Checkpoint::open(model)?;
-    checkpoint.expect_all_digits("make rows for new words")?;
+    let (checkpoint, tokenizer) = open(model)?;
     let config = checkpoint.config();
-    let tokenizer = Tokenizer::open(model, Casing::Uncased)?;
-    check_vocabulary(&tokenizer, config, model)?;
     let spelled: Vec<String> = words.iter().map(|new| new.word.clone()).collect();
     let extended = tokenizer.with_words(&spelled)?;
     let sentence = SentenceSettings::read(model)?;
@@ -62,6 +59,25 @@ pub fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -
         sentence.write(output, config.hidden_size)?;
     }
     Ok(report)
+}
+
+/// Finds out before any text is read whether [`extend`] is going to refuse the model or the folder, which is made.
+///
+/// # Errors
+/// As [`extend`].
+pub fn check(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> {
+    let (_, tokenizer) = open(model)?;
+    tokenizer.with_words(&[])?;
+    take_folder(model, output, overwrite)
+}
+
+/// A model that is not in int8, and its tokenizer.
+fn open(model: &Path) -> Result<(Checkpoint, Tokenizer), Error> {
+    let checkpoint = Checkpoint::open(model)?;
+    checkpoint.expect_all_digits("make rows for new words")?;
+    let tokenizer = Tokenizer::open(model, Casing::Uncased)?;
+    check_vocabulary(&tokenizer, checkpoint.config(), model)?;
+    Ok((checkpoint, tokenizer))
 }
 
 /// The arena of `larger`, which differs from that of `smaller` in the number of rows that belong to tokens. The rows
@@ -194,9 +210,6 @@ mod tests {
         json["added_tokens"].as_array_mut().unwrap().push(added);
         write_file(&path, json.to_string().as_bytes()).unwrap();
         fs::remove_file(from.join("tokenizer_config.json")).unwrap();
-        let mut config: serde_json::Value =
-            serde_json::from_slice(&fs::read(from.join("config.json")).unwrap()).unwrap();
-        assert_eq!(config["vocab_size"].take(), 9);
         let refused = message(extend(&from, &words(), &folder.path().join("new"), false));
         assert!(refused.contains("has 10 tokens"), "{refused}");
         model(&from, 10);

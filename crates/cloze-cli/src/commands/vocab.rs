@@ -32,7 +32,7 @@ pub struct Arguments {
     #[command(subcommand)]
     command: Option<VocabCommand>,
     #[command(flatten)]
-    train: Option<TrainArguments>,
+    train: TrainArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,8 +47,8 @@ struct TrainArguments {
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     /// Folder for vocab.txt, tokenizer.json and their companions
-    #[arg(long, value_name = "DIR")]
-    output: PathBuf,
+    #[arg(long, required = true, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// Tokens in the vocabulary
     #[arg(long, value_name = "N", default_value_t = 30_522)]
     size: usize,
@@ -100,9 +100,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     if let Some(VocabCommand::Extend(arguments)) = &arguments.command {
         return extend::run(arguments, common);
     }
-    let Some(arguments) = &arguments.train else { bail!("neither --input nor a sub-command is given") };
+    let arguments = &arguments.train;
+    let folder = arguments.output.as_ref().expect("clap asks for it unless there is a sub-command");
     let dev_bytes = if arguments.dev.is_empty() { 0 } else { total_bytes(&arguments.dev)? };
-    let folder = &arguments.output;
     let max_memory = arguments.memory.max_memory;
     let (tokenizer, words) = make_within(&arguments.input, folder, &options(arguments), max_memory)?;
     let on_input = Coverage::of(&tokenizer, &words)?;

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cloze::extend::extend;
+use cloze::extend::{check, extend};
 use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_words};
 use serde::Serialize;
 
 use super::report::percent;
 use super::{MemoryArgs, count, take_folder, total_bytes};
-use crate::arguments::{Common, casing, create_folder, note_report};
+use crate::arguments::{Common, casing, note_report};
 use crate::output::{Output, grouped};
 
 /// Flags of `cloze vocab extend`.
@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Replace the model that the folder holds
-    #[arg(long, requires = "model")]
+    #[arg(long, conflicts_with = "tokenizer")]
     overwrite: bool,
 }
 
@@ -88,8 +88,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let source = arguments.model.as_ref().or(arguments.tokenizer.as_ref()).expect("clap asks for one of them");
     let tokenizer = Tokenizer::open(source, casing(arguments.cased))?;
     let output = &arguments.output;
+    // Before the long work, so that what cannot be is found out at once.
     match &arguments.model {
-        Some(_) => create_folder(output)?,
+        Some(model) => check(model, output, arguments.overwrite)?,
         None => take_folder(output)?,
     }
     let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
