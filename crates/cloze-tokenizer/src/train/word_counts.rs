@@ -22,9 +22,9 @@ pub struct WordCounts {
     pub(super) cost: u64,
 }
 
-/// Bytes that a word takes from counting to the end of training. Counting needs a third of them. The numbers are
-/// measured: the memory of a training on random letters, which have more different pairs than any language, divided by
-/// the words and characters.
+/// Bytes that a word is reckoned to take from counting to the end of training. Counting needs a third of them. On
+/// books the peak stays below the sum of them; random letters, with more different pairs than any language, took up
+/// to 1.4 times as much (docs/log.md).
 pub(super) fn cost(word: &str) -> u64 {
     const BYTES_PER_WORD: usize = 160;
     const BYTES_PER_CHARACTER: usize = 36;
