@@ -174,6 +174,7 @@ impl Tokenizer {
             decoder_cleanup: self.decoder_cleanup,
             model_max_length: self.model_max_length,
             truncation_max_length: self.truncation_max_length,
+            google_rules: self.google_rules,
         };
         Tokenizer::new(settings, "extended vocabulary")
     }

@@ -259,9 +259,9 @@ fn words_that_were_written_to_files_are_counted_to_the_last() {
 #[test]
 fn the_most_frequent_words_are_trained_on_and_equally_frequent_ones_in_string_order() {
     let folder = TempDir::new().unwrap();
-    // Words of one length take the same, 160 + 3 + 3 · 36 bytes: room for two and a half.
+    // Words of one length take the same, 240 + 3 + 3 · 54 bytes: room for two and a half.
     let counted = |words: &[(&str, u64)]| {
-        let mut counts = CorpusCounts::new(Casing::Uncased, 5 * 271 / 2, folder.path());
+        let mut counts = CorpusCounts::new(Casing::Uncased, 5 * 405 / 2, folder.path());
         words.iter().for_each(|&(word, count)| counts.add(word, count).unwrap());
         counts.finish().unwrap()
     };

@@ -22,12 +22,11 @@ pub struct WordCounts {
     pub(super) cost: u64,
 }
 
-/// Bytes that a word is reckoned to take from counting to the end of training. Counting needs a third of them. On
-/// books the peak stays below the sum of them; random letters, with more different pairs than any language, took up
-/// to 1.4 times as much (docs/log.md).
+/// Bytes that a word is reckoned to take from counting to the end of training, at most: random letters, with more
+/// different pairs than any language, take about as much (docs/log.md), books a third less. Counting needs a fourth.
 pub(super) fn cost(word: &str) -> u64 {
-    const BYTES_PER_WORD: usize = 160;
-    const BYTES_PER_CHARACTER: usize = 36;
+    const BYTES_PER_WORD: usize = 240;
+    const BYTES_PER_CHARACTER: usize = 54;
     (BYTES_PER_WORD + word.len() + BYTES_PER_CHARACTER * word.chars().count()) as u64
 }
 
