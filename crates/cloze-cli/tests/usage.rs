@@ -4,7 +4,7 @@ mod common;
 
 use common::World;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "quickstart",
     "vocab",
     "vocab extend",
