@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cloze::Text;
 use cloze::data::{
-    ColumnSpec, DocumentBreak, Example, Format, Labelling, Question, Sentence, SentenceUnit, read_examples,
-    read_examples_from, read_sentences,
+    ColumnSpec, CorpusOptions, DocumentBreak, Example, Format, Labelling, Question, Sentence, SentenceUnit,
+    read_examples, read_examples_from, read_sentences,
 };
 use cloze::infer::Long;
 
@@ -88,18 +88,30 @@ impl LongArgs {
 /// How text files are cut into documents and sentences.
 #[derive(Debug, Args)]
 pub struct TextArgs {
-    /// What ends a document: a blank line or the end of a file, or the end of a file only
+    /// What ends a document: a blank line of a text, the end of a record or of a file; the end of a file only; or the
+    /// end of a record, each line of a text being one
     #[arg(long, value_name = "WHERE", default_value = "blank-line")]
     document: DocumentName,
     /// Whether prose is split into sentences, or each line is one
     #[arg(long, value_name = "HOW", default_value = "split")]
     sentences: SentenceName,
+    #[command(flatten)]
+    field: FieldArgs,
+}
+
+/// Where files of records have their text.
+#[derive(Debug, Args)]
+pub struct FieldArgs {
+    /// Field of .jsonl files, or column of .parquet files, that holds the text; outer.inner is one within another
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub text_field: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum DocumentName {
     BlankLine,
     File,
+    Record,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -109,19 +121,20 @@ enum SentenceName {
 }
 
 impl TextArgs {
-    /// What ends a document.
-    pub fn document(&self) -> DocumentBreak {
-        match self.document {
-            DocumentName::BlankLine => DocumentBreak::BlankLine,
-            DocumentName::File => DocumentBreak::File,
-        }
-    }
-
-    /// What a sentence is.
-    pub fn sentences(&self) -> SentenceUnit {
-        match self.sentences {
-            SentenceName::Split => SentenceUnit::Split,
-            SentenceName::Line => SentenceUnit::Line,
+    /// How files become a corpus.
+    pub fn corpus_options(&self) -> CorpusOptions {
+        CorpusOptions {
+            document: match self.document {
+                DocumentName::BlankLine => DocumentBreak::BlankLine,
+                DocumentName::File => DocumentBreak::File,
+                DocumentName::Record => DocumentBreak::Record,
+            },
+            sentences: match self.sentences {
+                SentenceName::Split => SentenceUnit::Split,
+                SentenceName::Line => SentenceUnit::Line,
+            },
+            text_field: self.field.text_field.clone(),
+            ..CorpusOptions::default()
         }
     }
 }

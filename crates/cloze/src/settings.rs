@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::checkpoint::write_file;
-use crate::data::{DocumentBreak, Objective, SentenceUnit};
+use crate::data::{CorpusOptions, DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
 use crate::eval::calibration::TEMPERATURES;
 use crate::heads::WindowPooling;
@@ -140,12 +140,12 @@ pub struct UpdateSettings {
 /// What a pre-training is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PretrainSettings {
-    /// Text files.
+    /// Files of text, folders of them, and patterns.
     pub input: Vec<PathBuf>,
     /// Files of instances to train on in their order, instead of text.
     #[serde(default)]
     pub instances: Vec<PathBuf>,
-    /// Held-out text files, or files of instances like those to train on.
+    /// Text held out likewise, or files of instances like those to train on.
     pub dev: Vec<PathBuf>,
     /// Without such files, the share of the documents that is held out.
     pub dev_fraction: f64,
@@ -161,6 +161,12 @@ pub struct PretrainSettings {
     pub document: DocumentBreak,
     /// What a sentence is.
     pub sentences: SentenceUnit,
+    /// The field of JSON lines, or the column of Parquet files, that holds the text.
+    #[serde(default = "default_text_field")]
+    pub text_field: String,
+    /// Whether only the first of equal documents is kept.
+    #[serde(default)]
+    pub drop_duplicates: bool,
     /// How long the run is.
     #[serde(flatten)]
     pub budget: Budget,
@@ -269,7 +275,21 @@ pub struct FinetuneSettings {
     pub update: UpdateSettings,
 }
 
+fn default_text_field() -> String {
+    CorpusOptions::default().text_field
+}
+
 impl PretrainSettings {
+    /// How files become a corpus.
+    pub fn corpus_options(&self) -> CorpusOptions {
+        CorpusOptions {
+            document: self.document,
+            sentences: self.sentences,
+            text_field: self.text_field.clone(),
+            drop_duplicates: self.drop_duplicates,
+        }
+    }
+
     /// The defaults: MLM and NSP at 128 tokens, 256 sequences a step, Google's optimizer at 1e-4.
     pub fn new(input: Vec<PathBuf>, tokenizer: impl Into<PathBuf>, start: Start, steps: u64) -> PretrainSettings {
         PretrainSettings {
@@ -283,6 +303,8 @@ impl PretrainSettings {
             objective: Objective::MlmNsp,
             document: DocumentBreak::BlankLine,
             sentences: SentenceUnit::Split,
+            text_field: default_text_field(),
+            drop_duplicates: false,
             budget: Budget::Steps(steps),
             eval_steps: None,
             max_seq_length: 128,

@@ -8,7 +8,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use cloze::data::{DocumentBreak, SentenceUnit};
+use cloze::data::CorpusOptions;
 use cloze::eval::{PretrainingData, evaluate_pretraining};
 use cloze::heads::{Targets, TrainingBatch};
 use cloze::infer::ReadOptions;
@@ -315,14 +315,9 @@ fn evaluation_on_text_refuses_lengths_without_room_for_a_pair() {
     let world = World::new();
     cloze::example_model(&world.path("model")).unwrap();
     let model = cloze::Model::open(world.path("model")).unwrap();
-    let data = PretrainingData {
-        document: DocumentBreak::BlankLine,
-        sentences: SentenceUnit::Split,
-        max_seq_length: Some(4),
-        seed: 1,
-    };
+    let data = PretrainingData { corpus: CorpusOptions::default(), max_seq_length: Some(4), seed: 1 };
     let files = [world.path("corpus.txt")];
-    let error = evaluate_pretraining(&model, &files, data, &mut ignore).unwrap_err().to_string();
+    let error = evaluate_pretraining(&model, &files, data.clone(), &mut ignore).unwrap_err().to_string();
     assert!(error.contains("4 tokens") && error.contains("5 to"), "{error}");
     let data = PretrainingData { max_seq_length: Some(24), ..data };
     assert!(evaluate_pretraining(&model, &files, data, &mut ignore).is_ok());

@@ -59,8 +59,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let evaluation = match (model.task(), arguments.input.as_slice()) {
         (Some(Task::NextSentence) | None, files) => {
             let data = PretrainingData {
-                document: arguments.text.document(),
-                sentences: arguments.text.sentences(),
+                corpus: arguments.text.corpus_options(),
                 max_seq_length: arguments.max_length,
                 seed: common.seed,
             };

@@ -22,18 +22,19 @@ use crate::training::{self, RunArgs, TokenizerArgs, UpdateFlags};
     Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint."
 )]
 pub struct Arguments {
-    /// Text files in UTF-8
-    #[arg(long, required_unless_present = "instances", num_args = 1.., value_name = "FILE")]
+    /// Text in UTF-8: .txt, .jsonl, .parquet, the first two also with .gz or .zst; folders of such files; or patterns
+    /// such as 'books/**/*.txt'
+    #[arg(long, required_unless_present = "instances", num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,
     /// Instead of text, files of instances (.jsonl, .tfrecord) as `cloze instances` or Google's scripts write them; they
     /// are trained on in their order, again and again
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["input", "phase", "whole_word", "dev_fraction"])]
     instances: Vec<PathBuf>,
-    /// Text files to measure with [default: a share of the documents is held out, see --dev-fraction]; with --instances
-    /// files of instances
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    /// Text to measure with [default: a share of the documents is held out, see --dev-fraction]; with --instances files
+    /// of instances
+    #[arg(long, num_args = 1.., value_name = "PATH")]
     dev: Vec<PathBuf>,
-    /// Share of the documents to measure with; none are held out below 20 documents
+    /// Share of the documents to measure with, whatever the order of the files; none below 20 different documents
     #[arg(long, value_name = "F", default_value = "0.01", value_parser = part, conflicts_with = "dev")]
     dev_fraction: f64,
     #[command(flatten)]
@@ -63,6 +64,9 @@ pub struct Arguments {
     short_seq_prob: f64,
     #[command(flatten)]
     text: TextArgs,
+    /// Keep only the first of documents that are equal line by line; the copies are counted
+    #[arg(long)]
+    drop_duplicates: bool,
     /// Sequences for one optimizer step
     #[arg(long, value_name = "N", default_value = "256")]
     batch_size: NonZeroUsize,
@@ -161,6 +165,7 @@ impl Arguments {
     fn settings(&self, common: &Common) -> PretrainSettings {
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         let defaults = PretrainSettings::new(self.input.clone(), "", self.start.start(), 1);
+        let corpus = self.text.corpus_options();
         PretrainSettings {
             budget: self.budget.budget(),
             instances: self.instances.clone(),
@@ -173,8 +178,10 @@ impl Arguments {
             tokenizer: self.tokenizer.tokenizer.clone(),
             cased: self.tokenizer.cased,
             objective: self.objective.into(),
-            document: self.text.document(),
-            sentences: self.text.sentences(),
+            document: corpus.document,
+            sentences: corpus.sentences,
+            text_field: corpus.text_field,
+            drop_duplicates: self.drop_duplicates,
             eval_steps: self.eval_steps,
             max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             update: self.run.update(common, self.optimizer.into(), flags),

@@ -3,16 +3,17 @@
 mod extend;
 mod report;
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use cloze::data::documents::for_each_block;
+use cloze::data::{DocumentBreak, DocumentOptions, find_files};
 use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, Score, TrainOptions, train_on};
 
 use crate::arguments::{Common, casing, create_folder, memory};
+use crate::input::FieldArgs;
 use crate::output::Output;
 use crate::progress::Progress;
 use report::{Answer, CoverageAnswer, DeadTokens, TextAnswer};
@@ -43,9 +44,8 @@ enum VocabCommand {
 
 #[derive(Debug, Args)]
 struct TrainArguments {
-    /// Text files in UTF-8
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    input: Vec<PathBuf>,
+    #[command(flatten)]
+    text: TextArgs,
     /// Folder for vocab.txt, tokenizer.json and their companions
     #[arg(long, required = true, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -71,9 +71,20 @@ struct TrainArguments {
     unused: usize,
     #[command(flatten)]
     memory: MemoryArgs,
-    /// Text files to measure the vocabulary on [default: the text that it was made from]
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    /// Text to measure the vocabulary on [default: the text that it was made from]
+    #[arg(long, num_args = 1.., value_name = "PATH")]
     dev: Vec<PathBuf>,
+}
+
+/// Which text is counted.
+#[derive(Debug, Args)]
+struct TextArgs {
+    /// Text in UTF-8: .txt, .jsonl, .parquet, the first two also with .gz or .zst; folders of such files; or patterns
+    /// such as 'books/**/*.txt'
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    input: Vec<PathBuf>,
+    #[command(flatten)]
+    field: FieldArgs,
 }
 
 /// How much memory counting may take.
@@ -102,9 +113,11 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     }
     let arguments = &arguments.train;
     let folder = arguments.output.as_ref().expect("clap asks for it unless there is a sub-command");
-    let dev_bytes = if arguments.dev.is_empty() { 0 } else { total_bytes(&arguments.dev)? };
     let max_memory = arguments.memory.max_memory;
-    let (tokenizer, words) = make_within(&arguments.input, folder, &options(arguments), max_memory)?;
+    let TextArgs { input, field } = &arguments.text;
+    let field = &field.text_field;
+    let dev = if arguments.dev.is_empty() { Vec::new() } else { files_of(&arguments.dev)? };
+    let (tokenizer, words) = make_within(input, field, folder, &options(arguments), max_memory)?;
     let on_input = Coverage::of(&tokenizer, &words)?;
     let text = TextAnswer::new(&words);
     drop(words);
@@ -113,7 +126,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         CoverageAnswer::new("input", &on_input, &tokenizer)
     } else {
         let counts = CorpusCounts::for_tokenizer(&tokenizer, max_memory, folder);
-        let words = count(&arguments.dev, dev_bytes, counts)?;
+        let words = count(&dev, field, counts)?;
         CoverageAnswer::new("dev", &Coverage::of(&tokenizer, &words)?, &tokenizer)
     };
     let answer = Answer { tokens: tokenizer.vocab_size(), output: folder, text, coverage, dead_tokens };
@@ -138,22 +151,23 @@ fn options(arguments: &TrainArguments) -> TrainOptions {
 }
 
 /// Trains on the files, writes the folder, and says how many tokens there are.
-pub fn make(files: &[PathBuf], folder: &Path, options: &TrainOptions) -> anyhow::Result<usize> {
-    let (tokenizer, _) = make_within(files, folder, options, MAX_MEMORY)?;
+pub fn make(input: &[PathBuf], text_field: &str, folder: &Path, options: &TrainOptions) -> anyhow::Result<usize> {
+    let (tokenizer, _) = make_within(input, text_field, folder, options, MAX_MEMORY)?;
     Ok(tokenizer.vocab_size())
 }
 
 /// The same within bounds of memory; also hands over the words of the files.
 fn make_within(
-    files: &[PathBuf],
+    input: &[PathBuf],
+    text_field: &str,
     folder: &Path,
     options: &TrainOptions,
     max_memory: u64,
 ) -> anyhow::Result<(Tokenizer, CountedWords)> {
-    let bytes = total_bytes(files)?;
+    let files = files_of(input)?;
     options.check()?;
     take_folder(folder)?;
-    let words = count(files, bytes, CorpusCounts::new(options.casing, max_memory, folder))?;
+    let words = count(&files, text_field, CorpusCounts::new(options.casing, max_memory, folder))?;
     let progress = Progress::new();
     let tokens = train_on(&words, options, &mut |done, total| {
         progress.at("training the vocabulary", done as u64, total as u64);
@@ -172,44 +186,25 @@ fn take_folder(folder: &Path) -> anyhow::Result<()> {
     create_folder(folder)
 }
 
-/// The size of all files, which must all be there and not all be empty.
-fn total_bytes(files: &[PathBuf]) -> anyhow::Result<u64> {
-    let mut total = 0;
-    for file in files {
-        total += std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
+/// The files that folders and patterns stand for; what is left out is said.
+fn files_of(input: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let found = find_files(input)?;
+    for path in &found.skipped {
+        eprintln!("{}: skipped, being hidden or of another ending", path.display());
     }
-    if total == 0 {
-        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        bail!("{}: no text in it; a vocabulary needs text", names.join(", "));
-    }
-    Ok(total)
+    Ok(found.files)
 }
 
 /// Counts the words of the files.
-fn count(files: &[PathBuf], total: u64, mut counts: CorpusCounts) -> anyhow::Result<CountedWords> {
+fn count(files: &[PathBuf], text_field: &str, mut counts: CorpusCounts) -> Result<CountedWords, cloze::Error> {
+    // Words do not know documents; large pieces keep all threads at work.
+    let document = DocumentBreak::File;
+    let text_field = text_field.to_string();
+    let reading = DocumentOptions { document, text_field, blank_files: true, ..DocumentOptions::default() };
     let progress = Progress::new();
-    let mut done = 0;
-    for file in files {
-        let mut reader = BufReader::with_capacity(
-            1 << 20,
-            File::open(file).with_context(|| format!("cannot read {}", file.display()))?,
-        );
-        let mut bytes = Vec::new();
-        for line in 1.. {
-            bytes.clear();
-            let read =
-                reader.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read {}", file.display()))?;
-            if read == 0 {
-                break;
-            }
-            let Ok(text) = std::str::from_utf8(&bytes) else {
-                bail!("{}:{line}: not UTF-8; convert the file, for example with iconv", file.display());
-            };
-            counts.add_text(text)?;
-            done += read as u64;
-            progress.at("counting words", done, total);
-        }
-    }
+    for_each_block(files, &reading, &mut |done, total| progress.at("counting words", done, total), &mut |pieces| {
+        Ok(pieces.iter().try_for_each(|piece| counts.add_text(piece.text))?)
+    })?;
     progress.clear();
     Ok(counts.finish()?)
 }

@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
 
     heading(2, "A vocabulary");
     let options = TrainOptions { size: VOCABULARY_SIZE, ..TrainOptions::default() };
-    let tokens = vocab::make(&[folder.path("corpus.txt")], &folder.path("vocab"), &options)?;
+    let tokens = vocab::make(&[folder.path("corpus.txt")], "text", &folder.path("vocab"), &options)?;
     eprintln!("{tokens} tokens");
     config(tokens).write(&folder.path("config.json"))?;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cloze::data::{Corpus, DocumentBreak, SentenceUnit};
+use cloze::data::{Corpus, CorpusOptions};
 use cloze::{Model, Text};
 use serde::Serialize;
 use serde_json::Value;
@@ -115,9 +115,8 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
 /// The stories that pre-training has held out.
 fn held_out(folder: &Folder, model: &Model, seed: u64) -> anyhow::Result<Corpus> {
     let files = [folder.path("corpus.txt")];
-    let corpus =
-        Corpus::read(&files, model.tokenizer(), DocumentBreak::BlankLine, SentenceUnit::Split, &mut |_, _| ())?;
-    corpus.hold_out(DEV_FRACTION, seed).1.context("no stories are held out")
+    let read = Corpus::read(&files, model.tokenizer(), &CorpusOptions::default(), &mut |_, _| ())?;
+    read.corpus.hold_out(DEV_FRACTION, seed).1.context("no stories are held out")
 }
 
 fn most_frequent_share(corpus: &Corpus, vocabulary: usize) -> f64 {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::data::blocks::utf8;
 use crate::data::columns::{self, ColumnSpec};
+use crate::data::encoding::utf8;
 use crate::data::table::{label_of, problem};
 use crate::error::{Error, at};
 

@@ -9,19 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::hex;
-use crate::data::{blocks::Blocks, sentences};
-use crate::error::{Error, at};
-use crate::random::{Purpose, Random};
-
-/// What ends a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DocumentBreak {
-    /// A blank line, or the end of a file.
-    BlankLine,
-    /// Only the end of a file.
-    File,
-}
+use crate::data::documents::{DocumentBreak, DocumentOptions, Duplicates, Piece, TextHash, find_files, for_each_block};
+use crate::data::sentences;
+use crate::error::Error;
 
 /// What a sentence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +21,44 @@ pub enum SentenceUnit {
     Line,
     /// What [`sentences::split`] finds in each line; no sentence goes on in the next line.
     Split,
+}
+
+/// How files become a corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorpusOptions {
+    /// What ends a document.
+    pub document: DocumentBreak,
+    /// What a sentence is.
+    pub sentences: SentenceUnit,
+    /// The field of JSON lines, or the column of Parquet files, that holds the text.
+    pub text_field: String,
+    /// Whether only the first of documents with the same lines is kept; space around lines and blank lines do not
+    /// count.
+    pub drop_duplicates: bool,
+}
+
+impl Default for CorpusOptions {
+    fn default() -> CorpusOptions {
+        CorpusOptions {
+            document: DocumentBreak::BlankLine,
+            sentences: SentenceUnit::Split,
+            text_field: "text".to_string(),
+            drop_duplicates: false,
+        }
+    }
+}
+
+/// A corpus, and what was left out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadCorpus {
+    /// The documents.
+    pub corpus: Corpus,
+    /// How many files were read.
+    pub files: usize,
+    /// What folders hold besides, see [`find_files`].
+    pub skipped: Vec<PathBuf>,
+    /// Copies of documents that were left out.
+    pub duplicates: usize,
 }
 
 /// Documents of sentences of token ids, without special tokens of our own. Every document has at least
@@ -45,47 +73,38 @@ pub struct Corpus {
     document_starts: Vec<usize>,
 }
 
-/// Below this number of documents nothing is held out.
+/// Below this number of different documents nothing is held out.
 const DOCUMENTS_TO_HOLD_OUT_MIN: usize = 20;
 
 impl Corpus {
-    /// Reads text files, in the order given, and tokenises them on all threads. Lines without tokens are
-    /// skipped, documents without sentences dropped. `progress` is told the bytes done and the bytes in total.
+    /// Reads files, folders and patterns, in the order given, and tokenises them on all threads. Lines without tokens
+    /// are skipped, documents without sentences dropped. `progress` is told the bytes done and the bytes in total.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, is not UTF-8 (the line is named), or holds no token at all; no files are given.
+    /// Those of [`find_files`] and [`for_each_block`]: a file cannot be read, is not UTF-8 (the line is named), or holds
+    /// no text at all; no files are given.
     pub fn read(
-        files: &[PathBuf],
+        inputs: &[PathBuf],
         tokenizer: &Tokenizer,
-        document_break: DocumentBreak,
-        unit: SentenceUnit,
+        options: &CorpusOptions,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Corpus, Error> {
-        if files.is_empty() {
-            return Err(Error::Settings("a corpus needs at least one text file".to_string()));
-        }
-        let mut bytes_total = 0;
-        for path in files {
-            bytes_total += std::fs::metadata(path).map_err(at("read", path))?.len();
-        }
+    ) -> Result<ReadCorpus, Error> {
+        let found = find_files(inputs)?;
+        let document = DocumentOptions {
+            document: options.document,
+            text_field: options.text_field.clone(),
+            ..DocumentOptions::default()
+        };
         let mut corpus = Corpus::empty();
-        let mut bytes_before = 0;
-        for path in files {
-            let tokens_before = corpus.tokens.len();
-            let mut blocks = Blocks::open(path)?;
-            while let Some(text) = blocks.next_block()? {
-                corpus.add_lines(text, tokenizer, document_break, unit);
-                progress(bytes_before + blocks.bytes_done, bytes_total);
-            }
-            bytes_before += blocks.bytes_done;
-            corpus.end_document();
-            if corpus.tokens.len() == tokens_before {
-                let message = "the file holds no text; leave it out, or check that it is the right one".to_string();
-                return Err(Error::Data { path: path.clone(), line: None, message });
-            }
-        }
-        Ok(corpus)
+        let mut duplicates = options.drop_duplicates.then(Duplicates::default);
+        let mut hash = TextHash::default();
+        for_each_block(&found.files, &document, progress, &mut |pieces| {
+            corpus.add_pieces(pieces, tokenizer, options.sentences, duplicates.as_mut(), &mut hash);
+            Ok(())
+        })?;
+        let duplicates = duplicates.map_or(0, |duplicates| duplicates.count());
+        Ok(ReadCorpus { corpus, files: found.files.len(), skipped: found.skipped, duplicates })
     }
 
     /// A corpus of token ids that are already at hand: documents of sentences of tokens. Empty sentences and documents
@@ -142,22 +161,40 @@ impl Corpus {
         &self.tokens[range]
     }
 
-    /// Divides the documents into those to train on and those held out: about `fraction` of them (below 1), drawn by
-    /// `seed`, both parts in the old order. At least two are held out, so that next sentence prediction has another
-    /// document to take its random sentences from. Nothing is held out below 20 documents or with `fraction` 0.
+    /// Divides the documents into those to train on and those held out, both parts in the old order. Held out is about
+    /// `fraction` (below 1) of the different documents with all their copies. They are those with the smallest hash of
+    /// their tokens and `seed`: the same ones in whatever order the files come, and no document is in both parts. At
+    /// least two are held out, so that next sentence prediction has another document to take its random sentences from.
+    /// Nothing is held out below 20 different documents or with `fraction` 0.
     pub fn hold_out(self, fraction: f64, seed: u64) -> (Corpus, Option<Corpus>) {
         assert!((0.0..1.0).contains(&fraction), "cannot hold out a share of {fraction}");
         if fraction == 0.0 || self.documents() < DOCUMENTS_TO_HOLD_OUT_MIN {
             return (self, None);
         }
-        let wanted = (fraction * self.documents() as f64).round() as usize;
-        let held_out = wanted.clamp(2, self.documents() - 2);
-        let mut order: Vec<usize> = (0..self.documents()).collect();
-        Random::new(seed, Purpose::HeldOut, 0, 0).shuffle(&mut order);
-        let (held_out, train) = order.split_at_mut(held_out);
-        held_out.sort_unstable();
-        train.sort_unstable();
-        (self.select(train), Some(self.select(held_out)))
+        let hashes: Vec<u128> = (0..self.documents()).into_par_iter().map(|d| self.document_hash(d, seed)).collect();
+        let mut different = hashes.clone();
+        different.par_sort_unstable();
+        different.dedup();
+        if different.len() < DOCUMENTS_TO_HOLD_OUT_MIN {
+            return (self, None);
+        }
+        let wanted = (fraction * different.len() as f64).round() as usize;
+        let last_held_out = different[wanted.clamp(2, different.len() - 2) - 1];
+        let (held_out, train): (Vec<usize>, Vec<usize>) =
+            (0..self.documents()).partition(|&d| hashes[d] <= last_held_out);
+        (self.select(&train), Some(self.select(&held_out)))
+    }
+
+    /// A number that depends on nothing but the sentences of document `d` and on `seed`.
+    fn document_hash(&self, d: usize, seed: u64) -> u128 {
+        let mut hasher = Sha256::new();
+        hasher.update(seed.to_le_bytes());
+        for i in self.document(d) {
+            let sentence = self.sentence(i);
+            hasher.update((sentence.len() as u64).to_le_bytes());
+            sentence.iter().for_each(|token| hasher.update(token.to_le_bytes()));
+        }
+        u128::from_be_bytes(hasher.finalize()[..16].try_into().expect("SHA-256 has 32 bytes"))
     }
 
     /// Entropy of the corpus' own distribution of tokens, in nats a token: the loss of a model that knows how frequent
@@ -217,11 +254,27 @@ impl Corpus {
         selected
     }
 
-    /// Adds whole lines. The order of the lines decides alone; threads only share out the work.
-    fn add_lines(&mut self, text: &str, tokenizer: &Tokenizer, document_break: DocumentBreak, unit: SentenceUnit) {
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    /// Leaves out what has been added since the last document ended.
+    fn drop_document(&mut self) {
+        let sentences = *self.document_starts.last().expect("there is a first start");
+        self.sentence_starts.truncate(sentences + 1);
+        self.tokens.truncate(self.sentence_starts[sentences]);
+    }
+
+    /// Adds pieces of documents. The order of the lines decides alone; threads only share out the work. `hash` is of
+    /// the lines of the document so far, as far as they are not blank.
+    fn add_pieces(
+        &mut self,
+        pieces: &[Piece],
+        tokenizer: &Tokenizer,
+        unit: SentenceUnit,
+        mut duplicates: Option<&mut Duplicates>,
+        hash: &mut TextHash,
+    ) {
+        let lines: Vec<Vec<&str>> = pieces.iter().map(|piece| piece.text.lines().map(str::trim).collect()).collect();
         let tokenized: Vec<Vec<Vec<u32>>> = lines
             .par_iter()
+            .flatten()
             .map(|&line| match unit {
                 SentenceUnit::Line => vec![tokenizer.tokenize(line).ids],
                 SentenceUnit::Split => {
@@ -229,11 +282,26 @@ impl Corpus {
                 }
             })
             .collect();
-        for (line, sentences) in lines.iter().zip(&tokenized) {
-            if line.is_empty() && document_break == DocumentBreak::BlankLine {
-                self.end_document();
+        let mut tokenized = tokenized.iter();
+        for (piece, lines) in pieces.iter().zip(&lines) {
+            for (line, sentences) in lines.iter().zip(tokenized.by_ref()) {
+                sentences.iter().for_each(|sentence| self.push_sentence(sentence));
+                if duplicates.is_some() && !line.is_empty() {
+                    hash.add(line);
+                    hash.add("\n");
+                }
             }
-            sentences.iter().for_each(|sentence| self.push_sentence(sentence));
+            if !piece.ends_document {
+                continue;
+            }
+            if let Some(duplicates) = &mut duplicates {
+                let hash = hash.finish();
+                let is_begun = self.document_starts.last() != Some(&self.sentences());
+                if is_begun && duplicates.is_duplicate(hash) {
+                    self.drop_document();
+                }
+            }
+            self.end_document();
         }
     }
 }
@@ -245,7 +313,7 @@ mod tests {
     use cloze_tokenizer::Casing;
 
     use super::*;
-    use crate::data::blocks::BLOCK_BYTES;
+    use crate::data::documents::BLOCK_BYTES;
 
     fn tokenizer() -> Tokenizer {
         let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e oh . !";
@@ -262,13 +330,15 @@ mod tests {
             paths.push(path);
         }
         let mut done = Vec::new();
-        let corpus =
-            Corpus::read(&paths, &tokenizer(), document_break, unit, &mut |now, total| done.push((now, total)));
+        let options = CorpusOptions { document: document_break, sentences: unit, ..CorpusOptions::default() };
+        let corpus = Corpus::read(&paths, &tokenizer(), &options, &mut |now, total| done.push((now, total)));
         if corpus.is_ok() {
             let total = files.iter().map(|file| file.len() as u64).sum();
             assert_eq!(done.last(), Some(&(total, total)));
         }
-        corpus.map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+        corpus
+            .map(|read| read.corpus)
+            .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
     }
 
     /// Documents, their sentences, their tokens as letters.
@@ -295,6 +365,26 @@ mod tests {
     }
 
     #[test]
+    fn copies_are_dropped_on_request_in_whatever_blocks_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        // The second document is longer than a block, and so is its copy.
+        let long = "a b\n".repeat(BLOCK_BYTES / 3);
+        let paths = [folder.path().join("1.txt"), folder.path().join("2.txt")];
+        fs::write(&paths[0], format!("a\n\n{long}\n\n a \n\n\nc\n")).unwrap();
+        fs::write(&paths[1], format!("{long}\n\nc\nc\n\nc")).unwrap();
+        let options =
+            CorpusOptions { sentences: SentenceUnit::Line, drop_duplicates: true, ..CorpusOptions::default() };
+        let read = Corpus::read(&paths, &tokenizer(), &options, &mut |_, _| ()).unwrap();
+        assert_eq!((read.corpus.documents(), read.duplicates, read.files), (4, 3, 2));
+        let sizes: Vec<usize> = (0..4).map(|d| read.corpus.document(d).len()).collect();
+        assert_eq!(sizes, [1, BLOCK_BYTES / 3, 1, 2]);
+        assert_eq!(read.corpus.tokens(), 1 + 2 * (BLOCK_BYTES / 3) + 1 + 2);
+        let kept = CorpusOptions { drop_duplicates: false, ..options };
+        let read = Corpus::read(&paths, &tokenizer(), &kept, &mut |_, _| ()).unwrap();
+        assert_eq!((read.corpus.documents(), read.duplicates), (7, 0));
+    }
+
+    #[test]
     fn prose_is_split() {
         let corpus = read(&[b"A oh. C!\nD e\n"], DocumentBreak::BlankLine, SentenceUnit::Split).unwrap();
         assert_eq!(letters(&corpus), [["aoh.", "c!", "de"]]);
@@ -308,7 +398,7 @@ mod tests {
             text.push_str(&"a b  c. D e".repeat(400 + line));
             text.push_str(if line % 7 == 0 { "\n\n" } else { "\n" });
         }
-        assert!(text.len() as u64 > 2 * BLOCK_BYTES);
+        assert!(text.len() > 2 * BLOCK_BYTES);
         let read_on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| read(&[text.as_bytes()], DocumentBreak::BlankLine, SentenceUnit::Line).unwrap())
@@ -331,8 +421,7 @@ mod tests {
         assert!(failure(&[b" \n\n"]).starts_with("0.txt: the file holds no text"));
         assert_eq!(failure(&[]), "a corpus needs at least one text file");
         let missing = [PathBuf::from("no/such/file")];
-        let error =
-            Corpus::read(&missing, &tokenizer(), DocumentBreak::File, SentenceUnit::Line, &mut |_, _| {}).unwrap_err();
+        let error = Corpus::read(&missing, &tokenizer(), &CorpusOptions::default(), &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().starts_with("cannot read no/such/file: "), "{error}");
     }
 
@@ -359,9 +448,37 @@ mod tests {
     }
 
     #[test]
+    fn the_same_documents_are_held_out_in_whatever_order_they_come_with_their_copies() {
+        let all: Vec<Vec<Vec<u32>>> = (0..300).map(|d| vec![vec![d % 150], vec![d % 150, 7]]).collect();
+        let held_out = |documents: &[Vec<Vec<u32>>]| {
+            let (train, held_out) = Corpus::from_documents(documents).hold_out(0.1, 5);
+            let first_tokens = |corpus: Corpus| {
+                let mut tokens: Vec<u32> = (0..corpus.documents()).map(|d| corpus.sentence(2 * d)[0]).collect();
+                tokens.sort_unstable();
+                tokens
+            };
+            (first_tokens(train), first_tokens(held_out.unwrap()))
+        };
+        let (train, dev) = held_out(&all);
+        assert_eq!((train.len(), dev.len()), (270, 30), "a tenth of the 150 different ones, each twice");
+        assert!(train.chunks(2).chain(dev.chunks(2)).all(|copies| copies[0] == copies[1]));
+        let mut turned: Vec<_> = all.iter().rev().cloned().collect();
+        turned.rotate_left(100);
+        assert_eq!(held_out(&turned), (train, dev.clone()));
+        // Other documents beside them move the edge, but not the order.
+        let (_, fewer) = held_out(&all[..120]);
+        assert_eq!(fewer.len(), 12);
+        let mut ranks: Vec<u32> = dev;
+        ranks.dedup();
+        assert!(fewer.iter().filter(|d| ranks.contains(d)).count() >= 9, "{fewer:?} of {ranks:?}");
+    }
+
+    #[test]
     fn nothing_is_held_out_of_few_documents() {
         assert_eq!(numbered(19).hold_out(0.5, 1), (numbered(19), None));
         assert_eq!(numbered(100).hold_out(0.0, 1), (numbered(100), None));
+        let copies = Corpus::from_documents(&[(); 100].map(|()| vec![[1, 2]]));
+        assert_eq!(copies.clone().hold_out(0.5, 1), (copies, None));
     }
 
     #[test]

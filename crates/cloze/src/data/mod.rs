@@ -1,10 +1,11 @@
 //! From files to batches' contents: corpora of documents and sentences, pre-training instances and
 //! their masks, tables of labelled examples, questions on texts, files of records.
 
-mod blocks;
 mod columns;
 mod conll;
 pub mod corpus;
+pub mod documents;
+mod encoding;
 pub mod google;
 pub mod instances;
 pub mod labelling;
@@ -16,7 +17,8 @@ pub mod tfrecord;
 
 pub use columns::ColumnSpec;
 pub use conll::{Sentence, SentenceFormat, read_sentences, read_sentences_from};
-pub use corpus::{Corpus, DocumentBreak, SentenceUnit};
+pub use corpus::{Corpus, CorpusOptions, ReadCorpus, SentenceUnit};
+pub use documents::{DocumentBreak, DocumentOptions, find_files, for_each_document};
 pub use instances::{Instance, Objective, PlanOptions, PlannedInstance, build_instance, plan_epoch};
 pub use labelling::Scheme;
 pub use masking::{Masked, Masking};

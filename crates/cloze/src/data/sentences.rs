@@ -1,10 +1,14 @@
-//! Splits English prose into sentences, by rules.
+//! Splits prose into sentences, by rules: English here, Chinese and Japanese in `east_asian`.
+
+mod east_asian;
+
+use east_asian::{is_east_asian, is_full_width_stop, stop_ends_sentence};
 
 /// Abbreviations that never end a sentence.
 const NEVER_LAST: &[&str] = &[
     "mr", "mrs", "ms", "messrs", "dr", "prof", "rev", "hon", "gen", "col", "capt", "lieut", "lt", "maj", "sergt",
     "sgt", "corp", "cpl", "adm", "gov", "sen", "rep", "pres", "supt", "insp", "mme", "mlle", "mons", "fr", "mt", "ft",
-    "i.e", "e.g", "viz", "cf", "vs",
+    "brig", "cmdr", "amb", "msgr", "ald", "atty", "asst", "i.e", "e.g", "viz", "cf", "vs",
 ];
 
 /// Abbreviations that may end a sentence: they do if the next word is one of [`STARTERS`].
@@ -15,8 +19,8 @@ const SOMETIMES_LAST: &[&str] = &[
 
 /// Abbreviations that do not end a sentence before a number.
 const NUMBERED: &[&str] = &[
-    "no", "nos", "vol", "vols", "p", "pp", "ch", "chap", "fig", "figs", "sec", "sect", "bk", "ps", "jan", "feb", "mar",
-    "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+    "no", "nos", "vol", "vols", "p", "pp", "ch", "chap", "fig", "figs", "sec", "sect", "bk", "ps", "eq", "eqs", "ref",
+    "refs", "art", "ver", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
 ];
 
 /// Words that, capitalised, nearly always begin a sentence.
@@ -28,20 +32,61 @@ const STARTERS: &[&str] = &[
     "Yet", "You", "Your",
 ];
 
-/// The sentences of a paragraph of ordinary English prose, in order, without the space around them. Nothing but
+/// Verbs of those who speak, after what they say.
+const SPEECH: &[&str] = &[
+    "said",
+    "says",
+    "asked",
+    "asks",
+    "cried",
+    "replied",
+    "answered",
+    "exclaimed",
+    "shouted",
+    "whispered",
+    "murmured",
+    "muttered",
+    "called",
+    "demanded",
+    "inquired",
+    "enquired",
+    "remarked",
+    "returned",
+    "continued",
+    "added",
+    "repeated",
+    "screamed",
+    "yelled",
+    "laughed",
+    "sighed",
+    "gasped",
+    "growled",
+    "ejaculated",
+    "observed",
+    "responded",
+    "interrupted",
+    "interposed",
+    "thought",
+    "began",
+    "went",
+    "put",
+];
+
+/// The sentences of a paragraph of ordinary prose, in order, without the space around them. Nothing but
 /// space is lost.
 ///
 /// A sentence ends at `.`, `!`, `?` or an ellipsis, with the quotes and brackets that close right after it, if space
 /// follows and then no small letter. Periods of abbreviations, initials and of numbers that head a paragraph
 /// do not end one; where an abbreviation may as well stand at the end (`etc.`, `U.S.`, `p.m.`), the next word decides.
-/// Chinese and Japanese full stops end a sentence always.
+/// Nor does a quotation end one if it is followed by who said it. Chinese and Japanese stops (`。！？；……`) need no
+/// space after them.
 pub fn split(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;
     let mut position = 0;
     while let Some(offset) = text[position..].find(is_terminator) {
         let mark = position + offset;
-        let end = end_of_marks(text, mark);
+        let end = end_of_marks(text, start, mark);
         if ends_sentence(&text[start..mark], &text[mark..end], &text[end..]) {
             sentences.push(text[start..end].trim());
             start = end;
@@ -54,11 +99,7 @@ pub fn split(text: &str) -> Vec<&str> {
 }
 
 fn is_terminator(c: char) -> bool {
-    matches!(c, '.' | '!' | '?' | '…') || is_full_width_terminator(c)
-}
-
-fn is_full_width_terminator(c: char) -> bool {
-    matches!(c, '。' | '！' | '？')
+    matches!(c, '.' | '!' | '?' | '…') || is_full_width_stop(c)
 }
 
 fn is_closer(c: char) -> bool {
@@ -71,8 +112,15 @@ fn is_opener(c: char) -> bool {
 }
 
 /// Where the terminator at `mark`, further ones, what closes after them, and note numbers such as `[12]` end.
-fn end_of_marks(text: &str, mark: usize) -> usize {
-    let after = text[mark..].trim_start_matches(|c| is_terminator(c) || is_closer(c));
+/// The sentence begins at `start`.
+fn end_of_marks(text: &str, start: usize, mark: usize) -> usize {
+    // Where no space follows a stop, a straight quote after it may as well open the next sentence.
+    let is_tight = text[start..mark].ends_with(east_asian::is_character);
+    let mut quotes = text[start..mark].matches('"').count();
+    let after = text[mark..].trim_start_matches(|c| {
+        quotes += usize::from(c == '"');
+        is_terminator(c) || (is_closer(c) && !(is_tight && c == '"' && quotes % 2 == 1))
+    });
     let note = after.strip_prefix('[').map(|note| note.trim_start_matches(|c: char| c.is_ascii_digit()));
     let after = note.and_then(|note| note.strip_prefix(']')).unwrap_or(after);
     text.len() - after.len()
@@ -83,8 +131,8 @@ fn ends_sentence(before: &str, marks: &str, after: &str) -> bool {
     if !before.contains(char::is_alphanumeric) {
         return false;
     }
-    if marks.contains(is_full_width_terminator) {
-        return true;
+    if is_east_asian(before, marks, after) {
+        return stop_ends_sentence(before, marks, after);
     }
     if !after.starts_with(char::is_whitespace) {
         return false;
@@ -95,9 +143,9 @@ fn ends_sentence(before: &str, marks: &str, after: &str) -> bool {
         return false;
     }
     if marks.contains(['!', '?']) {
-        return true;
+        return !(marks.ends_with(['”', '’', '"', '\'']) && names_speaker(after.trim_start()));
     }
-    let next_word = &next[..next.find(|c: char| !c.is_alphanumeric()).unwrap_or(next.len())];
+    let next_word = first_word(next);
     if marks.contains('…') || marks.matches('.').count() > 1 || before.trim_end().ends_with(['.', '…']) {
         // Someone who hesitates goes on in capitals only with "I".
         return first.is_uppercase() && next_word != "I";
@@ -106,6 +154,28 @@ fn ends_sentence(before: &str, marks: &str, after: &str) -> bool {
         return false;
     }
     period_ends_sentence(last_word(before), next, next_word)
+}
+
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len())]
+}
+
+/// Whether a text begins with who said what stands before: `Emma asked`, `Mr. Knightley said`, `I cried`. A capital
+/// `She` begins a sentence of its own.
+fn names_speaker(text: &str) -> bool {
+    const NAMES_MAX: usize = 4;
+    for (number, word) in text.split_whitespace().take(NAMES_MAX + 1).enumerate() {
+        let bare = word.trim_end_matches(['.', ',', ';', ':', '!', '?', '”', '’', '—']);
+        if number > 0 && SPEECH.contains(&bare) {
+            return true;
+        }
+        let is_title = word.ends_with('.') && NEVER_LAST.contains(&bare.to_lowercase().as_str());
+        let is_name = bare.starts_with(char::is_uppercase) && (bare == "I" || !STARTERS.contains(&bare));
+        if !is_name || (bare.len() < word.len() && !is_title) {
+            return false;
+        }
+    }
+    false
 }
 
 /// Whether the single period after `word` ends a sentence before `next`, which begins with `next_word`.
@@ -268,13 +338,67 @@ mod tests {
     }
 
     #[test]
-    fn full_width_stops_need_no_space() {
-        assert_eq!(split("你好。今天下雨吗？“是。”好"), ["你好。", "今天下雨吗？", "“是。”", "好"]);
+    fn who_said_it_belongs_to_what_was_said() {
+        check(&[
+            "“What?” Emma asked.|She waited.",
+            "“What?” asked Emma.|She waited.",
+            "\"Stop!\" Mr. Knightley cried.|They stopped.",
+            "“Stop!” Miss Bates said, and sat down.|Nobody spoke.",
+            "“Is it?” I asked.|“It is.”",
+            "“Is it so?” John Knightley Smith replied.|“It is.”",
+            "‘Who?’ Harriet whispered.|‘Me.’",
+            "“What?”|She looked up.|“Nothing.”",
+            "“What?”|Emma looked up.|“Nothing.”",
+            "“Why?”|Then Emma asked again.",
+            "“Why?”|He asked because he had to.",
+            "“Oh!”|“Emma said so.”",
+        ]);
+    }
+
+    #[test]
+    fn more_english() {
+        check(&[
+            "Prof. Moore and Capt. Weston came on Jan. 5.|It snowed.",
+            "He was born on Feb. 29 and died on Aug. 3.|Both were Mondays.",
+            "See No. 5, Nos. 6 and Nos. 7 there.|See Eq. 3.|See Ref. 12 and Art. 4.",
+            "Gen. Lee met Lt. Col. Grant.|Sgt. Pepper sang.",
+            "The ratio is 3.14.|The other is 2.71828.",
+            "Version 1.2.3 is out.|Version 1.3 is not.",
+            "It rose 0.5 % to $1.25.|It fell 3.5 %.",
+            "Go to www.example.org/a.html.|Then come back.",
+            "The file is named data.txt.|Open it.",
+            "He has a B.A. and an M.D. degree.|He is proud.",
+            "He went to Washington, D.C.|He met nobody.",
+            "The U.K. and the U.S. signed.|The E.U. did not.",
+            "Use fruit, i.e. Apples, or nuts, e.g. Almonds.|Eat.",
+            "Apples vs. Oranges is old.|Cf. Smith for more.",
+            "Johnson et al. Found nothing.|Others did.",
+            "W. E. B. Du Bois wrote it.|J.R.R. Tolkien did not.",
+            "John F. Kennedy spoke.|He was young.",
+            "Sammy Davis Jr. Sang.|He danced.",
+            "Martin Luther King Jr.|He had a dream.",
+            "Well... I think so.|Perhaps…|Perhaps not.",
+            "“Well… I think so.”|“Do you?”",
+            "“Yes.”|(She smiled.)|“No.”",
+            "[It was late.]|He left.",
+            "{So it is.}|Or not.",
+            "He said “I will.”|Then he did.",
+            "She said ‘no.’|He wept.",
+            "He asked (why?) and left.|Nobody knew.",
+            "Is it 5 p.m.?|It is 6 a.m. in Rome.",
+            "Wait!|5 men came.|6 left.",
+            "What?!|Never!!|OK.",
+            "*Yes.*|_No._|Maybe.",
+            "«Oui.»|«Non.»|Rien.",
+            "No.|No. 3 is mine.|No, sir.",
+            "Rev. Elton read Ps. 23 and Ch. XI.|Amen.",
+            "Ask Brig. Gen. Howe or Cmdr. Bond.|They know.",
+        ]);
     }
 
     proptest! {
         #[test]
-        fn nothing_but_space_is_lost(text in "[a-cA-CI0-3.!?… \"'”“()\\[\\]—。\u{3000}é&-]{0,60}") {
+        fn nothing_but_space_is_lost(text in "[a-cA-CI0-3.!?… \"'”“()\\[\\]—。！；你说と「」》）\u{3000}é&-]{0,60}") {
             let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
             let sentences = split(&text);
             prop_assert_eq!(squeeze(&sentences.concat()), squeeze(&text));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::data::blocks::utf8;
+use crate::data::encoding::utf8;
 use crate::error::{Error, at};
 
 /// A question on a text, and its answers where they are known.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::data::blocks::utf8;
 use crate::data::columns::{self, ColumnSpec, Columns};
+use crate::data::encoding::utf8;
 use crate::error::{Error, at};
 
 /// One example: a text or a pair, and what is known about it.

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::data::{
-    ColumnSpec, Corpus, DocumentBreak, Example, Labelling, Objective, Question, Sentence, SentenceUnit, Squad,
-    read_examples, read_questions, read_sentences,
+    ColumnSpec, Corpus, CorpusOptions, Example, Labelling, Objective, Question, Sentence, Squad, read_examples,
+    read_questions, read_sentences,
 };
 use crate::heads::{Workspace, losses};
 use crate::infer::spans::Nbest;
@@ -229,12 +229,10 @@ pub(crate) fn results(
 }
 
 /// How text files are read for [`evaluate_pretraining`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PretrainingData {
-    /// What ends a document.
-    pub document: DocumentBreak,
-    /// What a sentence is.
-    pub sentences: SentenceUnit,
+    /// Documents and sentences.
+    pub corpus: CorpusOptions,
     /// Tokens of an instance at most; by default as the model was trained.
     pub max_seq_length: Option<usize>,
     /// Decides instances and masks.
@@ -273,7 +271,7 @@ pub fn evaluate_pretraining(
     let mut progress = |done, total| {
         let _ = observer(&Event::Progress { what: "reading", done, total });
     };
-    let corpus = Corpus::read(files, model.tokenizer(), data.document, data.sentences, &mut progress)?;
+    let corpus = Corpus::read(files, model.tokenizer(), &data.corpus, &mut progress)?.corpus;
     let held_out = HeldOut::new(&Data::Corpus(corpus), &settings, settings.max_seq_length, model.tokenizer())?;
     let network = model.network();
     let mut workspace = Workspace::new(&network.kernels, model.config(), Keep::LastHiddenState)?;

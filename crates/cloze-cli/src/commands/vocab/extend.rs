@@ -9,7 +9,7 @@ use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_
 use serde::Serialize;
 
 use super::report::percent;
-use super::{MemoryArgs, count, take_folder, total_bytes};
+use super::{MemoryArgs, TextArgs, count, files_of, take_folder};
 use crate::arguments::{Common, casing, note_report};
 use crate::output::{Output, grouped};
 
@@ -34,9 +34,8 @@ pub struct Arguments {
     /// A bare vocab.txt is of a cased model
     #[arg(long, requires = "tokenizer")]
     cased: bool,
-    /// Text files in UTF-8
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    input: Vec<PathBuf>,
+    #[command(flatten)]
+    text: TextArgs,
     /// How many words to add; fewer, if the text has not so many that need several tokens
     #[arg(long, value_name = "N")]
     add: usize,
@@ -84,7 +83,7 @@ struct Figures {
 
 /// Runs `cloze vocab extend`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    let bytes = total_bytes(&arguments.input)?;
+    let files = files_of(&arguments.text.input)?;
     let source = arguments.model.as_ref().or(arguments.tokenizer.as_ref()).expect("clap asks for one of them");
     let tokenizer = Tokenizer::open(source, casing(arguments.cased))?;
     let output = &arguments.output;
@@ -94,7 +93,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         None => take_folder(output)?,
     }
     let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
-    let words = count(&arguments.input, bytes, counts)?;
+    let words = count(&files, &arguments.text.field.text_field, counts)?;
     if words.is_empty() {
         return Err(cloze_tokenizer::Error::NoWords.into());
     }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::checkpoint::{hex, write_with};
-use crate::data::blocks::utf8;
+use crate::data::encoding::utf8;
 use crate::data::tfrecord::{read_record, write_record};
 use crate::error::at;
 

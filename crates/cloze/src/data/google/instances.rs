@@ -8,7 +8,7 @@ use cloze_tokenizer::Tokenizer;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::data::blocks::utf8;
+use crate::data::encoding::utf8;
 use crate::error::at;
 
 use super::PythonRandom;

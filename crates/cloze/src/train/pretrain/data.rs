@@ -6,7 +6,7 @@ use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::data::google::InstanceFiles;
-use crate::data::{Corpus, Objective};
+use crate::data::{Corpus, Objective, ReadCorpus};
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Observer};
 
@@ -58,7 +58,11 @@ fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &m
         let mut progress = |done, total| {
             let _ = observer(&Event::Progress { what, done, total });
         };
-        Corpus::read(files, tokenizer, settings.document, settings.sentences, &mut progress)
+        let read = Corpus::read(files, tokenizer, &settings.corpus_options(), &mut progress)?;
+        for text in left_out(&read) {
+            let _ = observer(&Event::Note(text));
+        }
+        Ok::<Corpus, Error>(read.corpus)
     };
     let corpus = read(&settings.input, "reading the corpus")?;
     let (corpus, held_out) = if settings.dev.is_empty() {
@@ -82,10 +86,10 @@ fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &m
             held_out.tokens(),
             held_out.unigram_entropy(tokenizer.vocab_size())
         )),
-        None if settings.dev_fraction > 0.0 => note(format!(
-            "no documents are held out: there are only {}; give --dev to evaluate on other text",
-            corpus.documents()
-        )),
+        None if settings.dev_fraction > 0.0 => note(
+            "no documents are held out, there being fewer than 20 different ones; give --dev to evaluate on other text"
+                .to_string(),
+        ),
         None => {}
     }
     if settings.objective == Objective::MlmNsp && corpus.is_single_document() {
@@ -96,6 +100,26 @@ fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &m
         );
     }
     Ok(Sets { train: Data::Corpus(corpus), held_out: held_out.map(Data::Corpus) })
+}
+
+/// What a user should know of what was not read.
+fn left_out(read: &ReadCorpus) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let mut notes = Vec::new();
+    if !read.skipped.is_empty() {
+        let names: Vec<String> = read.skipped.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+        let more = if read.skipped.len() > SHOWN { ", …" } else { "" };
+        notes.push(format!(
+            "{} files read, {} hidden files or files of other endings skipped: {}{more}",
+            read.files,
+            read.skipped.len(),
+            names.join(", ")
+        ));
+    }
+    if read.duplicates > 0 {
+        notes.push(format!("{} documents left out, being copies of others", read.duplicates));
+    }
+    notes
 }
 
 fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {

@@ -1,0 +1,76 @@
+//! Copies of documents, found by the hash of the text.
+
+use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
+
+/// Takes the hash of a text that comes in parts.
+#[derive(Clone, Debug, Default)]
+pub struct TextHash(Sha256);
+
+impl TextHash {
+    /// The hash of a whole text: the first 128 bits of its SHA-256.
+    pub fn of(text: &str) -> u128 {
+        let mut hash = TextHash::default();
+        hash.add(text);
+        hash.finish()
+    }
+
+    /// Adds the next part.
+    pub fn add(&mut self, part: &str) {
+        self.0.update(part);
+    }
+
+    /// The hash of all parts; the next text begins.
+    pub fn finish(&mut self) -> u128 {
+        let digest = self.0.finalize_reset();
+        u128::from_be_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+/// Which documents have been there: some 16 bytes each, twice that while the table grows.
+#[derive(Clone, Debug, Default)]
+pub struct Duplicates {
+    seen: HashSet<u128>,
+    count: usize,
+}
+
+impl Duplicates {
+    /// Whether a document with this hash has been there; counts it if so.
+    pub fn is_duplicate(&mut self, hash: u128) -> bool {
+        let is_duplicate = !self.seen.insert(hash);
+        self.count += usize::from(is_duplicate);
+        is_duplicate
+    }
+
+    /// How many copies there were.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_sha256() {
+        // `printf abc | sha256sum`
+        assert_eq!(format!("{:032x}", TextHash::of("abc")), "ba7816bf8f01cfea414140de5dae2223");
+        let mut hash = TextHash::default();
+        hash.add("a");
+        hash.add("bc");
+        assert_eq!(hash.finish(), TextHash::of("abc"));
+        hash.add("x");
+        assert_eq!(hash.finish(), TextHash::of("x"), "begins anew");
+    }
+
+    #[test]
+    fn copies_are_counted() {
+        let mut duplicates = Duplicates::default();
+        let seen: Vec<bool> =
+            ["a", "b", "a", "a", "c"].iter().map(|text| duplicates.is_duplicate(TextHash::of(text))).collect();
+        assert_eq!(seen, [false, false, true, true, false]);
+        assert_eq!(duplicates.count(), 2);
+    }
+}

@@ -1,0 +1,232 @@
+//! Documents of large corpora: text, JSON lines and Parquet, also compressed, read in blocks, so that memory does not
+//! grow with the files.
+
+mod duplicates;
+mod inputs;
+mod lines;
+mod parquet;
+mod pieces;
+mod records;
+mod unpack;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use duplicates::{Duplicates, TextHash};
+pub use inputs::{Found, find_files};
+#[cfg(test)]
+pub(crate) use lines::BLOCK_BYTES;
+
+use crate::error::{Error, at};
+use inputs::{Compression, Kind, kind};
+use parquet::ParquetRows;
+use pieces::TextPieces;
+use records::JsonRecords;
+
+/// What ends a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DocumentBreak {
+    /// A blank line of a text file, or the end of a file; in files of records the end of the record, whatever blank
+    /// lines it has.
+    BlankLine,
+    /// Only the end of a file.
+    File,
+    /// The end of a record; in a text file each line is one.
+    Record,
+}
+
+/// How files become documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentOptions {
+    /// What ends a document.
+    pub document: DocumentBreak,
+    /// The field of JSON lines, or the column of Parquet files, that holds the text.
+    pub text_field: String,
+    /// Bytes of a line or a record at most; a longer one is an error.
+    pub line_limit: usize,
+    /// Whether some of several files may hold no text.
+    pub blank_files: bool,
+}
+
+impl Default for DocumentOptions {
+    fn default() -> DocumentOptions {
+        DocumentOptions {
+            document: DocumentBreak::BlankLine,
+            text_field: "text".to_string(),
+            line_limit: 64 << 20,
+            blank_files: false,
+        }
+    }
+}
+
+/// Where a text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// The line at which it begins, or its row in a Parquet file; from 1.
+    pub line: usize,
+}
+
+/// A document, or a part of one: whole lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Lines of text; may be blank.
+    pub text: &'a str,
+    /// Where it begins.
+    pub place: Place<'a>,
+    /// Whether the document is over after it.
+    pub ends_document: bool,
+}
+
+/// A whole document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentText<'a> {
+    /// The text without the line ends around it; not blank.
+    pub text: &'a str,
+    /// Where it begins.
+    pub place: Place<'a>,
+}
+
+/// Reads `files`, one after another, and hands over their text in blocks of some MiB: in order, nothing left out.
+/// After the last block of a file there is a piece without text that ends its last document. `progress` is told the
+/// bytes done and the bytes in total, as they are on disk.
+///
+/// # Errors
+/// With file and line: a file cannot be read, is damaged, not UTF-8, has too long a line, a record without text
+/// field, or no text at all (see [`DocumentOptions::blank_files`]). No files are given. What `each` gives back.
+pub fn for_each_block(
+    files: &[PathBuf],
+    options: &DocumentOptions,
+    progress: &mut dyn FnMut(u64, u64),
+    each: &mut dyn FnMut(&[Piece]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if files.is_empty() {
+        return Err(Error::Settings("a corpus needs at least one text file".to_string()));
+    }
+    let mut bytes_total = 0;
+    for path in files {
+        bytes_total += std::fs::metadata(path).map_err(at("read", path))?.len();
+    }
+    let mut bytes_before = 0;
+    let mut any_has_text = false;
+    for path in files {
+        let mut has_text = false;
+        let mut last_line = 1;
+        let bytes = read_file(path, options, &mut |pieces, bytes_done| {
+            has_text = has_text || pieces.iter().any(|piece| !is_blank(piece.text));
+            last_line = pieces.last().map_or(last_line, |piece| piece.place.line);
+            each(pieces)?;
+            progress(bytes_before + bytes_done, bytes_total);
+            Ok(())
+        })?;
+        if !has_text && !options.blank_files {
+            let message = "the file holds no text; leave it out, or check that it is the right one".to_string();
+            return Err(Error::Data { path: path.clone(), line: None, message });
+        }
+        any_has_text |= has_text;
+        each(&[Piece { text: "", place: Place { path, line: last_line }, ends_document: true }])?;
+        bytes_before += bytes;
+        progress(bytes_before, bytes_total);
+    }
+    if !any_has_text {
+        let others =
+            if files.len() > 1 { format!(", nor does any other of the {}", files.len()) } else { String::new() };
+        let message = format!("the file holds no text{others}; check that it is the right one");
+        return Err(Error::Data { path: files[0].clone(), line: None, message });
+    }
+    Ok(())
+}
+
+/// Finds the files that `inputs` stand for, as [`find_files`] does, and hands over their documents, one at a time:
+/// only one is in memory as a whole, which may be a whole file with [`DocumentBreak::File`]. Gives back the files
+/// and what was skipped.
+///
+/// # Errors
+/// Those of [`find_files`] and [`for_each_block`].
+pub fn for_each_document(
+    inputs: &[PathBuf],
+    options: &DocumentOptions,
+    mut each: impl FnMut(DocumentText) -> Result<(), Error>,
+) -> Result<Found, Error> {
+    let found = find_files(inputs)?;
+    let mut begun = String::new();
+    let mut begun_line = 1;
+    for_each_block(&found.files, options, &mut |_, _| (), &mut |pieces| {
+        for piece in pieces {
+            if begun.is_empty() {
+                begun_line = piece.place.line;
+            }
+            if begun.is_empty() && piece.ends_document {
+                hand_over(piece.text, piece.place, &mut each)?;
+                continue;
+            }
+            begun.push_str(piece.text);
+            if piece.ends_document {
+                hand_over(&begun, Place { line: begun_line, ..piece.place }, &mut each)?;
+                begun.clear();
+            } else if !begun.ends_with('\n') {
+                begun.push('\n');
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn hand_over(text: &str, place: Place, each: &mut impl FnMut(DocumentText) -> Result<(), Error>) -> Result<(), Error> {
+    let is_end = |c| matches!(c, '\n' | '\r');
+    let text = text.trim_end_matches(is_end);
+    let start = text.trim_start_matches(is_end);
+    let line = place.line + text[..text.len() - start.len()].matches('\n').count();
+    if is_blank(start) { Ok(()) } else { each(DocumentText { text: start, place: Place { line, ..place } }) }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
+}
+
+/// Hands over the blocks of one file and how many of its bytes are done; gives back how many it has.
+#[allow(clippy::type_complexity)]
+fn read_file(
+    path: &Path,
+    options: &DocumentOptions,
+    each: &mut dyn FnMut(&[Piece], u64) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    match kind(path) {
+        (Kind::Text, compression) => {
+            let mut text = TextPieces::open(path, compression, options)?;
+            while let Some((pieces, bytes_done)) = text.next_block()? {
+                each(&pieces, bytes_done)?;
+            }
+        }
+        (Kind::JsonLines, compression) => {
+            let mut records = JsonRecords::open(path, compression, options)?;
+            while let Some((texts, bytes_done)) = records.next_block()? {
+                each(&as_pieces(path, &texts, options.document), bytes_done)?;
+            }
+        }
+        (Kind::Parquet, Compression::None) => {
+            let mut rows = ParquetRows::open(path, options)?;
+            while let Some((texts, bytes_done)) = rows.next_block()? {
+                each(&as_pieces(path, &texts, options.document), bytes_done)?;
+            }
+        }
+        (Kind::Parquet, _) => {
+            let message = "a Parquet file is not read through another compression; unpack it first".to_string();
+            return Err(Error::Data { path: path.to_path_buf(), line: None, message });
+        }
+    }
+    Ok(std::fs::metadata(path).map_err(at("read", path))?.len())
+}
+
+/// The texts of records with their lines or rows.
+fn as_pieces<'a>(path: &'a Path, texts: &'a [(usize, String)], document: DocumentBreak) -> Vec<Piece<'a>> {
+    let ends_document = document != DocumentBreak::File;
+    texts.iter().map(|(line, text)| Piece { text, place: Place { path, line: *line }, ends_document }).collect()
+}
+
+#[cfg(test)]
+mod tests;
