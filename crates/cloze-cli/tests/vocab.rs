@@ -98,7 +98,7 @@ fn what_no_vocabulary_can_be_made_of() {
     world.write("space.txt", " \n\n");
     world.write("file", "");
     let train = "vocab --input corpus.txt --size 40";
-    world.run("vocab --input space.txt --output o").fails(1, &["no words"]);
+    world.run("vocab --input space.txt --output o").fails(1, &["the file holds no text"]);
     world.run(&format!("{train} --output o --token cat Cat")).fails(1, &["\"Cat\"", "twice"]);
     world
         .run_with(&format!("{train} --output o --token"), &["new york"])
@@ -141,7 +141,9 @@ fn words_of_a_text_are_added_to_a_tokenizer() {
     world.run(&format!("{extend} --add 2 --min-frequency 9")).fails(1, &["no word to add", "--min-frequency"]);
     world.run(&format!("{extend} --add 2 --overwrite")).fails(2, &["cannot be used with"]);
     world.write("space.txt", " \n");
-    world.run("vocab extend --tokenizer vocab2.txt --input space.txt --output e --add 1").fails(1, &["no words"]);
+    world
+        .run("vocab extend --tokenizer vocab2.txt --input space.txt --output e --add 1")
+        .fails(1, &["the file holds no text"]);
 }
 
 #[test]
