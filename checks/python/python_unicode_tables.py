@@ -3,7 +3,7 @@
     python3.11 checks/python/python_unicode_tables.py crates/cloze-tokenizer/src/unicode/tables.rs \
         > crates/cloze-tokenizer/src/unicode/python_tables.rs
 
-Combining classes and decompositions are printed only where they differ from those in tables.rs, which are older.
+Only what differs from tables.rs, which are older, is printed.
 """
 
 import re
@@ -47,6 +47,16 @@ def print_ranges(name, doc, is_in):
     print_table(name, doc, "(char, char)", entries)
 
 
+def print_changed(name, tables, doc, is_in):
+    """Where the table of this name gives another answer."""
+    table = re.search(rf"static {name}: [^=]*= &\[(.*?)\];", tables, re.DOTALL)[1]
+    older = set()
+    for first, last in re.findall(r"\('\\u\{(\w+)\}', '\\u\{(\w+)\}'\)", table):
+        older.update(range(int(first, 16), int(last, 16) + 1))
+    assert older, name
+    print_ranges(f"CHANGED_{name}", doc, lambda c: (ord(c) in older) != is_in(c))
+
+
 def main():
     tables = open(sys.argv[1], encoding="utf-8").read()
     classes = {}
@@ -57,15 +67,14 @@ def main():
     assert unicodedata.unidata_version == "14.0.0", "this is not Python 3.11"
     print("//! Facts about characters as Python 3.11 has them, with Unicode 14.")
     print("//! Printed by `checks/python/python_unicode_tables.py`: change that program, not this file.")
-    print_ranges(
-        "CONTROL", "Categories Cc and Cf, as first and last character of each range.",
+    print_changed(
+        "CONTROL", tables, "Where categories Cc and Cf are not what the older table has: first and last of each range.",
         lambda c: unicodedata.category(c) in ("Cc", "Cf"))
-    print_ranges(
-        "PUNCTUATION", "Categories P* beyond ASCII, as first and last character of each range.",
+    print_changed(
+        "PUNCTUATION", tables, "The same of categories P* beyond ASCII.",
         lambda c: c > "\x7F" and unicodedata.category(c).startswith("P"))
-    print_ranges(
-        "NONSPACING_MARK", "Category Mn, as first and last character of each range.",
-        lambda c: unicodedata.category(c) == "Mn")
+    print_changed(
+        "NONSPACING_MARK", tables, "The same of category Mn.", lambda c: unicodedata.category(c) == "Mn")
     print_ranges(
         "UNASSIGNED", "What is no character yet, as first and last of each range.",
         lambda c: unicodedata.category(c) == "Cn")

@@ -5,18 +5,18 @@ use super::{compare, in_ranges};
 
 /// Characters that Google's cleaning drops: categories Cc and Cf, though tab, newline and return count as whitespace.
 pub(crate) fn is_control(c: char) -> bool {
-    !matches!(c, '\t' | '\n' | '\r') && in_ranges(tables::CONTROL, c)
+    !matches!(c, '\t' | '\n' | '\r') && super::is_control(c) != in_ranges(tables::CHANGED_CONTROL, c)
 }
 
 /// A character that stands alone as a token: every ASCII sign that is not a letter, digit, space or control character,
 /// and categories P*.
 pub(crate) fn is_punctuation(c: char) -> bool {
-    if c.is_ascii() { c.is_ascii_punctuation() } else { in_ranges(tables::PUNCTUATION, c) }
+    super::is_punctuation(c) != in_ranges(tables::CHANGED_PUNCTUATION, c)
 }
 
 /// An accent that is dropped: category Mn.
 pub(crate) fn is_nonspacing_mark(c: char) -> bool {
-    !c.is_ascii() && in_ranges(tables::NONSPACING_MARK, c)
+    super::is_nonspacing_mark(c) != in_ranges(tables::CHANGED_NONSPACING_MARK, c)
 }
 
 /// A Chinese character, which becomes a word of its own.
@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn tables_are_sorted() {
-        for ranges in [tables::CONTROL, tables::PUNCTUATION, tables::NONSPACING_MARK, tables::UNASSIGNED] {
+        for ranges in
+            [tables::CHANGED_CONTROL, tables::CHANGED_PUNCTUATION, tables::CHANGED_NONSPACING_MARK, tables::UNASSIGNED]
+        {
             assert!(ranges.iter().all(|&(first, last)| first <= last));
             assert!(ranges.windows(2).all(|w| w[0].1 < w[1].0));
         }
