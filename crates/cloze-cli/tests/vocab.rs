@@ -98,12 +98,17 @@ fn what_no_vocabulary_can_be_made_of() {
     world.write("space.txt", " \n\n");
     world.write("file", "");
     let train = "vocab --input corpus.txt --size 40";
-    world.run("vocab --input space.txt --output o").fails(1, &["the file holds no text"]);
+    world.run("vocab --input space.txt --output o").fails(1, &["no words"]);
     world.run(&format!("{train} --output o --token cat Cat")).fails(1, &["\"Cat\"", "twice"]);
     world
         .run_with(&format!("{train} --output o --token"), &["new york"])
         .fails(1, &["\"new york\"", "split into words"]);
     world.run(&format!("{train} --output o --unused 40")).fails(1, &["40 tokens is too small", "45"]);
+    let most = u64::MAX;
+    world.run(&format!("{train} --output o --unused {most}")).fails(1, &["too small", &most.to_string()]);
+    world
+        .run(&format!("vocab --input corpus.txt --output o --size {most} --unused {}", most - 9))
+        .fails(1, &["too large", "16777216"]);
     world.run(&format!("{train} --output o --max-memory 1M")).fails(2, &["at least 16M"]);
     world.run(&format!("{train} --output o --max-memory lots")).fails(2, &["such as 512M"]);
     world.run(&format!("{train} --output o --dev none.txt")).fails(1, &["none.txt"]);
@@ -141,9 +146,7 @@ fn words_of_a_text_are_added_to_a_tokenizer() {
     world.run(&format!("{extend} --add 2 --min-frequency 9")).fails(1, &["no word to add", "--min-frequency"]);
     world.run(&format!("{extend} --add 2 --overwrite")).fails(2, &["cannot be used with"]);
     world.write("space.txt", " \n");
-    world
-        .run("vocab extend --tokenizer vocab2.txt --input space.txt --output e --add 1")
-        .fails(1, &["the file holds no text"]);
+    world.run("vocab extend --tokenizer vocab2.txt --input space.txt --output e --add 1").fails(1, &["no words"]);
 }
 
 #[test]

@@ -149,6 +149,15 @@ pub enum Error {
         needed: usize,
     },
 
+    /// The asked vocabulary is larger than any that is of use.
+    #[error("a vocabulary of {size} tokens is too large: at most {most} are made")]
+    VocabularyTooLarge {
+        /// The asked size.
+        size: usize,
+        /// The largest.
+        most: usize,
+    },
+
     /// A token that was to be in a vocabulary would never be found in a text, or was asked for
     /// twice.
     #[error("the token {token:?} cannot be made part of the vocabulary: {reason}")]

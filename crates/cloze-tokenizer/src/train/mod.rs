@@ -79,6 +79,9 @@ impl Default for TrainOptions {
     }
 }
 
+/// The largest vocabulary, some hundred times that of any BERT; slots and tokens up to it fit into memory.
+const SIZE_MAX: usize = 1 << 24;
+
 /// Which pair of neighbouring pieces `a`, `b` is joined next: the one with the highest score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Score {
@@ -96,11 +99,14 @@ impl TrainOptions {
     ///
     /// # Errors
     ///
-    /// If a forced token is no word that could be found in a text, or comes twice; or if special and
-    /// forced tokens alone exceed the asked size.
+    /// If the asked size is more than 16,777,216; if a forced token is no word that could be found in
+    /// a text, or comes twice; or if special and forced tokens alone exceed the asked size.
     pub fn check(&self) -> Result<(), Error> {
+        if self.size > SIZE_MAX {
+            return Err(Error::VocabularyTooLarge { size: self.size, most: SIZE_MAX });
+        }
         let forced = forced_words(&self.forced, &Normalizer::new(self.casing))?;
-        let needed = SPECIAL_TOKENS.len() + self.unused + forced.len();
+        let needed = (SPECIAL_TOKENS.len() + forced.len()).saturating_add(self.unused);
         if needed > self.size {
             return Err(Error::VocabularyTooSmall { size: self.size, needed });
         }
@@ -116,8 +122,8 @@ impl TrainOptions {
 ///
 /// # Errors
 ///
-/// If there are no words; if special tokens, forced tokens and characters alone exceed the asked
-/// size; if a forced token is no word, or comes twice; if the counts exceed 64 bits.
+/// Those of [`TrainOptions::check`]. If there are no words; if special tokens, forced tokens and
+/// characters alone exceed the asked size; if the counts exceed 64 bits.
 ///
 /// # Panics
 ///
