@@ -7,6 +7,7 @@ use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::checkpoint::Checkpoint;
 use crate::infer::check_vocabulary;
+use crate::optim::Schedule;
 use crate::params::{Declaration, HeadSet};
 use crate::precision::{self, Precision};
 use crate::settings::{RunSettings, Start, StoredRun, StoredSettings, UpdateSettings};
@@ -185,9 +186,15 @@ fn machine(kernels: &Cpu, precision: Precision) -> String {
     format!("{} ({}, {})", std::env::consts::ARCH, kernels.instructions(), precision::name(precision))
 }
 
-/// Steps of warm-up: the share of all steps, rounded up.
-pub(super) fn warmup_steps(share: f64, steps: u64) -> u64 {
-    (share * steps as f64).ceil() as u64
+/// The learning rates of a run of so many steps. The share of warm-up is rounded up.
+pub(super) fn schedule(update: &UpdateSettings, steps: u64) -> Schedule {
+    Schedule {
+        decay: update.decay,
+        peak: update.learning_rate,
+        warmup_steps: (update.warmup * steps as f64).ceil() as u64,
+        total_steps: steps,
+        kind: update.optimizer.kind,
+    }
 }
 
 /// All heads of pre-training.

@@ -14,7 +14,6 @@ use crate::checkpoint::write_file;
 use crate::data::Scheme;
 use crate::eval::{self, EvaluationOptions};
 use crate::infer::{InferenceWorkspace, Long, OpenOptions, threads};
-use crate::optim::Schedule;
 use crate::precision::check_training;
 use crate::random::{Purpose, Random};
 use crate::settings::{FinetuneSettings, FinetuneTask, RunSettings, StoredSettings};
@@ -129,13 +128,7 @@ fn train(
     let examples = train_data.len();
     let steps_per_epoch = (examples as u64).div_ceil(update.batch_size as u64);
     let steps = steps_per_epoch * settings.epochs;
-    let schedule = Schedule {
-        decay: update.decay,
-        peak: update.learning_rate,
-        warmup_steps: setup::warmup_steps(update.warmup, steps),
-        total_steps: steps,
-        kind: update.optimizer.kind,
-    };
+    let schedule = setup::schedule(update, steps);
     let mut workspace = InferenceWorkspace::new(&trainer.network().kernels, &run.config)?;
     let mut pace = Pace::new();
     let mut order = Vec::new();

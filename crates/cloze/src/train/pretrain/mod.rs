@@ -13,7 +13,6 @@ use crate::Error;
 use crate::data::Objective;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
-use crate::optim::Schedule;
 use crate::precision::check_training;
 use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, StoredSettings, check_phases, phase_ends};
 
@@ -142,13 +141,7 @@ impl Pretraining<'_> {
         observer: &mut Observer,
     ) -> Result<Outcome, Error> {
         let update = &self.settings.update;
-        let schedule = Schedule {
-            decay: update.decay,
-            peak: update.learning_rate,
-            warmup_steps: setup::warmup_steps(update.warmup, steps),
-            total_steps: steps,
-            kind: update.optimizer.kind,
-        };
+        let schedule = setup::schedule(update, steps);
         let eval_steps = self.settings.eval_steps.unwrap_or(steps.div_ceil(10)).max(1);
         let ends = phase_ends(&self.phases, steps);
         let mut phase = None;
