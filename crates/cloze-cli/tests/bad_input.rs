@@ -67,7 +67,7 @@ fn empty_and_missing_files_are_named() {
     world.write("header.tsv", "text\tlabel\n");
     world.write("space.txt", " \n\n");
     world.run(&readers("header.tsv")[5]).fails(1, &["header.tsv", "no examples"]);
-    world.run("vocab --input space.txt --output new-vocab").fails(1, &["space.txt", "no text"]);
+    world.run("vocab --input space.txt --output new-vocab").fails(1, &["no words"]);
     world.run(&readers("space.txt")[5]).fails(1, &["space.txt"]);
     for command in readers("missing.txt").into_iter().chain(readers("missing.tsv")) {
         world.run(&command).fails(1, &["missing.", "No such file"]);

@@ -98,7 +98,7 @@ fn a_vocabulary_is_made_of_the_files_that_hold_text() {
     world.run("vocab --input plain.txt --output plain --size 60").ok();
     world.run("vocab --input empty.txt plain.txt blank.txt --output vocab --size 60").ok();
     assert!(world.read("vocab/vocab.txt") == world.read("plain/vocab.txt"));
-    world.run("vocab --input empty.txt blank.txt --output none").fails(1, &["empty.txt", "holds no text, nor"]);
+    world.run("vocab --input empty.txt blank.txt --output none").fails(1, &["empty.txt and 1 other files", "no words"]);
     world.run(&pretrain("plain.txt empty.txt", "none")).fails(1, &["empty.txt", "holds no text; leave it out"]);
 }
 

@@ -195,8 +195,8 @@ fn files_of(input: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found.files)
 }
 
-/// Counts the words of the files.
-fn count(files: &[PathBuf], text_field: &str, mut counts: CorpusCounts) -> Result<CountedWords, cloze::Error> {
+/// Counts the words of the files, of which there must be some.
+fn count(files: &[PathBuf], text_field: &str, mut counts: CorpusCounts) -> anyhow::Result<CountedWords> {
     // Words do not know documents; large pieces keep all threads at work.
     let document = DocumentBreak::File;
     let text_field = text_field.to_string();
@@ -206,5 +206,10 @@ fn count(files: &[PathBuf], text_field: &str, mut counts: CorpusCounts) -> Resul
         Ok(pieces.iter().try_for_each(|piece| counts.add_text(piece.text))?)
     })?;
     progress.clear();
-    Ok(counts.finish()?)
+    let words = counts.finish()?;
+    if words.is_empty() {
+        let others = if files.len() > 1 { format!(" and {} other files", files.len() - 1) } else { String::new() };
+        bail!("{}{others}: {}", files[0].display(), cloze_tokenizer::Error::NoWords);
+    }
+    Ok(words)
 }

@@ -18,7 +18,7 @@ pub mod tfrecord;
 pub use columns::ColumnSpec;
 pub use conll::{Sentence, SentenceFormat, read_sentences, read_sentences_from};
 pub use corpus::{Corpus, CorpusOptions, ReadCorpus, SentenceUnit};
-pub use documents::{DocumentBreak, DocumentOptions, find_files, for_each_document};
+pub use documents::{DocumentBreak, DocumentOptions, find_files};
 pub use instances::{Instance, Objective, PlanOptions, PlannedInstance, build_instance, plan_epoch};
 pub use labelling::Scheme;
 pub use masking::{Masked, Masking};

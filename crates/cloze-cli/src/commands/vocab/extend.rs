@@ -1,5 +1,6 @@
 //! `cloze vocab extend`: more words for the vocabulary of a model, or of a tokenizer alone.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -38,7 +39,7 @@ pub struct Arguments {
     text: TextArgs,
     /// How many words to add; fewer, if the text has not so many that need several tokens
     #[arg(long, value_name = "N")]
-    add: usize,
+    add: NonZeroUsize,
     /// Rarer words are not added
     #[arg(long, value_name = "N", default_value_t = 2)]
     min_frequency: u64,
@@ -94,10 +95,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     }
     let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
     let words = count(&files, &arguments.text.field.text_field, counts)?;
-    if words.is_empty() {
-        return Err(cloze_tokenizer::Error::NoWords.into());
-    }
-    let added = new_words(&tokenizer, &words, arguments.add, arguments.min_frequency)?;
+    let added = new_words(&tokenizer, &words, arguments.add.get(), arguments.min_frequency)?;
     if added.is_empty() {
         anyhow::bail!(
             "no word to add: every word that comes {} times or more is one token already, or unknown; \

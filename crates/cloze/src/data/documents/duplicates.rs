@@ -9,19 +9,12 @@ use sha2::{Digest, Sha256};
 pub struct TextHash(Sha256);
 
 impl TextHash {
-    /// The hash of a whole text: the first 128 bits of its SHA-256.
-    pub fn of(text: &str) -> u128 {
-        let mut hash = TextHash::default();
-        hash.add(text);
-        hash.finish()
-    }
-
     /// Adds the next part.
     pub fn add(&mut self, part: &str) {
         self.0.update(part);
     }
 
-    /// The hash of all parts; the next text begins.
+    /// The hash of all parts, the first 128 bits of their SHA-256; the next text begins.
     pub fn finish(&mut self) -> u128 {
         let digest = self.0.finalize_reset();
         u128::from_be_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
@@ -53,23 +46,29 @@ impl Duplicates {
 mod tests {
     use super::*;
 
+    fn hash_of(text: &str) -> u128 {
+        let mut hash = TextHash::default();
+        hash.add(text);
+        hash.finish()
+    }
+
     #[test]
     fn the_hash_is_that_of_sha256() {
         // `printf abc | sha256sum`
-        assert_eq!(format!("{:032x}", TextHash::of("abc")), "ba7816bf8f01cfea414140de5dae2223");
+        assert_eq!(format!("{:032x}", hash_of("abc")), "ba7816bf8f01cfea414140de5dae2223");
         let mut hash = TextHash::default();
         hash.add("a");
         hash.add("bc");
-        assert_eq!(hash.finish(), TextHash::of("abc"));
+        assert_eq!(hash.finish(), hash_of("abc"));
         hash.add("x");
-        assert_eq!(hash.finish(), TextHash::of("x"), "begins anew");
+        assert_eq!(hash.finish(), hash_of("x"), "begins anew");
     }
 
     #[test]
     fn copies_are_counted() {
         let mut duplicates = Duplicates::default();
         let seen: Vec<bool> =
-            ["a", "b", "a", "a", "c"].iter().map(|text| duplicates.is_duplicate(TextHash::of(text))).collect();
+            ["a", "b", "a", "a", "c"].iter().map(|text| duplicates.is_duplicate(hash_of(text))).collect();
         assert_eq!(seen, [false, false, true, true, false]);
         assert_eq!(duplicates.count(), 2);
     }

@@ -46,7 +46,7 @@ pub struct DocumentOptions {
     pub text_field: String,
     /// Bytes of a line or a record at most; a longer one is an error.
     pub line_limit: usize,
-    /// Whether some of several files may hold no text.
+    /// Whether files may hold no text.
     pub blank_files: bool,
 }
 
@@ -81,15 +81,6 @@ pub struct Piece<'a> {
     pub ends_document: bool,
 }
 
-/// A whole document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DocumentText<'a> {
-    /// The text without the line ends around it; not blank.
-    pub text: &'a str,
-    /// Where it begins.
-    pub place: Place<'a>,
-}
-
 /// Reads `files`, one after another, and hands over their text in blocks of some MiB: in order, nothing left out.
 /// After the last block of a file there is a piece without text that ends its last document. `progress` is told the
 /// bytes done and the bytes in total, as they are on disk.
@@ -111,7 +102,6 @@ pub fn for_each_block(
         bytes_total += std::fs::metadata(path).map_err(at("read", path))?.len();
     }
     let mut bytes_before = 0;
-    let mut any_has_text = false;
     for path in files {
         let mut has_text = false;
         let mut last_line = 1;
@@ -126,62 +116,11 @@ pub fn for_each_block(
             let message = "the file holds no text; leave it out, or check that it is the right one".to_string();
             return Err(Error::Data { path: path.clone(), line: None, message });
         }
-        any_has_text |= has_text;
         each(&[Piece { text: "", place: Place { path, line: last_line }, ends_document: true }])?;
         bytes_before += bytes;
         progress(bytes_before, bytes_total);
     }
-    if !any_has_text {
-        let others =
-            if files.len() > 1 { format!(", nor does any other of the {}", files.len()) } else { String::new() };
-        let message = format!("the file holds no text{others}; check that it is the right one");
-        return Err(Error::Data { path: files[0].clone(), line: None, message });
-    }
     Ok(())
-}
-
-/// Finds the files that `inputs` stand for, as [`find_files`] does, and hands over their documents, one at a time:
-/// only one is in memory as a whole, which may be a whole file with [`DocumentBreak::File`]. Gives back the files
-/// and what was skipped.
-///
-/// # Errors
-/// Those of [`find_files`] and [`for_each_block`].
-pub fn for_each_document(
-    inputs: &[PathBuf],
-    options: &DocumentOptions,
-    mut each: impl FnMut(DocumentText) -> Result<(), Error>,
-) -> Result<Found, Error> {
-    let found = find_files(inputs)?;
-    let mut begun = String::new();
-    let mut begun_line = 1;
-    for_each_block(&found.files, options, &mut |_, _| (), &mut |pieces| {
-        for piece in pieces {
-            if begun.is_empty() {
-                begun_line = piece.place.line;
-            }
-            if begun.is_empty() && piece.ends_document {
-                hand_over(piece.text, piece.place, &mut each)?;
-                continue;
-            }
-            begun.push_str(piece.text);
-            if piece.ends_document {
-                hand_over(&begun, Place { line: begun_line, ..piece.place }, &mut each)?;
-                begun.clear();
-            } else if !begun.ends_with('\n') {
-                begun.push('\n');
-            }
-        }
-        Ok(())
-    })?;
-    Ok(found)
-}
-
-fn hand_over(text: &str, place: Place, each: &mut impl FnMut(DocumentText) -> Result<(), Error>) -> Result<(), Error> {
-    let is_end = |c| matches!(c, '\n' | '\r');
-    let text = text.trim_end_matches(is_end);
-    let start = text.trim_start_matches(is_end);
-    let line = place.line + text[..text.len() - start.len()].matches('\n').count();
-    if is_blank(start) { Ok(()) } else { each(DocumentText { text: start, place: Place { line, ..place } }) }
 }
 
 fn is_blank(text: &str) -> bool {

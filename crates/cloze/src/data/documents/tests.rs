@@ -17,14 +17,31 @@ fn expected() -> Vec<(usize, String)> {
     rows.into_iter().zip(1..).filter_map(|(text, row)| Some((row, text?))).collect()
 }
 
-/// Documents with their lines, or the message.
+/// Documents with their lines, put together from their pieces, or the message.
 fn documents(inputs: &[PathBuf], options: &DocumentOptions) -> Result<Vec<(usize, String)>, String> {
+    let found = find_files(inputs).map_err(|error| error.to_string())?;
     let mut documents = Vec::new();
-    for_each_document(inputs, options, |document| {
-        documents.push((document.place.line, document.text.to_string()));
+    let (mut begun, mut first_line) = (String::new(), 1);
+    let read = for_each_block(&found.files, options, &mut |_, _| (), &mut |pieces| {
+        for piece in pieces {
+            if begun.is_empty() {
+                first_line = piece.place.line;
+            } else if !begun.ends_with('\n') {
+                begun.push('\n');
+            }
+            begun.push_str(piece.text);
+            if piece.ends_document {
+                let whole = std::mem::take(&mut begun);
+                let text = whole.trim_matches(['\n', '\r']);
+                let blank_lines = whole[..whole.len() - whole.trim_start_matches(['\n', '\r']).len()].matches('\n');
+                if !is_blank(text) {
+                    documents.push((first_line + blank_lines.count(), text.to_string()));
+                }
+            }
+        }
         Ok(())
-    })
-    .map_err(|error| error.to_string())?;
+    });
+    read.map_err(|error| error.to_string())?;
     Ok(documents)
 }
 
@@ -159,14 +176,14 @@ fn files_without_text_are_named() {
     }
     let options = DocumentOptions { blank_files: true, ..options };
     assert_eq!(documents(&paths, &options).unwrap(), [(1, "text".to_string())]);
-    let error = documents(&[paths[0].clone(), paths[2].clone()], &options).unwrap_err();
-    assert!(error.contains("a.txt: the file holds no text, nor does any other of the 2"), "{error}");
+    assert_eq!(documents(&[paths[0].clone(), paths[2].clone()], &options).unwrap(), []);
 }
 
 #[test]
 fn what_the_caller_says_ends_the_reading() {
     let mut count = 0;
-    let result = for_each_document(&[fixture("plain.txt")], &DocumentOptions::default(), |_| {
+    let files = [fixture("plain.txt"), fixture("records.jsonl")];
+    let result = for_each_block(&files, &DocumentOptions::default(), &mut |_, _| (), &mut |_| {
         count += 1;
         if count == 3 { Err(Error::Settings("enough".to_string())) } else { Ok(()) }
     });

@@ -65,6 +65,10 @@ struct Line<'a> {
 /// # Errors
 ///
 /// An ending that tells no format; what the system says about the file.
+///
+/// # Panics
+///
+/// If an instance is longer than the maxima.
 pub fn write_instances(
     path: &Path,
     instances: &[Instance],
