@@ -102,6 +102,9 @@ fn a_time_becomes_steps_that_stay() {
     settings.budget = Budget::Seconds(1e-3);
     let error = pretrain(&settings, &world.options("short", 1), &mut ignore).unwrap_err().to_string();
     assert!(error.contains("is too short"), "{error}");
+    // It has not begun: the next try is a new one.
+    settings.budget = Budget::Steps(1);
+    pretrain(&settings, &world.options("short", 1), &mut ignore).unwrap();
 }
 
 #[test]
@@ -166,7 +169,10 @@ fn as_many_checkpoints_are_kept_as_wanted_and_the_best() {
 #[test]
 fn too_little_memory_is_told_before_anything_is_trained() {
     let world = World::new();
-    let options = RunOptions { max_memory: Some(1 << 20), ..world.options("run", 1) };
+    pretrain(&world.pretraining(), &world.options("run", 1), &mut ignore).unwrap();
+    let before = world.weights("run");
+    let options = RunOptions { max_memory: Some(1 << 20), overwrite: true, ..world.options("run", 1) };
     let error = pretrain(&world.pretraining(), &options, &mut ignore).unwrap_err().to_string();
     assert!(error.contains("a limit of 0.00 GiB is too little"), "{error}");
+    assert!(before == world.weights("run"));
 }

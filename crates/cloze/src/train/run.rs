@@ -209,12 +209,19 @@ impl Run {
         better
     }
 
-    /// The number of steps of a run that was asked for something else: as stored, or counted now and stored.
+    /// The number of steps of a run that was asked for something else: as stored, or counted now and stored. A run whose
+    /// steps cannot be counted has not begun, and nothing of it stays.
     pub fn steps(&mut self, count: impl FnOnce() -> Result<u64, Error>) -> Result<u64, Error> {
         if let Some(steps) = self.stored.run.as_ref().and_then(|run| run.steps) {
             return Ok(steps);
         }
-        let steps = count()?;
+        let steps = match count() {
+            Ok(steps) => steps,
+            Err(error) => {
+                self.clear()?;
+                return Err(error);
+            }
+        };
         if let Some(run) = &mut self.stored.run {
             run.steps = Some(steps);
         }

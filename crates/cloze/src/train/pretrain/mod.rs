@@ -9,12 +9,13 @@ use std::time::Instant;
 use cloze_kernels::Cpu;
 use cloze_tokenizer::Tokenizer;
 
-use crate::Error;
 use crate::data::Objective;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
+use crate::params::{Declaration, HeadSet};
 use crate::precision::check_training;
 use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, StoredSettings, check_phases, phase_ends};
+use crate::{Config, Error};
 
 use self::data::Sets;
 use self::source::Source;
@@ -53,12 +54,14 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     config.problem_type = None;
 
     let sets = Sets::read(settings, &tokenizer, observer)?;
-    let resident = resident_bytes().unwrap_or_default();
+    let heads = setup::pretraining_heads(settings.objective == Objective::MlmNsp);
+    // Before the output folder is taken, so that a limit that is too low leaves everything as it was.
+    let plans = plans(settings, options, &config, heads)?;
     let prepared = setup::Prepared {
         kernels,
         tokenizer: tokenizer.clone(),
         config,
-        heads: setup::pretraining_heads(settings.objective == Objective::MlmNsp),
+        heads,
         checkpoint,
         settings: run_settings,
         update: settings.update.clone(),
@@ -67,13 +70,11 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
     run.state.metric = Some(METRIC.to_string());
-    let phases = settings.phases();
-    let plans = plans(settings, &phases, options, resident, &run)?;
     let mut pretraining = Pretraining {
         settings,
         tokenizer: &tokenizer,
         sets: &sets,
-        phases,
+        phases: settings.phases(),
         plans,
         source: Source::new(&sets.train, settings, &tokenizer),
         held_out: None,
@@ -90,20 +91,17 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
 /// How the steps of each phase are computed, in the memory that there is.
 fn plans(
     settings: &PretrainSettings,
-    phases: &[Phase],
     options: &RunOptions,
-    resident: u64,
-    run: &Run,
+    config: &Config,
+    heads: HeadSet,
 ) -> Result<Vec<Plan>, Error> {
     let (sequences, parts) = (settings.update.batch_size, settings.update.accumulate);
+    let (declaration, resident) = (Declaration::new(config, heads), resident_bytes().unwrap_or_default());
     let plan = |phase: &Phase| match options.max_memory {
         None => Ok(Plan { parts, recompute: false }),
-        Some(limit) => {
-            let tokens = phase.max_seq_length;
-            memory::plan(limit, resident, &run.config, &run.declaration, sequences, tokens, parts)
-        }
+        Some(limit) => memory::plan(limit, resident, config, &declaration, sequences, phase.max_seq_length, parts),
     };
-    phases.iter().map(plan).collect()
+    settings.phases().iter().map(plan).collect()
 }
 
 /// A pre-training that is under way.
@@ -121,7 +119,9 @@ struct Pretraining<'a> {
 
 impl Pretraining<'_> {
     fn count_steps(&mut self, trainer: &mut Trainer, started: Instant) -> Result<u64, Error> {
-        self.hold_out(self.phases[0].max_seq_length)?;
+        if matches!(self.settings.budget, Budget::Seconds(_)) {
+            self.hold_out(self.phases[0].max_seq_length)?;
+        }
         let parts = self.plans[0].parts;
         length::steps(self.settings, trainer, &mut self.source, self.held_out.as_ref(), parts, started)
     }
