@@ -1,7 +1,7 @@
 """Kills a pre-training again and again, starts it anew each time, and compares its weights with those of a run that
 nobody has disturbed.
 
-    python kills.py CLOZE FOLDER [--kills 200] [--steps 8000]
+    python kills.py CLOZE FOLDER [--kills 200] [--steps 12000]
 
 CLOZE is the program; FOLDER is made and removed. The corpus is generated. Every tenth kill comes while a checkpoint is
 written: as soon as a folder checkpoint-N.tmp is seen. The number of threads changes from start to start.
@@ -23,7 +23,7 @@ def main():
     parser.add_argument("cloze")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=12000)
     arguments = parser.parse_args()
     folder = arguments.folder
     folder.mkdir()
