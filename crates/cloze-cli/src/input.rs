@@ -97,6 +97,9 @@ pub struct TextArgs {
     sentences: SentenceName,
     #[command(flatten)]
     field: FieldArgs,
+    /// Keep only the first of documents that are equal line by line; the copies are counted
+    #[arg(long)]
+    drop_duplicates: bool,
 }
 
 /// Where files of records have their text.
@@ -134,7 +137,7 @@ impl TextArgs {
                 SentenceName::Line => SentenceUnit::Line,
             },
             text_field: self.field.text_field.clone(),
-            ..CorpusOptions::default()
+            drop_duplicates: self.drop_duplicates,
         }
     }
 }

@@ -104,6 +104,11 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// 0.1234 as "12.34 %".
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
 /// A duration as "45 s", "12 min" or "3 h 5 min".
 pub fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;

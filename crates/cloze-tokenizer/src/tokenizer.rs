@@ -179,6 +179,10 @@ impl Tokenizer {
         Tokenizer::new(settings, "extended vocabulary")
     }
 
+    /// The names of the files that [`Tokenizer::save`] writes.
+    pub const FILES: [&str; 4] =
+        [files::VOCAB_TXT, files::TOKENIZER_JSON, files::TOKENIZER_CONFIG_JSON, files::SPECIAL_TOKENS_MAP_JSON];
+
     /// Writes `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`
     /// into `dir`, which is made if need be, as Hugging Face's libraries load them.
     ///

@@ -10,6 +10,7 @@ mod finetune;
 mod info;
 mod instances;
 mod predict;
+mod prepare;
 mod pretrain;
 mod quantize;
 mod report;
@@ -34,6 +35,8 @@ pub enum Command {
     Tokenize(tokenize::Arguments),
     /// Write the pre-training instances of Google BERT's script, from the same text and seed the same ones
     Instances(instances::Arguments),
+    /// Turn a corpus into token ids on disk, to pre-train on without reading the text again
+    Prepare(prepare::Arguments),
     /// Pre-train a model on raw text: masked language model and next sentence prediction
     Pretrain(pretrain::Arguments),
     /// Tell what is wrong with data, model and settings before anything is trained
@@ -82,6 +85,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Finetune(arguments) => return finetune::run(arguments, common),
         Command::Vocab(arguments) => vocab::run(arguments, common)?,
         Command::Tokenize(arguments) => tokenize::run(arguments, common)?,
+        Command::Prepare(arguments) => prepare::run(arguments, common)?,
         Command::Instances(arguments) => instances::run(arguments, common)?,
         Command::Evaluate(arguments) => evaluate::run(arguments, common)?,
         Command::Compare(arguments) => compare::run(arguments, common)?,

@@ -23,7 +23,7 @@ use crate::training::{self, RunArgs, TokenizerArgs, UpdateFlags};
 )]
 pub struct Arguments {
     /// Text in UTF-8: .txt, .jsonl, .parquet, the first two also with .gz or .zst; folders of such files; or patterns
-    /// such as 'books/**/*.txt'
+    /// such as 'books/**/*.txt'; or a store that `cloze prepare` made
     #[arg(long, required_unless_present = "instances", num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,
     /// Instead of text, files of instances (.jsonl, .tfrecord) as `cloze instances` or Google's scripts write them; they
@@ -64,9 +64,6 @@ pub struct Arguments {
     short_seq_prob: f64,
     #[command(flatten)]
     text: TextArgs,
-    /// Keep only the first of documents that are equal line by line; the copies are counted
-    #[arg(long)]
-    drop_duplicates: bool,
     /// Sequences for one optimizer step
     #[arg(long, value_name = "N", default_value = "256")]
     batch_size: NonZeroUsize,
@@ -181,7 +178,7 @@ impl Arguments {
             document: corpus.document,
             sentences: corpus.sentences,
             text_field: corpus.text_field,
-            drop_duplicates: self.drop_duplicates,
+            drop_duplicates: corpus.drop_duplicates,
             eval_steps: self.eval_steps,
             max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             update: self.run.update(common, self.optimizer.into(), flags),

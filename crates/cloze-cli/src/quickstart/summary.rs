@@ -86,7 +86,7 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
     let figures = Figures {
         mlm_loss: last("eval_mlm_loss")?,
         mlm_accuracy: last("eval_mlm_accuracy")?,
-        mlm_chance: most_frequent_share(&held_out, vocabulary),
+        mlm_chance: most_frequent_share(&held_out, vocabulary)?,
         nsp_accuracy: last("eval_nsp_accuracy")?,
         accuracy_pretrained: best_value(&finetuned, "eval_accuracy")
             .context("finetuned/trainer_state.json has no accuracy")?,
@@ -98,7 +98,7 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
     Ok(Summary {
         figures,
         folder: folder.root.display().to_string(),
-        unigram_entropy: held_out.unigram_entropy(vocabulary),
+        unigram_entropy: held_out.unigram_entropy(vocabulary)?,
         nsp_majority: last("eval_nsp_majority")?,
         parameters: model.declaration().len,
         vocabulary,
@@ -116,17 +116,12 @@ pub fn gather(folder: &Folder, common: &Common, elapsed: Duration) -> anyhow::Re
 fn held_out(folder: &Folder, model: &Model, seed: u64) -> anyhow::Result<Corpus> {
     let files = [folder.path("corpus.txt")];
     let read = Corpus::read(&files, model.tokenizer(), &CorpusOptions::default(), &mut |_, _| ())?;
-    read.corpus.hold_out(DEV_FRACTION, seed).1.context("no stories are held out")
+    read.corpus.hold_out(DEV_FRACTION, seed)?.1.context("no stories are held out")
 }
 
-fn most_frequent_share(corpus: &Corpus, vocabulary: usize) -> f64 {
-    let mut counts = vec![0usize; vocabulary];
-    for sentence in 0..corpus.sentences() {
-        for &token in corpus.sentence(sentence) {
-            counts[token as usize] += 1;
-        }
-    }
-    counts.iter().max().copied().unwrap_or(0) as f64 / corpus.tokens().max(1) as f64
+fn most_frequent_share(corpus: &Corpus, vocabulary: usize) -> Result<f64, cloze::Error> {
+    let counts = corpus.token_counts(vocabulary)?;
+    Ok(counts.into_iter().max().unwrap_or(0) as f64 / corpus.tokens().max(1) as f64)
 }
 
 fn log_history(run: &Path) -> anyhow::Result<Vec<Value>> {

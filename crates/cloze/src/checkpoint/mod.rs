@@ -29,10 +29,10 @@ pub use index::holds_model;
 pub(crate) use names::scale_name;
 use names::{TIED, is_redundant, printable};
 pub(crate) use pieces::{Rows, TakeRows};
-pub(crate) use save::{TensorHead, write_tensor_file, write_with};
+pub(crate) use save::{TensorHead, temporary, write_tensor_file, write_with};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{Pooling, SentenceSettings};
-pub(crate) use sums::{check_sums, hex, write_sums};
+pub(crate) use sums::{check_sums, file_sum, hex, write_sums};
 pub use tensors::TensorFile;
 
 use crate::config::Config;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
@@ -154,16 +154,21 @@ pub(crate) fn write_with(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // One fixed name: what a killed run left behind is replaced, not added to.
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     let written = replace(path, &temporary, write);
     if written.is_err() {
         // The first error is the one to report; the temporary file may not even exist.
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// What a file is called until it is whole: one fixed name, so that what a killed run left behind is replaced, not added
+/// to.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    path.with_file_name(name)
 }
 
 fn replace(

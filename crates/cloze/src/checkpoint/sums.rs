@@ -23,7 +23,7 @@ pub(crate) fn hex(hasher: Sha256) -> String {
 pub(crate) fn write_sums(dir: &Path) -> Result<(), Error> {
     let mut lines = String::new();
     for name in names(dir)? {
-        lines.push_str(&format!("{}  {name}\n", sum(&dir.join(&name))?));
+        lines.push_str(&format!("{}  {name}\n", file_sum(&dir.join(&name))?));
     }
     write_file(&dir.join(SUMS), lines.as_bytes())
 }
@@ -48,7 +48,7 @@ pub(crate) fn check_sums(dir: &Path) -> Result<(), Error> {
             .and_then(|line| line.split_once("  "))
             .ok_or_else(|| fault(&path, "a line is not a checksum and a name; the file is damaged"))?;
         let file = dir.join(name);
-        if sum(&file)? != expected {
+        if file_sum(&file)? != expected {
             return Err(fault(&file, "does not fit its checksum; the file is damaged"));
         }
         listed.insert(name.to_string());
@@ -71,7 +71,8 @@ fn names(dir: &Path) -> Result<BTreeSet<String>, Error> {
     Ok(names)
 }
 
-fn sum(path: &Path) -> Result<String, Error> {
+/// SHA-256 of a file.
+pub(crate) fn file_sum(path: &Path) -> Result<String, Error> {
     let mut hasher = Sha256::new();
     File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(at("read", path))?;
     Ok(hex(hasher))

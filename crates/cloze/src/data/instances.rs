@@ -11,7 +11,8 @@ use cloze_tokenizer::SpecialIds;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::corpus::Corpus;
+use crate::data::corpus::{Corpus, Sentences};
+use crate::error::Error;
 use crate::random::{Purpose, Random};
 
 /// What a model is pre-trained on.
@@ -83,9 +84,9 @@ impl PlannedInstance {
     }
 
     /// The places of A and of B among the tokens of the corpus.
-    pub(crate) fn token_ranges(&self) -> (Range<usize>, Range<usize>) {
-        let (a, b) = (self.a_start as usize, self.b_start as usize);
-        (a..a + usize::from(self.a_length), b..b + usize::from(self.b_length))
+    pub(crate) fn token_ranges(&self) -> (Range<u64>, Range<u64>) {
+        let (a, b) = (self.a_start, self.b_start);
+        (a..a + u64::from(self.a_length), b..b + u64::from(self.b_length))
     }
 }
 
@@ -94,24 +95,54 @@ impl PlannedInstance {
 /// Every document is visited once, and each of its sentences goes into an instance, though truncation may cut
 /// it there. With a single document ([`Corpus::is_single_document`]) "random next" sentences come from that same
 /// document.
-pub fn plan_epoch(corpus: &Corpus, options: &PlanOptions, seed: u64, epoch: u64) -> Vec<PlannedInstance> {
+///
+/// # Errors
+/// If the corpus cannot be read.
+pub fn plan_epoch(
+    corpus: &Corpus,
+    options: &PlanOptions,
+    seed: u64,
+    epoch: u64,
+) -> Result<Vec<PlannedInstance>, Error> {
+    let mut plan = Vec::new();
+    // A part at a time, so that nothing but the plan grows with the corpus.
+    for first in (0..corpus.documents()).step_by(DOCUMENTS_AT_ONCE) {
+        let documents = first..(first + DOCUMENTS_AT_ONCE).min(corpus.documents());
+        let planned = documents.into_par_iter().map(|document| plan_document(corpus, document, options, seed, epoch));
+        let planned: Vec<Vec<PlannedInstance>> = planned.collect::<Result<_, Error>>()?;
+        planned.iter().for_each(|planned| plan.extend_from_slice(planned));
+    }
+    if options.shuffle {
+        Random::new(seed, Purpose::Shuffle, epoch, 0).shuffle(&mut plan);
+    }
+    Ok(plan)
+}
+
+/// How many documents are planned together.
+const DOCUMENTS_AT_ONCE: usize = 1 << 14;
+
+/// The instances of one document, in order.
+///
+/// # Errors
+/// If the corpus cannot be read.
+pub fn plan_document(
+    corpus: &Corpus,
+    document: usize,
+    options: &PlanOptions,
+    seed: u64,
+    epoch: u64,
+) -> Result<Vec<PlannedInstance>, Error> {
     let lengths = options.objective.sequence_lengths();
     let length = options.max_seq_length;
     let (shortest, longest) = (lengths.start(), lengths.end());
     assert!(lengths.contains(&length), "max_seq_length is {length}, not between {shortest} and {longest}");
-    let plan_document = |document: usize| match options.objective {
+    match options.objective {
         Objective::MlmNsp => {
             let random = Random::new(seed, Purpose::Plan, epoch, document as u64);
             plan_pairs(corpus, document, options, random)
         }
-        Objective::Mlm => plan_windows(corpus, document, options.max_seq_length - 2),
-    };
-    let documents: Vec<Vec<PlannedInstance>> = (0..corpus.documents()).into_par_iter().map(plan_document).collect();
-    let mut plan = documents.concat();
-    if options.shuffle {
-        Random::new(seed, Purpose::Shuffle, epoch, 0).shuffle(&mut plan);
+        Objective::Mlm => plan_windows(corpus, document, length - 2),
     }
-    plan
 }
 
 /// One visit of a document:
@@ -128,7 +159,12 @@ pub fn plan_epoch(corpus: &Corpus, options: &PlanOptions, seed: u64, epoch: u64)
 ///         B = what is left of the chunk
 ///     truncate A and B to max_num_tokens together
 /// ```
-fn plan_pairs(corpus: &Corpus, document: usize, options: &PlanOptions, mut random: Random) -> Vec<PlannedInstance> {
+fn plan_pairs(
+    corpus: &Corpus,
+    number: usize,
+    options: &PlanOptions,
+    mut random: Random,
+) -> Result<Vec<PlannedInstance>, Error> {
     // [CLS], [SEP], [SEP].
     let max_num_tokens = options.max_seq_length - 3;
     let target = if random.uniform() < options.short_seq_prob {
@@ -137,45 +173,41 @@ fn plan_pairs(corpus: &Corpus, document: usize, options: &PlanOptions, mut rando
         max_num_tokens
     };
     let mut plan = Vec::new();
-    let sentences = corpus.document(document);
-    let mut next = sentences.start;
-    while next < sentences.end {
-        let chunk = until_tokens(corpus, next..sentences.end, target);
+    let document = corpus.document(number)?;
+    let sentences: Sentences = corpus.sentences_of(&document, 0..document.sentences())?;
+    let mut next = 0;
+    while next < sentences.len() {
+        let chunk = sentences.until_tokens(next..sentences.len(), target);
         let mut a_sentences = 1;
         if chunk.len() >= 2 {
             a_sentences += random.below(chunk.len() as u64 - 1) as usize;
         }
         let a_end = chunk.start + a_sentences;
-        let mut a = corpus.token_range(chunk.start..a_end);
+        let mut a = sentences.token_range(chunk.start..a_end);
         let is_random_next = chunk.len() == 1 || random.uniform() < 0.5;
         let mut b = if is_random_next {
             next = a_end;
-            let other = corpus.document(draw_other_document(corpus, document, &mut random));
-            let start = other.start + random.below(other.len() as u64) as usize;
-            corpus.token_range(until_tokens(corpus, start..other.end, target.saturating_sub(a.len())))
+            let other = corpus.document(draw_other_document(corpus, number, &mut random))?;
+            let start = random.below(other.sentences() as u64) as usize;
+            corpus.sentences_until(&other, start, target.saturating_sub(length(&a)))?
         } else {
             next = chunk.end;
-            corpus.token_range(a_end..chunk.end)
+            sentences.token_range(a_end..chunk.end)
         };
         truncate_pair(&mut a, &mut b, max_num_tokens, &mut random);
         plan.push(PlannedInstance {
-            a_start: a.start as u64,
-            b_start: b.start as u64,
-            a_length: a.len() as u16,
-            b_length: b.len() as u16,
+            a_start: a.start,
+            b_start: b.start,
+            a_length: length(&a) as u16,
+            b_length: length(&b) as u16,
             is_random_next,
         });
     }
-    plan
+    Ok(plan)
 }
 
-/// The first of these sentences, at least one, until they have `target` tokens or none is left.
-fn until_tokens(corpus: &Corpus, sentences: Range<usize>, target: usize) -> Range<usize> {
-    let mut end = sentences.start + 1;
-    while end < sentences.end && corpus.token_range(sentences.start..end).len() < target {
-        end += 1;
-    }
-    sentences.start..end
+fn length(range: &Range<u64>) -> usize {
+    (range.end - range.start) as usize
 }
 
 /// Up to ten draws for a document other than `document`; the last one stands, whichever it is.
@@ -192,9 +224,9 @@ fn draw_other_document(corpus: &Corpus, document: usize, random: &mut Random) ->
 
 /// Takes tokens off the longer of the two (B on a tie), one by one, at its front or its back as a coin falls, until both
 /// together have `max_num_tokens`.
-fn truncate_pair(a: &mut Range<usize>, b: &mut Range<usize>, max_num_tokens: usize, random: &mut Random) {
-    while a.len() + b.len() > max_num_tokens {
-        let longer = if a.len() > b.len() { &mut *a } else { &mut *b };
+fn truncate_pair(a: &mut Range<u64>, b: &mut Range<u64>, max_num_tokens: usize, random: &mut Random) {
+    while length(a) + length(b) > max_num_tokens {
+        let longer = if length(a) > length(b) { &mut *a } else { &mut *b };
         if random.uniform() < 0.5 {
             longer.start += 1;
         } else {
@@ -204,16 +236,16 @@ fn truncate_pair(a: &mut Range<usize>, b: &mut Range<usize>, max_num_tokens: usi
 }
 
 /// The document's tokens in windows of `window` tokens; the last one is what remains.
-fn plan_windows(corpus: &Corpus, document: usize, window: usize) -> Vec<PlannedInstance> {
-    let tokens = corpus.token_range(corpus.document(document));
-    let plan_at = |start: usize| PlannedInstance {
-        a_start: start as u64,
-        b_start: start as u64,
-        a_length: window.min(tokens.end - start) as u16,
+fn plan_windows(corpus: &Corpus, document: usize, window: usize) -> Result<Vec<PlannedInstance>, Error> {
+    let tokens = corpus.document(document)?.tokens();
+    let plan_at = |start: u64| PlannedInstance {
+        a_start: start,
+        b_start: start,
+        a_length: (window as u64).min(tokens.end - start) as u16,
         b_length: 0,
         is_random_next: false,
     };
-    tokens.clone().step_by(window).map(plan_at).collect()
+    Ok(tokens.clone().step_by(window).map(plan_at).collect())
 }
 
 /// A sequence to be masked and trained on.
@@ -228,19 +260,22 @@ pub struct Instance {
 }
 
 /// The tokens of an instance planned on this corpus.
-pub fn build_instance(corpus: &Corpus, planned: &PlannedInstance, special: SpecialIds) -> Instance {
+///
+/// # Errors
+/// If the corpus cannot be read.
+pub fn build_instance(corpus: &Corpus, planned: &PlannedInstance, special: SpecialIds) -> Result<Instance, Error> {
     let (a, b) = planned.token_ranges();
     let mut ids = Vec::with_capacity(planned.tokens());
     ids.push(special.cls);
-    ids.extend_from_slice(corpus.tokens_at(a));
+    ids.extend(corpus.tokens_at(a)?);
     ids.push(special.sep);
     let mut token_type_ids = vec![0; ids.len()];
     if planned.is_pair() {
-        ids.extend_from_slice(corpus.tokens_at(b));
+        ids.extend(corpus.tokens_at(b)?);
         ids.push(special.sep);
         token_type_ids.resize(ids.len(), 1);
     }
-    Instance { ids, token_type_ids, is_random_next: planned.is_random_next }
+    Ok(Instance { ids, token_type_ids, is_random_next: planned.is_random_next })
 }
 
 #[cfg(test)]

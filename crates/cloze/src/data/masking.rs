@@ -34,12 +34,11 @@ impl Masking {
     /// `probability` (BERT: 0.15).
     pub fn new(tokenizer: &Tokenizer, probability: f64, whole_word: bool) -> Masking {
         let vocab_size = tokenizer.vocab_size() as u32;
-        let continues = |id| tokenizer.token(id).is_some_and(|token| token.starts_with("##"));
         Masking {
             special: tokenizer.special(),
             vocab_size,
             probability,
-            continues: whole_word.then(|| (0..vocab_size).map(continues).collect()),
+            continues: whole_word.then(|| continues_words(tokenizer)),
         }
     }
 
@@ -85,6 +84,12 @@ impl Masking {
         }
         units
     }
+}
+
+/// `[ids]`: whether a token continues a word.
+pub(crate) fn continues_words(tokenizer: &Tokenizer) -> Vec<bool> {
+    let continues = |id| tokenizer.token(id).is_some_and(|token| token.starts_with("##"));
+    (0..tokenizer.vocab_size() as u32).map(continues).collect()
 }
 
 #[cfg(test)]

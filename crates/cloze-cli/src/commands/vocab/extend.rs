@@ -9,10 +9,9 @@ use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_words};
 use serde::Serialize;
 
-use super::report::percent;
 use super::{MemoryArgs, TextArgs, count, files_of, take_folder};
 use crate::arguments::{Common, casing, note_report};
-use crate::output::{Output, grouped};
+use crate::output::{Output, grouped, percent};
 
 /// Flags of `cloze vocab extend`.
 #[derive(Debug, Args)]

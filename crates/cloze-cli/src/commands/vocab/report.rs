@@ -7,7 +7,7 @@ use cloze_tokenizer::train::{CountedWords, Coverage, Script};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::output::grouped;
+use crate::output::{grouped, percent};
 
 /// The one line with `--json`.
 #[derive(Serialize)]
@@ -144,9 +144,4 @@ impl Answer<'_> {
         }
         lines.join("\n")
     }
-}
-
-/// 0.1234 as "12.34 %".
-pub fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }

@@ -16,12 +16,16 @@ impl TextHash {
 
     /// The hash of all parts, the first 128 bits of their SHA-256; the next text begins.
     pub fn finish(&mut self) -> u128 {
-        let digest = self.0.finalize_reset();
-        u128::from_be_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
+        hash_of(std::mem::take(&mut self.0))
     }
 }
 
-/// Which documents have been there: some 16 bytes each, twice that while the table grows.
+/// The first 128 bits of a SHA-256.
+pub(crate) fn hash_of(hasher: Sha256) -> u128 {
+    u128::from_be_bytes(hasher.finalize()[..16].try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// Which documents have been there: some 17 to 35 bytes each, half as much again while the table grows.
 #[derive(Clone, Debug, Default)]
 pub struct Duplicates {
     seen: HashSet<u128>,
@@ -34,6 +38,17 @@ impl Duplicates {
         let is_duplicate = !self.seen.insert(hash);
         self.count += usize::from(is_duplicate);
         is_duplicate
+    }
+
+    /// Takes note of a document that was looked at before.
+    pub fn note(&mut self, hash: u128) {
+        self.seen.insert(hash);
+    }
+
+    /// How many bytes the table takes.
+    pub fn bytes(&self) -> u64 {
+        // A byte beside each place, and eight places for seven documents at most.
+        self.seen.capacity() as u64 * 17 * 8 / 7
     }
 
     /// How many copies there were.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use duplicates::hash_of;
 pub use duplicates::{Duplicates, TextHash};
 pub use inputs::{Found, find_files};
 #[cfg(test)]

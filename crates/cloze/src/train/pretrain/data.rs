@@ -1,12 +1,13 @@
 //! What a pre-training reads: text or files of instances, and the same held out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
+use crate::data::corpus::{Existing, is_store, prepare, remove_store};
 use crate::data::google::InstanceFiles;
-use crate::data::{Corpus, Objective, ReadCorpus};
+use crate::data::{Corpus, CorpusOptions, Objective, Store, StoreOptions};
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Observer};
 
@@ -20,10 +21,10 @@ pub(crate) enum Data {
 
 impl Data {
     /// SHA-256 of the contents, in hexadecimal.
-    fn hash(&self) -> String {
+    fn hash(&self) -> Result<String, Error> {
         match self {
             Data::Corpus(corpus) => corpus.hash(),
-            Data::Instances(instances) => instances.hash().to_string(),
+            Data::Instances(instances) => Ok(instances.hash().to_string()),
         }
     }
 }
@@ -34,41 +35,93 @@ pub(super) struct Sets {
     pub held_out: Option<Data>,
 }
 
+/// The folder in the output folder that text is prepared into, until the run has ended.
+const CACHE: &str = "corpus";
+
 impl Sets {
-    /// Reads everything, and says how much it is.
-    pub fn read(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {
+    /// Reads everything, and says how much it is. Text becomes a store in the output folder; one that is there is used if
+    /// it is of the same files.
+    pub fn read(
+        settings: &PretrainSettings,
+        tokenizer: &Tokenizer,
+        output: &Path,
+        observer: &mut Observer,
+    ) -> Result<Sets, Error> {
         if settings.instances.is_empty() {
-            read_corpora(settings, tokenizer, observer)
+            read_corpora(settings, tokenizer, &output.join(CACHE), observer)
         } else {
             read_instances(settings, tokenizer, observer)
         }
     }
 
     /// SHA-256 of all that is read.
-    pub fn hash(&self) -> String {
+    pub fn hash(&self) -> Result<String, Error> {
         match &self.held_out {
             None => self.train.hash(),
-            Some(held_out) => format!("{}+{}", self.train.hash(), held_out.hash()),
+            Some(held_out) => Ok(format!("{}+{}", self.train.hash()?, held_out.hash()?)),
         }
     }
 }
 
-fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {
-    let mut read = |files: &[PathBuf], what: &'static str| {
-        let mut progress = |done, total| {
+/// Removes the stores that [`Sets::read`] has made in the output folder.
+pub(super) fn remove_cache(output: &Path) -> Result<(), Error> {
+    let cache = output.join(CACHE);
+    for name in [TRAIN, DEV] {
+        remove_store(&cache.join(name))?;
+    }
+    // Whatever else there is stays.
+    let _ = std::fs::remove_dir(cache);
+    Ok(())
+}
+
+/// The stores in the cache.
+const TRAIN: &str = "train";
+const DEV: &str = "dev";
+
+/// The store among the inputs, which then is the only one.
+pub(super) fn store_of(inputs: &[PathBuf]) -> Result<Option<&Path>, Error> {
+    match inputs {
+        [input] if is_store(input) => Ok(Some(input)),
+        _ => match inputs.iter().find(|input| is_store(input)) {
+            Some(store) => Err(Error::Settings(format!(
+                "{} is a store that `cloze prepare` made, which goes with no other input",
+                store.display()
+            ))),
+            None => Ok(None),
+        },
+    }
+}
+
+fn read_corpora(
+    settings: &PretrainSettings,
+    tokenizer: &Tokenizer,
+    cache: &Path,
+    observer: &mut Observer,
+) -> Result<Sets, Error> {
+    let mut read = |inputs: &[PathBuf], name: &str| {
+        let mut progress = |what, done, total| {
             let _ = observer(&Event::Progress { what, done, total });
         };
-        let read = Corpus::read(files, tokenizer, &settings.corpus_options(), &mut progress)?;
-        for text in left_out(&read) {
+        let store = match store_of(inputs)? {
+            Some(dir) => {
+                check_options(dir, settings)?;
+                Store::open(dir, tokenizer, &mut |done, total| progress("checking the corpus", done, total))?
+            }
+            None => {
+                let options = StoreOptions::new(settings.corpus_options());
+                prepare(inputs, tokenizer, &options, &cache.join(name), Existing::Renew, &mut progress)?
+            }
+        };
+        for text in store.notes() {
             let _ = observer(&Event::Note(text));
         }
-        Ok::<Corpus, Error>(read.corpus)
+        Ok::<Corpus, Error>(store.corpus)
     };
-    let corpus = read(&settings.input, "reading the corpus")?;
+    let corpus = read(&settings.input, TRAIN)?;
     let (corpus, held_out) = if settings.dev.is_empty() {
-        corpus.hold_out(settings.dev_fraction, settings.update.seed)
+        corpus.hold_out(settings.dev_fraction, settings.update.seed)?
     } else {
-        (corpus, Some(read(&settings.dev, "reading the held-out text")?))
+        (corpus, Some(read(&settings.dev, DEV)?))
     };
     let mut note = |text: String| {
         let _ = observer(&Event::Note(text));
@@ -84,7 +137,7 @@ fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &m
             "{} documents, {} tokens held out; their unigram entropy is {:.4} nats a token",
             held_out.documents(),
             held_out.tokens(),
-            held_out.unigram_entropy(tokenizer.vocab_size())
+            held_out.unigram_entropy(tokenizer.vocab_size())?
         )),
         None if settings.dev_fraction > 0.0 => note(
             "no documents are held out, there being fewer than 20 different ones; give --dev to evaluate on other text"
@@ -102,24 +155,17 @@ fn read_corpora(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &m
     Ok(Sets { train: Data::Corpus(corpus), held_out: held_out.map(Data::Corpus) })
 }
 
-/// What a user should know of what was not read.
-fn left_out(read: &ReadCorpus) -> Vec<String> {
-    const SHOWN: usize = 5;
-    let mut notes = Vec::new();
-    if !read.skipped.is_empty() {
-        let names: Vec<String> = read.skipped.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
-        let more = if read.skipped.len() > SHOWN { ", …" } else { "" };
-        notes.push(format!(
-            "{} files read, {} hidden files or files of other endings skipped: {}{more}",
-            read.files,
-            read.skipped.len(),
-            names.join(", ")
-        ));
+/// A store has been made with some options; asking for others would change nothing.
+fn check_options(dir: &Path, settings: &PretrainSettings) -> Result<(), Error> {
+    let (asked, stored) = (settings.corpus_options(), Store::options(dir)?);
+    if asked == stored || asked == CorpusOptions::default() {
+        return Ok(());
     }
-    if read.duplicates > 0 {
-        notes.push(format!("{} documents left out, being copies of others", read.duplicates));
-    }
-    notes
+    Err(Error::Settings(format!(
+        "{} was prepared with other options for documents and sentences; leave out those given here, or prepare anew \
+         with them",
+        dir.display()
+    )))
 }
 
 fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {

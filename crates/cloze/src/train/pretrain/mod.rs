@@ -4,6 +4,7 @@ mod data;
 mod length;
 mod source;
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cloze_kernels::Cpu;
@@ -14,10 +15,10 @@ use crate::infer::threads;
 use crate::memory::resident_bytes;
 use crate::params::{Declaration, HeadSet};
 use crate::precision::check_training;
-use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, StoredSettings, check_phases, phase_ends};
+use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, Start, StoredSettings, check_phases, phase_ends};
 use crate::{Config, Error};
 
-use self::data::Sets;
+use self::data::{Sets, remove_cache, store_of};
 use self::source::Source;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
@@ -46,14 +47,14 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         return Ok(Outcome::AlreadyFinished);
     }
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
-    let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
-    let (mut config, checkpoint) =
-        setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
+    let tokenizer_path = tokenizer_path(settings)?;
+    let tokenizer = setup::open_tokenizer(tokenizer_path.as_ref(), settings.cased, &settings.start)?;
+    let (mut config, checkpoint) = setup::open_start(&settings.start, &tokenizer, tokenizer_path.as_ref(), observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.longest())?;
     config.labels.clear();
     config.problem_type = None;
 
-    let sets = Sets::read(settings, &tokenizer, observer)?;
+    let sets = Sets::read(settings, &tokenizer, &options.output, observer)?;
     let heads = setup::pretraining_heads(settings.objective == Objective::MlmNsp);
     // Before the output folder is taken, so that a limit that is too low leaves everything as it was.
     let plans = plans(settings, options, &config, heads)?;
@@ -66,7 +67,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         settings: run_settings,
         update: settings.update.clone(),
         stored: StoredSettings { max_seq_length: Some(settings.longest()), ..StoredSettings::default() },
-        data: sets.hash(),
+        data: sets.hash()?,
     };
     let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
     run.state.metric = Some(METRIC.to_string());
@@ -86,6 +87,15 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
     let _ = observer(&Event::Started { steps, steps_done, parameters });
     pretraining.train(steps, &mut trainer, &mut run, observer)
+}
+
+/// The tokenizer that is asked for, if one is: random weights take that of a store without being told.
+fn tokenizer_path(settings: &PretrainSettings) -> Result<Option<PathBuf>, Error> {
+    let of_store = match settings.start {
+        Start::Model(_) => None,
+        _ => store_of(&settings.input)?.map(Path::to_path_buf),
+    };
+    Ok(settings.tokenizer.clone().or(of_store))
 }
 
 /// How the steps of each phase are computed, in the memory that there is.
@@ -202,6 +212,7 @@ impl Pretraining<'_> {
         let state = trainer.state()?;
         run.write_result(&state.weights, state.step, run.state.history.epoch())?;
         run.finish()?;
+        remove_cache(run.output())?;
         Ok(Outcome::Finished(metrics))
     }
 

@@ -57,7 +57,7 @@ impl<'a> Source<'a> {
     pub fn start(&mut self, max_seq_length: usize, epoch: u64, instance: u64) -> Result<(), Error> {
         self.max_seq_length = max_seq_length;
         if let Data::Corpus(corpus) = self.data {
-            self.plan = plan(corpus, self.settings, max_seq_length, epoch);
+            self.plan = plan(corpus, self.settings, max_seq_length, epoch)?;
         }
         self.epoch = epoch;
         self.used = instance as usize;
@@ -106,7 +106,7 @@ impl<'a> Source<'a> {
                 Data::Corpus(corpus) => {
                     let (first, epoch) = (range.start, self.epoch);
                     let draws = |index: usize| Random::new(seed, Purpose::Mask, epoch, (first + index) as u64);
-                    batch.extend(corpus, &self.plan[range.clone()], self.special, &self.masking, draws);
+                    batch.extend(corpus, &self.plan[range.clone()], self.special, &self.masking, draws)?;
                 }
                 Data::Instances(instances) => batch.extend_given(instances, range.clone())?,
             }
@@ -120,7 +120,12 @@ fn masking(settings: &PretrainSettings, tokenizer: &Tokenizer) -> Masking {
     Masking::new(tokenizer, settings.masked_lm_prob, settings.whole_word)
 }
 
-fn plan(corpus: &Corpus, settings: &PretrainSettings, max_seq_length: usize, epoch: u64) -> Vec<PlannedInstance> {
+fn plan(
+    corpus: &Corpus,
+    settings: &PretrainSettings,
+    max_seq_length: usize,
+    epoch: u64,
+) -> Result<Vec<PlannedInstance>, Error> {
     let options = PlanOptions {
         max_seq_length,
         short_seq_prob: settings.short_seq_prob,
@@ -154,14 +159,14 @@ impl HeldOut {
         match data {
             Data::Corpus(corpus) => {
                 let (special, masking) = (tokenizer.special(), masking(settings, tokenizer));
-                let plan = plan(corpus, settings, max_seq_length, 0);
+                let plan = plan(corpus, settings, max_seq_length, 0)?;
                 for (number, chunk) in plan.chunks(EVALUATION_SEQUENCES).enumerate() {
                     let first = number * EVALUATION_SEQUENCES;
                     let draws = |index: usize| {
                         Random::new(settings.update.seed, Purpose::HeldOutMask, 0, (first + index) as u64)
                     };
                     let mut batch = BatchBuilder::default();
-                    batch.extend(corpus, chunk, special, &masking, draws);
+                    batch.extend(corpus, chunk, special, &masking, draws)?;
                     batches.push(batch.finish(settings.objective));
                 }
             }
@@ -174,7 +179,7 @@ impl HeldOut {
             }
         }
         let unigram_entropy = match data {
-            Data::Corpus(corpus) => Some(corpus.unigram_entropy(tokenizer.vocab_size())),
+            Data::Corpus(corpus) => Some(corpus.unigram_entropy(tokenizer.vocab_size())?),
             Data::Instances(_) => None,
         };
         let mut held_out = HeldOut { batches, unigram_entropy, nsp_majority: None };
@@ -257,16 +262,17 @@ impl BatchBuilder {
         special: SpecialIds,
         masking: &Masking,
         draws: impl Fn(usize) -> Random + Sync,
-    ) {
+    ) -> Result<(), Error> {
         let build = |(index, planned): (usize, &PlannedInstance)| {
-            let instance = build_instance(corpus, planned, special);
+            let instance = build_instance(corpus, planned, special)?;
             let masked = masking.mask(&instance, draws(index));
-            (instance, masked)
+            Ok((instance, masked))
         };
-        let instances: Vec<_> = planned.par_iter().enumerate().map(build).collect();
+        let instances: Vec<_> = planned.par_iter().enumerate().map(build).collect::<Result<_, Error>>()?;
         for (Instance { token_type_ids, is_random_next, .. }, masked) in instances {
             self.push(&masked.ids, &token_type_ids, &masked.positions, &masked.labels, is_random_next);
         }
+        Ok(())
     }
 
     /// Adds instances as they are given.

@@ -1,0 +1,362 @@
+//! A corpus: documents of sentences of token ids, in memory or in a store on disk.
+
+mod builder;
+mod read;
+mod shard;
+mod store;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::hex;
+use crate::data::documents::hash_of;
+use crate::error::Error;
+
+pub use builder::CorpusFigures;
+pub use read::{CorpusOptions, ReadCorpus, SentenceUnit};
+pub(crate) use store::remove_store;
+pub use store::{Existing, STORE, Store, StoreOptions, is_store, prepare};
+
+use builder::{Builder, Line};
+use shard::{Record, Shard};
+
+/// Documents of sentences of token ids, without special tokens of our own. Every document has at least
+/// one sentence and every sentence at least one token. They are read from where they are when they are needed.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    shards: Arc<[Shard]>,
+    /// `[shards + 1]`: the first document of each shard among all of them, then their number; likewise the tokens.
+    first_documents: Arc<[u64]>,
+    first_tokens: Arc<[u64]>,
+    selection: Selection,
+    /// Of the documents selected.
+    sentences: u64,
+    tokens: u64,
+}
+
+/// Which documents of the shards a corpus has.
+#[derive(Clone, Debug)]
+enum Selection {
+    All,
+    /// These, in ascending order.
+    Only(Vec<u64>),
+    /// All but some; of each of those, how many documents of the selection stand before it.
+    Without(Vec<u64>),
+}
+
+/// A document: where its tokens stand among all tokens, and where its sentences are.
+#[derive(Clone, Debug)]
+pub struct Document {
+    shard: usize,
+    tokens: Range<u64>,
+    /// Among the sentences of its shard.
+    sentences: Range<u64>,
+}
+
+impl Document {
+    /// Number of sentences.
+    pub fn sentences(&self) -> usize {
+        (self.sentences.end - self.sentences.start) as usize
+    }
+
+    /// The places of its tokens among all tokens.
+    pub(crate) fn tokens(&self) -> Range<u64> {
+        self.tokens.clone()
+    }
+}
+
+/// Where some sentences in a row stand among all tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sentences {
+    /// `[sentences + 1]`: the first token of each, then the end of the last.
+    bounds: Vec<u64>,
+}
+
+impl Sentences {
+    pub fn len(&self) -> usize {
+        self.bounds.len() - 1
+    }
+
+    /// Where the tokens of some of them stand among all tokens.
+    pub fn token_range(&self, sentences: Range<usize>) -> Range<u64> {
+        self.bounds[sentences.start]..self.bounds[sentences.end]
+    }
+
+    /// The first of `range`, at least one, until they have `target` tokens or none is left.
+    pub fn until_tokens(&self, range: Range<usize>, target: usize) -> Range<usize> {
+        let wanted = self.bounds[range.start] + target as u64;
+        let mut end = range.start + 1;
+        while end < range.end && self.bounds[end] < wanted {
+            end += 1;
+        }
+        range.start..end
+    }
+}
+
+/// Below this number of different documents nothing is held out.
+const DOCUMENTS_TO_HOLD_OUT_MIN: usize = 20;
+/// How many documents are looked at together.
+const RECORDS: u64 = 1 << 14;
+
+impl Corpus {
+    fn new(shards: Vec<Shard>) -> Corpus {
+        let sums = |count: &dyn Fn(&Shard) -> u64| {
+            let mut sum = 0;
+            let ends = shards.iter().map(|shard| {
+                sum += count(shard);
+                sum
+            });
+            std::iter::once(0).chain(ends).collect::<Arc<[u64]>>()
+        };
+        let (first_documents, first_tokens) = (sums(&|shard| shard.documents), sums(&|shard| shard.tokens));
+        Corpus {
+            sentences: shards.iter().map(|shard| shard.sentences).sum(),
+            tokens: shards.iter().map(|shard| shard.tokens).sum(),
+            shards: shards.into(),
+            first_documents,
+            first_tokens,
+            selection: Selection::All,
+        }
+    }
+
+    /// A corpus of token ids that are already at hand: documents of sentences of tokens. Empty sentences and documents
+    /// are dropped.
+    pub fn from_documents<S: AsRef<[u32]>>(documents: &[Vec<S>]) -> Corpus {
+        let mut builder = Builder::in_memory(usize::MAX);
+        let mut build = || {
+            for document in documents {
+                for sentence in document {
+                    let ids = sentence.as_ref().to_vec();
+                    builder.add(&Line { ends: vec![ids.len() as u32], ids, ..Line::default() })?;
+                }
+                builder.end_document()?;
+            }
+            Ok::<(), Error>(())
+        };
+        let built = build();
+        built.and_then(|()| builder.finish()).expect("memory is not a file")
+    }
+
+    /// Number of documents.
+    pub fn documents(&self) -> usize {
+        let all = self.first_documents[self.shards.len()] as usize;
+        match &self.selection {
+            Selection::All => all,
+            Selection::Only(documents) => documents.len(),
+            Selection::Without(documents) => all - documents.len(),
+        }
+    }
+
+    /// Number of sentences in all documents.
+    pub fn sentences(&self) -> usize {
+        self.sentences as usize
+    }
+
+    /// Number of tokens in all sentences.
+    pub fn tokens(&self) -> usize {
+        self.tokens as usize
+    }
+
+    /// Whether there is but one document, so that the "random next" sentences of next sentence prediction come from
+    /// the same document, which deserves a warning.
+    pub fn is_single_document(&self) -> bool {
+        self.documents() == 1
+    }
+
+    /// Document `d`.
+    ///
+    /// # Errors
+    /// This and whatever else reads a corpus: a file of its store cannot be read.
+    pub fn document(&self, d: usize) -> Result<Document, Error> {
+        let d = d as u64;
+        let number = match &self.selection {
+            Selection::All => d,
+            Selection::Only(documents) => documents[d as usize],
+            Selection::Without(before) => d + before.partition_point(|&before| before <= d) as u64,
+        };
+        let shard = self.first_documents.partition_point(|&first| first <= number) - 1;
+        let number = number - self.first_documents[shard];
+        let record = self.shards[shard].records(number..number + 1)?.remove(0);
+        Ok(self.located(shard, &record))
+    }
+
+    fn located(&self, shard: usize, record: &Record) -> Document {
+        let first = self.first_tokens[shard];
+        let tokens = first + record.tokens.start..first + record.tokens.end;
+        Document { shard, tokens, sentences: record.sentences.clone() }
+    }
+
+    /// Where some of a document's sentences stand.
+    pub(crate) fn sentences_of(&self, document: &Document, range: Range<usize>) -> Result<Sentences, Error> {
+        let first = document.sentences.start;
+        let end = (first + range.end as u64 + 1).min(document.sentences.end);
+        let starts = self.shards[document.shard].starts(first + range.start as u64..end)?;
+        let mut bounds: Vec<u64> = starts.into_iter().map(|start| document.tokens.start + u64::from(start)).collect();
+        if range.end == document.sentences() {
+            bounds.push(document.tokens.end);
+        }
+        Ok(Sentences { bounds })
+    }
+
+    /// Sentences of a document from one on, until they have `target` tokens or none is left.
+    pub(crate) fn sentences_until(
+        &self,
+        document: &Document,
+        start: usize,
+        target: usize,
+    ) -> Result<Range<u64>, Error> {
+        // As many at once as mostly do.
+        const FEW: usize = 16;
+        let mut count = FEW;
+        loop {
+            let end = (start + count).min(document.sentences());
+            let sentences = self.sentences_of(document, start..end)?;
+            let found = sentences.until_tokens(0..sentences.len(), target);
+            let tokens = sentences.token_range(found);
+            if end == document.sentences() || tokens.end - tokens.start >= target as u64 {
+                return Ok(tokens);
+            }
+            count *= 2;
+        }
+    }
+
+    /// Tokens by their place among all tokens; all of one document.
+    pub(crate) fn tokens_at(&self, range: Range<u64>) -> Result<Vec<u32>, Error> {
+        let shard = self.first_tokens.partition_point(|&first| first <= range.start) - 1;
+        let first = self.first_tokens[shard];
+        self.shards[shard].ids(range.start - first..range.end - first)
+    }
+
+    /// The tokens of document `d`, sentence by sentence.
+    pub fn read_document(&self, d: usize) -> Result<Vec<Vec<u32>>, Error> {
+        let document = self.document(d)?;
+        let sentences = self.sentences_of(&document, 0..document.sentences())?;
+        (0..sentences.len()).map(|i| self.tokens_at(sentences.token_range(i..i + 1))).collect()
+    }
+
+    /// Hands over the selected documents in order, with their numbers among all documents.
+    fn for_each_record(&self, each: &mut dyn FnMut(u64, usize, &Record) -> Result<(), Error>) -> Result<(), Error> {
+        // Of a few documents those between them are not read.
+        if let Selection::Only(documents) = &self.selection {
+            for &number in documents {
+                let shard = self.first_documents.partition_point(|&first| first <= number) - 1;
+                let in_shard = number - self.first_documents[shard];
+                each(number, shard, &self.shards[shard].records(in_shard..in_shard + 1)?[0])?;
+            }
+            return Ok(());
+        }
+        let mut left_out = match &self.selection {
+            Selection::Without(before) => before.iter().zip(0..).map(|(before, rank)| before + rank).collect(),
+            _ => Vec::new(),
+        }
+        .into_iter()
+        .peekable();
+        for (shard_number, shard) in self.shards.iter().enumerate() {
+            for first in (0..shard.documents).step_by(RECORDS as usize) {
+                let records = shard.records(first..(first + RECORDS).min(shard.documents))?;
+                for (number, record) in (self.first_documents[shard_number] + first..).zip(&records) {
+                    if left_out.next_if_eq(&number).is_none() {
+                        each(number, shard_number, record)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Divides the documents into those to train on and those held out, both parts in the old order. Held out is about
+    /// `fraction` (below 1) of the different documents with all their copies. They are those with the smallest hash of
+    /// their tokens and `seed`: the same ones in whatever order the files come, and no document is in both parts. At
+    /// least two are held out, so that next sentence prediction has another document to take its random sentences from.
+    /// Nothing is held out below 20 different documents or with `fraction` 0.
+    pub fn hold_out(self, fraction: f64, seed: u64) -> Result<(Corpus, Option<Corpus>), Error> {
+        assert!((0.0..1.0).contains(&fraction), "cannot hold out a share of {fraction}");
+        if fraction == 0.0 || self.documents() < DOCUMENTS_TO_HOLD_OUT_MIN {
+            return Ok((self, None));
+        }
+        let rank = |record: &Record| {
+            let mut hasher = Sha256::new();
+            hasher.update(seed.to_le_bytes());
+            hasher.update(record.hash.to_le_bytes());
+            hash_of(hasher)
+        };
+        let mut ranks = Vec::with_capacity(self.documents());
+        self.for_each_record(&mut |_, _, record| {
+            ranks.push(rank(record));
+            Ok(())
+        })?;
+        let mut different = ranks.clone();
+        different.sort_unstable();
+        different.dedup();
+        if different.len() < DOCUMENTS_TO_HOLD_OUT_MIN {
+            return Ok((self, None));
+        }
+        let wanted = (fraction * different.len() as f64).round() as usize;
+        let last_held_out = different[wanted.clamp(2, different.len() - 2) - 1];
+        drop(different);
+        let (mut held_out, mut before) = (Vec::new(), Vec::new());
+        let (mut sentences, mut tokens) = (0, 0);
+        let mut ranks = ranks.into_iter();
+        let mut kept = 0;
+        self.for_each_record(&mut |number, _, record| {
+            if ranks.next().is_some_and(|rank| rank <= last_held_out) {
+                held_out.push(number);
+                before.push(kept);
+                sentences += record.sentences.end - record.sentences.start;
+                tokens += record.tokens.end - record.tokens.start;
+            } else {
+                kept += 1;
+            }
+            Ok(())
+        })?;
+        let selected = |selection, sentences, tokens| Corpus { selection, sentences, tokens, ..self.clone() };
+        Ok((
+            selected(Selection::Without(before), self.sentences - sentences, self.tokens - tokens),
+            Some(selected(Selection::Only(held_out), sentences, tokens)),
+        ))
+    }
+
+    /// How often each token occurs, `[vocab_size]`. Token ids are below `vocab_size`.
+    pub fn token_counts(&self, vocab_size: usize) -> Result<Vec<u64>, Error> {
+        const AT_ONCE: u64 = 1 << 20;
+        let mut counts = vec![0; vocab_size];
+        self.for_each_record(&mut |_, shard, record| {
+            let Range { start, end } = record.tokens;
+            for first in (start..end).step_by(AT_ONCE as usize) {
+                for token in self.shards[shard].ids(first..(first + AT_ONCE).min(end))? {
+                    counts[token as usize] += 1;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+
+    /// Entropy of the corpus' own distribution of tokens, in nats a token: the loss of a model that knows how frequent
+    /// each token is and nothing else. Token ids are below `vocab_size`.
+    pub fn unigram_entropy(&self, vocab_size: usize) -> Result<f64, Error> {
+        let total = self.tokens as f64;
+        let surprise = |count: u64| {
+            let share = count as f64 / total;
+            -share * share.ln()
+        };
+        let counts = self.token_counts(vocab_size)?;
+        Ok(counts.into_iter().filter(|&count| count > 0).map(surprise).sum())
+    }
+
+    /// SHA-256 over the hashes of all documents, in hexadecimal: equal for equal documents in the same order, whatever
+    /// files they came from.
+    pub fn hash(&self) -> Result<String, Error> {
+        let mut hasher = Sha256::new();
+        self.for_each_record(&mut |_, _, record| {
+            hasher.update(record.hash.to_le_bytes());
+            Ok(())
+        })?;
+        Ok(hex(hasher))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! A stretch of a corpus: whole documents, as three lists of little-endian numbers, in memory or in files.
+//!
+//! ```text
+//! tokens     [tokens]       ids of 2 bytes, or of 4 where the vocabulary needs them
+//! sentences  [sentences]    4 bytes: the first token of a sentence, counted from the first of its document
+//! documents  [documents]    32 bytes: the first token (8) and the first sentence (8) of a document, counted in the
+//!                           shard, and a hash of its sentences (16)
+//! ```
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::temporary;
+use crate::error::{Error, at};
+
+/// Bytes of a sentence, and of a document, in their lists.
+pub(super) const SENTENCE_BYTES: usize = 4;
+pub(super) const DOCUMENT_BYTES: usize = 32;
+
+/// How a list is written while it grows.
+#[derive(Debug)]
+pub(super) enum Sink {
+    Memory(Vec<u8>),
+    /// A file with another name, until it is whole.
+    File {
+        path: PathBuf,
+        writer: BufWriter<File>,
+        length: u64,
+    },
+}
+
+impl Sink {
+    pub fn create(path: &Path) -> Result<Sink, Error> {
+        let temporary = temporary(path);
+        let file = File::create(&temporary).map_err(at("create", &temporary))?;
+        Ok(Sink::File { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 20, file), length: 0 })
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self {
+            Sink::Memory(list) => list.extend_from_slice(bytes),
+            Sink::File { path, writer, length } => {
+                writer.write_all(bytes).map_err(at("write to", path))?;
+                *length += bytes.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what was written behind `length` bytes.
+    pub fn truncate(&mut self, length: u64) -> Result<(), Error> {
+        match self {
+            Sink::Memory(list) => list.truncate(length as usize),
+            Sink::File { path, writer, length: written } => {
+                let cut = |writer: &mut BufWriter<File>| {
+                    writer.flush()?;
+                    writer.get_ref().set_len(length)?;
+                    writer.seek(SeekFrom::Start(length))
+                };
+                cut(writer).map_err(at("write to", path))?;
+                *written = length;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was written, to be read; a file is on the disk and has its name.
+    pub fn finish(self) -> Result<Bytes, Error> {
+        match self {
+            Sink::Memory(list) => Ok(Bytes::Memory(list)),
+            Sink::File { path, mut writer, .. } => {
+                writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(at("write to", &path))?;
+                drop(writer);
+                fs::rename(temporary(&path), &path).map_err(at("write to", &path))?;
+                Bytes::open(&path)
+            }
+        }
+    }
+}
+
+/// A list that is read.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Memory(Vec<u8>),
+    File { path: PathBuf, file: File },
+}
+
+impl Bytes {
+    pub fn open(path: &Path) -> Result<Bytes, Error> {
+        let file = File::open(path).map_err(at("read", path))?;
+        Ok(Bytes::File { path: path.to_path_buf(), file })
+    }
+
+    /// The bytes of a range.
+    fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, Error> {
+        match self {
+            Bytes::Memory(list) => Ok(Cow::Borrowed(&list[range.start as usize..range.end as usize])),
+            Bytes::File { path, file } => {
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                read_exact_at(file, &mut bytes, range.start).map_err(at("read", path))?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, offset)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = &mut bytes[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A document in its shard: which of the shard's tokens and sentences it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub tokens: Range<u64>,
+    pub sentences: Range<u64>,
+    pub hash: u128,
+}
+
+impl Record {
+    /// What stands in the list; the ends follow from the next document.
+    pub fn bytes(&self) -> [u8; DOCUMENT_BYTES] {
+        let mut bytes = [0; DOCUMENT_BYTES];
+        bytes[..8].copy_from_slice(&self.tokens.start.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.sentences.start.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.hash.to_le_bytes());
+        bytes
+    }
+}
+
+/// Whole documents.
+#[derive(Debug)]
+pub(super) struct Shard {
+    /// 2 or 4.
+    pub id_bytes: usize,
+    pub tokens: u64,
+    pub sentences: u64,
+    pub documents: u64,
+    pub token_list: Bytes,
+    pub sentence_list: Bytes,
+    pub document_list: Bytes,
+}
+
+impl Shard {
+    /// Some documents in a row.
+    pub fn records(&self, range: Range<u64>) -> Result<Vec<Record>, Error> {
+        let size = DOCUMENT_BYTES as u64;
+        // One more, for the end of the last.
+        let end = (range.end + 1).min(self.documents);
+        let bytes = self.document_list.read(range.start * size..end * size)?;
+        let mut records: Vec<Record> = bytes
+            .chunks_exact(DOCUMENT_BYTES)
+            .map(|bytes| {
+                let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+                let hash = u128::from_le_bytes(bytes[16..].try_into().expect("16 bytes"));
+                Record { tokens: number(0)..self.tokens, sentences: number(8)..self.sentences, hash }
+            })
+            .collect();
+        for at in 1..records.len() {
+            records[at - 1].tokens.end = records[at].tokens.start;
+            records[at - 1].sentences.end = records[at].sentences.start;
+        }
+        records.truncate((range.end - range.start) as usize);
+        Ok(records)
+    }
+
+    /// The first tokens of some sentences in a row, counted in their document.
+    pub fn starts(&self, range: Range<u64>) -> Result<Vec<u32>, Error> {
+        let size = SENTENCE_BYTES as u64;
+        let bytes = self.sentence_list.read(range.start * size..range.end * size)?;
+        Ok(numbers(&bytes))
+    }
+
+    /// Some tokens in a row.
+    pub fn ids(&self, range: Range<u64>) -> Result<Vec<u32>, Error> {
+        let size = self.id_bytes as u64;
+        let bytes = self.token_list.read(range.start * size..range.end * size)?;
+        Ok(match self.id_bytes {
+            2 => bytes.chunks_exact(2).map(|id| u32::from(u16::from_le_bytes([id[0], id[1]]))).collect(),
+            _ => numbers(&bytes),
+        })
+    }
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|number| u32::from_le_bytes(number.try_into().expect("4 bytes"))).collect()
+}

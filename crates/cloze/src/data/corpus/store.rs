@@ -1,0 +1,493 @@
+//! A corpus on disk: made once, read by any number of runs. docs/store.md describes the files.
+//!
+//! A shard is whole when its files have their names and `store.json` its entry. What was begun after the last one is
+//! made again, so that an interruption costs no more than a shard.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use cloze_tokenizer::Tokenizer;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::{file_sum, hex, write_file};
+use crate::data::documents::{DocumentOptions, find_files};
+use crate::error::{Error, at};
+
+use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name};
+use super::read::Reader;
+use super::shard::{Bytes, DOCUMENT_BYTES, SENTENCE_BYTES, Shard};
+use super::{Corpus, CorpusFigures, CorpusOptions};
+
+/// The name of the file that makes a folder a store.
+pub const STORE: &str = "store.json";
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// How a store is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// How files become documents of sentences.
+    pub corpus: CorpusOptions,
+    /// Memory to stay within, in bytes, program and tokenizer included: bounds the longest line, and how many documents
+    /// copies are found among.
+    pub max_memory: u64,
+    limits: ShardLimits,
+}
+
+impl StoreOptions {
+    /// What `--max-memory` is unless it is given.
+    pub const MAX_MEMORY: u64 = 1 << 30;
+
+    /// Within [`StoreOptions::MAX_MEMORY`].
+    pub fn new(corpus: CorpusOptions) -> StoreOptions {
+        StoreOptions { corpus, max_memory: StoreOptions::MAX_MEMORY, limits: ShardLimits::default() }
+    }
+
+    /// Shards that end with fewer tokens or documents than usual.
+    #[cfg(test)]
+    pub(super) fn with_shards_of(self, tokens: u64, documents: u64) -> StoreOptions {
+        StoreOptions { limits: ShardLimits { tokens, documents }, ..self }
+    }
+
+    /// A line is in memory as text, tokens and their places.
+    fn line_limit(&self) -> usize {
+        (self.max_memory / 32).min(DocumentOptions::default().line_limit as u64) as usize
+    }
+}
+
+/// What becomes of a store that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is gone on with, or found finished; one that was made otherwise is an error.
+    GoOn,
+    /// It is gone on with, or found finished; one that was made otherwise is made anew.
+    Renew,
+    /// It is made anew.
+    Replace,
+}
+
+/// A store that is finished.
+#[derive(Debug)]
+pub struct Store {
+    /// The documents.
+    pub corpus: Corpus,
+    /// What was counted.
+    pub figures: CorpusFigures,
+    /// Copies of documents that were left out.
+    pub duplicates: usize,
+    /// How many files were read.
+    pub files: usize,
+    /// What folders hold besides, see [`find_files`].
+    pub skipped: Vec<PathBuf>,
+    /// How many shards were there already.
+    pub shards_found: usize,
+    /// A file that was there and was damaged: its shard and those behind were made again.
+    pub damaged: Option<PathBuf>,
+}
+
+/// The contents of `store.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Contents {
+    format: u32,
+    version: String,
+    vocabulary: Vocabulary,
+    options: CorpusOptions,
+    sources: Vec<SourceFile>,
+    /// Bytes of an id.
+    id_bytes: usize,
+    shards: Vec<ShardEntry>,
+    /// Once the store is finished.
+    total: Option<Progress>,
+}
+
+/// Which vocabulary the ids are of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Vocabulary {
+    tokens: usize,
+    /// Of the tokens, one a line, and of how text is changed before they are looked up.
+    sha256: String,
+}
+
+/// A file that was read, and how it looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SourceFile {
+    path: PathBuf,
+    bytes: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
+}
+
+/// How far the files were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    /// Documents that came, with copies and with those without a token.
+    documents_read: u64,
+    duplicates: usize,
+    figures: CorpusFigures,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ShardEntry {
+    tokens: u64,
+    sentences: u64,
+    documents: u64,
+    /// Of the files with tokens, sentences, documents.
+    sha256: [String; 3],
+    /// After it.
+    progress: Progress,
+}
+
+/// Whether a folder holds a store, finished or not.
+pub fn is_store(dir: &Path) -> bool {
+    dir.join(STORE).is_file()
+}
+
+/// Makes a store of files, folders and patterns in `dir`, with the tokenizer's files beside it; on all threads, with the
+/// same files for any number of them. A store that was begun is gone on with. `progress` is told what is done, and the
+/// bytes done and in total.
+///
+/// # Errors
+/// As [`Corpus::read`]; a file cannot be written; `dir` holds something else, or a store of other files, another
+/// vocabulary or other options.
+pub fn prepare(
+    inputs: &[PathBuf],
+    tokenizer: &Tokenizer,
+    options: &StoreOptions,
+    dir: &Path,
+    existing: Existing,
+    progress: &mut dyn FnMut(&'static str, u64, u64),
+) -> Result<Store, Error> {
+    let found = find_files(inputs)?;
+    let mut contents = Contents {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        vocabulary: Vocabulary::of(tokenizer),
+        options: options.corpus.clone(),
+        sources: found.files.iter().map(|path| SourceFile::of(path)).collect::<Result<_, _>>()?,
+        id_bytes: Builder::in_memory(tokenizer.vocab_size()).id_bytes(),
+        shards: Vec::new(),
+        total: None,
+    };
+    let before = take_folder(dir, existing, &contents)?;
+    let (mut shards, mut damaged) = (Vec::new(), None);
+    if let Some(before) = before {
+        contents.shards = before.shards;
+        match open_shards(&contents, dir, &mut |done, total| progress("checking the store", done, total)) {
+            Opened::All(whole) => {
+                shards = whole;
+                contents.total = before.total;
+            }
+            Opened::Before(whole, error) => {
+                contents.shards.truncate(whole.len());
+                shards = whole;
+                damaged = Some(error);
+            }
+        }
+    }
+    let shards_found = shards.len();
+    if contents.total.is_none() {
+        contents.write(dir)?;
+        tokenizer.save(dir)?;
+        let start = contents.shards.last().map(|shard| shard.progress.clone()).unwrap_or_default();
+        let vocab_size = tokenizer.vocab_size();
+        let builder = Builder::in_folder(vocab_size, dir.to_path_buf(), options.limits, shards, start.figures);
+        let mut reader = Reader::new(tokenizer, &options.corpus, builder)
+            .skip(start.documents_read, start.duplicates)
+            .limit_duplicates(options.max_memory / 4);
+        let mut told = |done, total| progress("preparing the corpus", done, total);
+        reader.read(&found.files, options.line_limit(), &mut told, &mut |reader| contents.add_shard(reader, dir))?;
+        if reader.builder.end_shard()? {
+            contents.add_shard(&reader, dir)?;
+        }
+        contents.total = Some(Progress::of(&reader));
+        contents.write(dir)?;
+        shards = reader.builder.shards;
+    }
+    let total = contents.total.unwrap_or_default();
+    Ok(Store {
+        corpus: Corpus::new(shards),
+        figures: total.figures,
+        duplicates: total.duplicates,
+        files: found.files.len(),
+        skipped: found.skipped,
+        shards_found,
+        damaged,
+    })
+}
+
+impl Store {
+    /// Opens a finished store, every byte of it checked, for texts of this tokenizer.
+    ///
+    /// # Errors
+    /// A file is missing or damaged; the store is not finished, or of another vocabulary or version.
+    pub fn open(dir: &Path, tokenizer: &Tokenizer, progress: &mut dyn FnMut(u64, u64)) -> Result<Store, Error> {
+        let contents = Contents::read(dir)?;
+        let wrong = |message: &str| Err(data(&dir.join(STORE), message.to_string()));
+        let Some(total) = &contents.total else {
+            return wrong("the store is not finished; the same `cloze prepare` goes on with it");
+        };
+        if contents.vocabulary != Vocabulary::of(tokenizer) {
+            return wrong("the store was made with another vocabulary; give the one in its folder, or prepare anew");
+        }
+        match open_shards(&contents, dir, progress) {
+            Opened::All(shards) => Ok(Store {
+                shards_found: shards.len(),
+                corpus: Corpus::new(shards),
+                figures: total.figures.clone(),
+                duplicates: total.duplicates,
+                files: contents.sources.len(),
+                skipped: Vec::new(),
+                damaged: None,
+            }),
+            Opened::Before(_, path) => {
+                let message = "the file is damaged or missing; the same `cloze prepare` makes it again".to_string();
+                Err(data(&path, message))
+            }
+        }
+    }
+
+    /// What a user should know of what was not read, or was read again.
+    pub fn notes(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let mut notes = Vec::new();
+        if let Some(path) = &self.damaged {
+            notes.push(format!("{} was damaged or missing: made again from there on", path.display()));
+        }
+        if !self.skipped.is_empty() {
+            let names: Vec<String> = self.skipped.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+            let more = if self.skipped.len() > SHOWN { ", …" } else { "" };
+            notes.push(format!(
+                "{} files read, {} hidden files or files of other endings skipped: {}{more}",
+                self.files,
+                self.skipped.len(),
+                names.join(", ")
+            ));
+        }
+        if self.duplicates > 0 {
+            notes.push(format!("{} documents left out, being copies of others", self.duplicates));
+        }
+        notes
+    }
+
+    /// How the files of a store became documents.
+    ///
+    /// # Errors
+    /// If `store.json` cannot be read.
+    pub fn options(dir: &Path) -> Result<CorpusOptions, Error> {
+        Ok(Contents::read(dir)?.options)
+    }
+}
+
+/// Removes a store and its folder, if nothing else is in it.
+pub(crate) fn remove_store(dir: &Path) -> Result<(), Error> {
+    if !is_store(dir) {
+        return Ok(());
+    }
+    clear(dir)?;
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(at("remove", dir)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn data(path: &Path, message: String) -> Error {
+    Error::Data { path: path.to_path_buf(), line: None, message }
+}
+
+/// Makes sure that the folder can be written to; gives what is in it already and stays.
+fn take_folder(dir: &Path, existing: Existing, contents: &Contents) -> Result<Option<Contents>, Error> {
+    fs::create_dir_all(dir).map_err(at("create", dir))?;
+    if !is_store(dir) {
+        if fs::read_dir(dir).map_err(at("read", dir))?.next().is_some() {
+            let message = "the folder holds other files; choose another one for the store".to_string();
+            return Err(data(dir, message));
+        }
+        return Ok(None);
+    }
+    if existing != Existing::Replace {
+        let before = Contents::read(dir);
+        match before.and_then(|before| before.fits(contents, dir).map(|()| before)) {
+            Ok(before) => return Ok(Some(before)),
+            Err(error) if existing == Existing::GoOn => return Err(error),
+            Err(_) => {}
+        }
+    }
+    clear(dir)?;
+    Ok(None)
+}
+
+/// Removes the files of a store.
+fn clear(dir: &Path) -> Result<(), Error> {
+    // Last the one that makes it a store, so that a half-removed one is still known as such.
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(at("read", dir))? {
+        let name = entry.map_err(at("read", dir))?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("shard-") || Tokenizer::FILES.contains(&&*name) {
+            paths.push(dir.join(&*name));
+        }
+    }
+    paths.push(dir.join(STORE));
+    paths.iter().try_for_each(|path| fs::remove_file(path).map_err(at("remove", path)))
+}
+
+enum Opened {
+    All(Vec<Shard>),
+    /// Those before a file that is damaged.
+    Before(Vec<Shard>, PathBuf),
+}
+
+/// Opens shards whose files are as they were written.
+fn open_shards(contents: &Contents, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Opened {
+    let bytes = |entry: &ShardEntry| {
+        entry.tokens * contents.id_bytes as u64
+            + entry.sentences * SENTENCE_BYTES as u64
+            + entry.documents * DOCUMENT_BYTES as u64
+    };
+    let total = contents.shards.iter().map(bytes).sum();
+    let (mut shards, mut done) = (Vec::new(), 0);
+    let numbered: Vec<(usize, &ShardEntry)> = contents.shards.iter().enumerate().collect();
+    for some in numbered.chunks(rayon::current_num_threads()) {
+        let opened: Vec<Result<Shard, PathBuf>> =
+            some.par_iter().map(|(number, entry)| open_shard(*number, entry, contents.id_bytes, dir)).collect();
+        for shard in opened {
+            match shard {
+                Ok(shard) => shards.push(shard),
+                Err(path) => return Opened::Before(shards, path),
+            }
+        }
+        done += some.iter().map(|(_, entry)| bytes(entry)).sum::<u64>();
+        progress(done, total);
+    }
+    Opened::All(shards)
+}
+
+/// Opens a shard; an error is the file that is not what was written.
+fn open_shard(number: usize, entry: &ShardEntry, id_bytes: usize, dir: &Path) -> Result<Shard, PathBuf> {
+    let lists = [
+        (TOKENS, entry.tokens, id_bytes),
+        (SENTENCES, entry.sentences, SENTENCE_BYTES),
+        (DOCUMENTS, entry.documents, DOCUMENT_BYTES),
+    ];
+    let mut opened = Vec::new();
+    for ((list, count, size), sum) in lists.into_iter().zip(&entry.sha256) {
+        let path = dir.join(file_name(number, list));
+        let length = fs::metadata(&path).ok().map(|file| file.len());
+        let is_whole = length == count.checked_mul(size as u64) && file_sum(&path).is_ok_and(|found| &found == sum);
+        match Bytes::open(&path) {
+            Ok(bytes) if is_whole => opened.push(bytes),
+            _ => return Err(path),
+        }
+    }
+    let [token_list, sentence_list, document_list] = <[Bytes; 3]>::try_from(opened).expect("there are three lists");
+    Ok(Shard {
+        id_bytes,
+        tokens: entry.tokens,
+        sentences: entry.sentences,
+        documents: entry.documents,
+        token_list,
+        sentence_list,
+        document_list,
+    })
+}
+
+impl Contents {
+    fn read(dir: &Path) -> Result<Contents, Error> {
+        let path = dir.join(STORE);
+        let text = fs::read_to_string(&path).map_err(at("read", &path))?;
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let damaged = |error| data(&path, format!("{error}; the file is damaged, prepare anew with --overwrite"));
+        let Head { format } = serde_json::from_str(&text).map_err(damaged)?;
+        if format != FORMAT {
+            let message = format!("the store has format {format}, this version reads {FORMAT}; prepare anew");
+            return Err(data(&path, message));
+        }
+        serde_json::from_str(&text).map_err(damaged)
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(self).expect("a store has no keys that are not strings");
+        write_file(&dir.join(STORE), format!("{text}\n").as_bytes())
+    }
+
+    /// Whether this store, found in `dir`, is what would be made now.
+    fn fits(&self, now: &Contents, dir: &Path) -> Result<(), Error> {
+        let differs = |what: String| {
+            let remedy = "choose another folder, or give --overwrite to prepare anew";
+            Err(data(&dir.join(STORE), format!("{what}; {remedy}")))
+        };
+        if self.vocabulary != now.vocabulary {
+            return differs("the store was begun with another vocabulary".to_string());
+        }
+        if self.options != now.options {
+            return differs("the store was begun with other options for documents and sentences".to_string());
+        }
+        let mut pairs = self.sources.iter().zip(&now.sources);
+        if let Some((then, now)) = pairs.find(|(then, now)| then != now) {
+            return differs(match then.path == now.path {
+                true => format!("{} has changed since the store was begun", then.path.display()),
+                false => format!("the store was begun with {}, not {}", then.path.display(), now.path.display()),
+            });
+        }
+        if self.sources.len() != now.sources.len() {
+            return differs(format!("the store was begun with {} files", self.sources.len()));
+        }
+        Ok(())
+    }
+
+    /// Notes that the reader's last shard is whole.
+    fn add_shard(&mut self, reader: &Reader, dir: &Path) -> Result<(), Error> {
+        let number = self.shards.len();
+        let shard = &reader.builder.shards[number];
+        let sum = |list| file_sum(&dir.join(file_name(number, list)));
+        self.shards.push(ShardEntry {
+            tokens: shard.tokens,
+            sentences: shard.sentences,
+            documents: shard.documents,
+            sha256: [sum(TOKENS)?, sum(SENTENCES)?, sum(DOCUMENTS)?],
+            progress: Progress::of(reader),
+        });
+        self.write(dir)
+    }
+}
+
+impl Progress {
+    fn of(reader: &Reader) -> Progress {
+        Progress {
+            documents_read: reader.documents_read,
+            duplicates: reader.duplicates_dropped(),
+            figures: reader.builder.figures.clone(),
+        }
+    }
+}
+
+impl Vocabulary {
+    fn of(tokenizer: &Tokenizer) -> Vocabulary {
+        let mut hasher = Sha256::new();
+        hasher.update(format!("{:?}\n{:?}\n", tokenizer.casing(), tokenizer.added_tokens()));
+        let tokens = tokenizer.vocab_size();
+        for id in 0..tokens as u32 {
+            hasher.update(tokenizer.token(id).unwrap_or_default());
+            hasher.update("\n");
+        }
+        Vocabulary { tokens, sha256: hex(hasher) }
+    }
+}
+
+impl SourceFile {
+    fn of(path: &Path) -> Result<SourceFile, Error> {
+        let file = fs::metadata(path).map_err(at("read", path))?;
+        let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok(SourceFile {
+            path: path.to_path_buf(),
+            bytes: file.len(),
+            modified: modified.map_or(0, |time| time.as_nanos() as u64),
+        })
+    }
+}
