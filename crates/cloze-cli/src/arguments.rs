@@ -59,7 +59,11 @@ impl Cli {
         }
         let wrong =
             |error: cloze::Error| Cli::command().error(ErrorKind::ArgumentConflict, format!("--precision: {error}"));
-        check_training(self.common.training_precision()).map_err(wrong)
+        check_training(self.common.training_precision()).map_err(wrong)?;
+        match &self.command {
+            Command::Pretrain(arguments) => arguments.check(),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -324,6 +324,12 @@ fn figures(step: &StepLog) -> String {
         step.grad_norm,
         grouped(step.tokens_per_second as u64)
     ));
+    if let Some(fraction) = step.fraction_of_ceiling {
+        text.push_str(&format!(" ({:.0} % of the ceiling)", 100.0 * fraction));
+    }
+    if let Some(bytes) = step.peak_rss_bytes {
+        text.push_str(&format!(", {} MB", grouped(bytes >> 20)));
+    }
     text
 }
 
@@ -361,6 +367,16 @@ where
         Outcome::AlreadyFinished => Ending::AlreadyFinished,
         Outcome::Stopped { step } => Ending::Stopped { step },
     })
+}
+
+/// Has the report of a training that is finished written. The model is whole without it.
+pub fn write_report(ending: &Ending, write: impl FnOnce() -> anyhow::Result<PathBuf>) {
+    if let Ending::Finished = ending {
+        match write() {
+            Ok(path) => eprintln!("curves and figures: {}", path.display()),
+            Err(error) => eprintln!("note: no report was written: {error:#}"),
+        }
+    }
 }
 
 /// The exit code of a training that is a command of its own: 0 when it is finished, 1 when a signal

@@ -67,6 +67,7 @@ fn wrong_usage_ends_with_exit_code_2() {
         (&format!("{pretrain} --output o --warmup 2"), "from 0 to 1"),
         (&format!("{pretrain} --output o --clip 0"), "above 0"),
         (&format!("{pretrain} --output o --weight-decay nan"), "0 or more"),
+        ("pretrain --input c --preset tiny --steps 1 --output o", "--tokenizer"),
         ("pretrain --input c --tokenizer v --preset huge --steps 1 --output o", "possible values: tiny, mini, small"),
         ("pretrain --input c --tokenizer v --preset tiny --steps 0 --output o", "--steps"),
         ("bench forward --preset tiny --batch 2 --lengths 3,4", "cannot be used with"),

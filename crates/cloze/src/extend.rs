@@ -1,4 +1,5 @@
-//! A model directory with more words in its vocabulary, from another model directory.
+//! A model directory with more words in its vocabulary, from another model directory; and the rows of a model's word
+//! embeddings for another vocabulary.
 //!
 //! The new words stand behind all others, so every id keeps its meaning, and all tensors keep their numbers: the
 //! word embeddings and the bias of the masked language model's decoder get rows for the new words. Such a row is
@@ -45,10 +46,16 @@ pub fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -
     let report = checkpoint.read(&declaration, &mut weights)?;
     let config = Config { vocab_size: config.vocab_size.max(extended.vocab_size()), ..config.clone() };
     let larger = Declaration::new(&config, checkpoint.heads());
-    let weights = with_rows(&weights, &declaration, &larger, words, tokenizer.vocab_size());
+    let mut rows: Vec<RowSource> = (0..checkpoint.config().vocab_size as u32).map(RowSource::Row).collect();
+    rows.resize(config.vocab_size, RowSource::Drawn);
+    for (row, new) in rows[tokenizer.vocab_size()..].iter_mut().zip(words) {
+        *row = RowSource::Mean(new.pieces.clone());
+    }
+    let mut extended_weights = vec![0.0; larger.len];
+    move_rows(&weights, &declaration, &mut extended_weights, &larger, &rows);
 
     take_folder(model, output, overwrite)?;
-    save(output, &config, &larger, &weights)?;
+    save(output, &config, &larger, &extended_weights)?;
     extended.save(output)?;
     settings.write(output)?;
     // What an overwritten model had beside would be read as this one's.
@@ -80,33 +87,59 @@ fn open(model: &Path) -> Result<(Checkpoint, Tokenizer), Error> {
     Ok((checkpoint, tokenizer))
 }
 
-/// The arena of `larger`, which differs from that of `smaller` in the number of rows that belong to tokens. The rows
-/// of `words`, from the id `first` on, are the means of those of their pieces.
-fn with_rows(
-    weights: &[f32],
-    smaller: &Declaration,
-    larger: &Declaration,
-    words: &[NewWord],
-    first: usize,
-) -> Vec<f32> {
-    let mut extended = vec![0.0; larger.len];
-    for (old, new) in smaller.parameters.iter().zip(&larger.parameters) {
-        assert_eq!((&old.name, old.columns()), (&new.name, new.columns()));
-        extended[new.span.range()][..old.span.len].copy_from_slice(&weights[old.span.range()]);
-    }
-    let bias = larger.layout.mlm.as_ref().map(|mlm| mlm.decoder_bias);
-    for span in [Some(larger.layout.embeddings.word), bias].into_iter().flatten() {
-        let parameter = larger.parameters.iter().find(|parameter| parameter.span == span);
-        let columns = parameter.expect("the layout has the spans of the parameters").columns();
-        let table = &mut extended[span.range()];
-        for (id, new) in (first..).zip(words) {
-            for column in 0..columns {
-                let pieces = new.pieces.iter().map(|&piece| f64::from(table[piece as usize * columns + column]));
-                table[id * columns + column] = (pieces.sum::<f64>() / new.pieces.len() as f64) as f32;
+/// Where the row of a token comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RowSource {
+    /// This row.
+    Row(u32),
+    /// The mean of these rows.
+    Mean(Vec<u32>),
+    /// It stays as it was drawn.
+    Drawn,
+}
+
+/// The rows for the tokens of `to`, from those of `from`: a token of both keeps its row, a new word gets the mean of those
+/// of the pieces that it was cut into; what could not be spelled, and a piece that does not begin a word, is drawn.
+pub(crate) fn rows_by_token(from: &Tokenizer, to: &Tokenizer) -> Vec<RowSource> {
+    let special = from.special();
+    let row = |id: u32| {
+        let token = to.token(id).unwrap_or_default();
+        if let Some(old) = from.id(token) {
+            return RowSource::Row(old);
+        }
+        let pieces = if token.starts_with("##") { Vec::new() } else { from.tokenize(token).ids };
+        if pieces.is_empty() || pieces.contains(&special.unk) { RowSource::Drawn } else { RowSource::Mean(pieces) }
+    };
+    (0..to.vocab_size() as u32).map(row).collect()
+}
+
+/// Copies the arena `weights` of the declaration `from` to the arena `moved` of `to`, which differs from it in the rows
+/// that belong to tokens alone: these come from where `rows` says.
+pub(crate) fn move_rows(weights: &[f32], from: &Declaration, moved: &mut [f32], to: &Declaration, rows: &[RowSource]) {
+    let bias = to.layout.mlm.as_ref().map(|mlm| mlm.decoder_bias);
+    let of_tokens = [Some(to.layout.embeddings.word), bias];
+    for (old, new) in from.parameters.iter().zip(&to.parameters) {
+        let columns = new.columns();
+        assert_eq!((&old.name, old.columns()), (&new.name, columns));
+        let (old, table) = (&weights[old.span.range()], &mut moved[new.span.range()]);
+        if !of_tokens.contains(&Some(new.span)) {
+            table.copy_from_slice(old);
+            continue;
+        }
+        let old_row = |row: u32| &old[row as usize * columns..][..columns];
+        for (row, source) in table.chunks_mut(columns).zip(rows) {
+            match source {
+                RowSource::Row(from) => row.copy_from_slice(old_row(*from)),
+                RowSource::Mean(pieces) => {
+                    for (column, value) in row.iter_mut().enumerate() {
+                        let sum: f64 = pieces.iter().map(|&piece| f64::from(old_row(piece)[column])).sum();
+                        *value = (sum / pieces.len() as f64) as f32;
+                    }
+                }
+                RowSource::Drawn => {}
             }
         }
     }
-    extended
 }
 
 #[cfg(test)]
@@ -183,6 +216,36 @@ mod tests {
             let tokenizer = Tokenizer::open(&to, Casing::Cased).unwrap();
             assert_eq!(tokenizer.tokenize("THE abcde thee abcd").ids, [5, 9, 10, 6, 7]);
         }
+    }
+
+    #[test]
+    fn another_vocabulary_takes_the_rows_of_the_tokens_that_it_shares() {
+        let tokenizer = |tokens: &[&str]| {
+            Tokenizer::from_tokens(tokens.iter().map(|token| token.to_string()).collect(), Casing::Uncased).unwrap()
+        };
+        let (from, to) = (
+            tokenizer(&TOKENS),
+            tokenizer(&["[PAD]", "ab", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "abe", "##x", "xy", "##e"]),
+        );
+        let rows = rows_by_token(&from, &to);
+        let (row, mean, drawn) = (RowSource::Row, RowSource::Mean(vec![6, 8]), RowSource::Drawn);
+        assert_eq!(rows, [row(0), row(6), row(1), row(2), row(3), row(4), mean, drawn.clone(), drawn, row(8)]);
+
+        let folder = TempDir::new().unwrap();
+        let (declaration, weights) = model(folder.path(), 9);
+        let config = Config { vocab_size: 10, ..Checkpoint::open(folder.path()).unwrap().config().clone() };
+        let other =
+            Declaration::new(&config, HeadSet { pooler: true, mlm: true, nsp: true, task: Some(TaskHead::Pooled(2)) });
+        let mut moved = vec![7.0; other.len];
+        move_rows(&weights, &declaration, &mut moved, &other, &rows);
+        let (old, new) =
+            (&weights[declaration.layout.embeddings.word.range()], &moved[other.layout.embeddings.word.range()]);
+        assert_eq!(new[6..12], old[36..42]);
+        assert_eq!(new[36], ((f64::from(old[36]) + f64::from(old[48])) / 2.0) as f32);
+        assert_eq!(new[42..54], [7.0; 12], "drawn rows stay");
+        let bias = |declaration: &Declaration| declaration.layout.mlm.as_ref().unwrap().decoder_bias.range();
+        assert_eq!(moved[bias(&other)][9], weights[bias(&declaration)][8]);
+        assert!(!moved[..other.layout.embeddings.word.start].contains(&7.0), "all else is copied");
     }
 
     #[test]

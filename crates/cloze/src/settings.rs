@@ -172,6 +172,9 @@ pub struct PretrainSettings {
     pub budget: Budget,
     /// Steps between evaluations on the held-out documents; by default a tenth of the run.
     pub eval_steps: Option<u64>,
+    /// Held-out instances that are evaluated at most, drawn from all of them; by default all.
+    #[serde(default)]
+    pub eval_instances: Option<usize>,
     /// Tokens of a sequence at most.
     pub max_seq_length: usize,
     /// Instead of one length, stretches of the run with a length each.
@@ -307,6 +310,7 @@ impl PretrainSettings {
             drop_duplicates: false,
             budget: Budget::Steps(steps),
             eval_steps: None,
+            eval_instances: None,
             max_seq_length: 128,
             phases: Vec::new(),
             short_seq_prob: 0.1,

@@ -15,7 +15,7 @@ use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::questions::QuestionArgs;
 use crate::report;
-use crate::training::{self, Ending, OptimizerName, RunArgs, TaskName, TokenizerArgs, UpdateFlags};
+use crate::training::{self, OptimizerName, RunArgs, TaskName, TokenizerArgs, UpdateFlags};
 
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
@@ -183,16 +183,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
         [] => finetune(&settings, &options, observer),
         seeds => finetune_seeds(&settings, seeds, &options, observer),
     })?;
-    if let Ending::Finished = ending {
-        // The model is whole without it.
-        let written = match arguments.seeds.as_slice() {
-            [] => report::finetune::write(&options.output),
-            _ => report::seeds::write_all(&options.output),
-        };
-        match written {
-            Ok(path) => eprintln!("curves, metrics and mistakes: {}", path.display()),
-            Err(error) => eprintln!("note: no report was written: {error:#}"),
-        }
-    }
+    training::write_report(&ending, || match arguments.seeds.as_slice() {
+        [] => report::finetune::write(&options.output),
+        _ => report::seeds::write_all(&options.output),
+    });
     Ok(training::exit_code(ending, &options.output))
 }

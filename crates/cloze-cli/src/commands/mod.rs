@@ -38,7 +38,7 @@ pub enum Command {
     /// Turn a corpus into token ids on disk, to pre-train on without reading the text again
     Prepare(prepare::Arguments),
     /// Pre-train a model on raw text: masked language model and next sentence prediction
-    Pretrain(pretrain::Arguments),
+    Pretrain(Box<pretrain::Arguments>),
     /// Tell what is wrong with data, model and settings before anything is trained
     Check(check::Arguments),
     /// Train a model for a task on labelled examples
@@ -47,7 +47,7 @@ pub enum Command {
     Evaluate(evaluate::Arguments),
     /// Tell which of two models is better, and how sure that is
     Compare(compare::Arguments),
-    /// Write the report of a finished fine-tuning again
+    /// Write the report of a training: again, or of a pre-training under way
     Report(report::Arguments),
     /// Answer for new texts: labels, scores, whether a sentence follows another
     Predict(predict::Arguments),

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, ValueEnum};
 use cloze::data::Objective;
+use cloze::data::corpus::is_store;
 use cloze::optim::OptimizerKind;
-use cloze::settings::{Budget, Phase, PretrainSettings};
+use cloze::settings::{Budget, Phase, PretrainSettings, Start};
 use cloze::train::{RunOptions, pretrain};
 
-use crate::arguments::{Common, memory, part, positive, share};
+use crate::arguments::{Cli, Common, memory, part, positive, share};
 use crate::input::TextArgs;
-use crate::training::{self, RunArgs, TokenizerArgs, UpdateFlags};
+use crate::report;
+use crate::training::{self, RunArgs, UpdateFlags};
 
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
@@ -37,8 +40,13 @@ pub struct Arguments {
     /// Share of the documents to measure with, whatever the order of the files; none below 20 different documents
     #[arg(long, value_name = "F", default_value = "0.01", value_parser = part, conflicts_with = "dev")]
     dev_fraction: f64,
-    #[command(flatten)]
-    tokenizer: TokenizerArgs,
+    /// A model directory or a vocab.txt [default: that of --model, or of the store]; of another vocabulary than --model
+    /// has, the tokens that both have keep their rows
+    #[arg(long, visible_alias = "vocab", value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// A bare vocab.txt is of a cased model
+    #[arg(long)]
+    cased: bool,
     #[command(flatten)]
     start: training::StartArgs,
     #[command(flatten)]
@@ -50,6 +58,9 @@ pub struct Arguments {
     /// Steps between two measurements on held-out text [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     eval_steps: Option<u64>,
+    /// Held-out sequences that are measured on at most; the same ones each time, drawn from all of them
+    #[arg(long, value_name = "N", default_value = "10000")]
+    eval_instances: NonZeroUsize,
     /// What is learnt
     #[arg(long, value_name = "WHAT", default_value = "mlm+nsp")]
     objective: ObjectiveName,
@@ -159,6 +170,18 @@ impl From<ObjectiveName> for Objective {
 }
 
 impl Arguments {
+    /// Refuses flags that are right one by one, but not together.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let has_tokenizer = self.tokenizer.is_some()
+            || matches!(self.start.start(), Start::Model(_))
+            || self.input.iter().any(|input| is_store(input));
+        if has_tokenizer {
+            return Ok(());
+        }
+        let message = "the following required argument was not provided:\n  --tokenizer <PATH>";
+        Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message))
+    }
+
     fn settings(&self, common: &Common) -> PretrainSettings {
         let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
         let defaults = PretrainSettings::new(self.input.clone(), "", self.start.start(), 1);
@@ -172,14 +195,15 @@ impl Arguments {
             short_seq_prob: self.short_seq_prob,
             dev: self.dev.clone(),
             dev_fraction: self.dev_fraction,
-            tokenizer: self.tokenizer.tokenizer.clone(),
-            cased: self.tokenizer.cased,
+            tokenizer: self.tokenizer.clone(),
+            cased: self.cased,
             objective: self.objective.into(),
             document: corpus.document,
             sentences: corpus.sentences,
             text_field: corpus.text_field,
             drop_duplicates: corpus.drop_duplicates,
             eval_steps: self.eval_steps,
+            eval_instances: Some(self.eval_instances.get()),
             max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             update: self.run.update(common, self.optimizer.into(), flags),
             ..defaults
@@ -192,5 +216,6 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
     let options = RunOptions { max_memory: arguments.max_memory, ..arguments.run.options(common) };
     let ending = training::train(common.json, |observer| pretrain(&settings, &options, observer))?;
+    training::write_report(&ending, || report::pretrain::write(&options.output));
     Ok(training::exit_code(ending, &options.output))
 }

@@ -1,4 +1,4 @@
-//! `cloze report`: the page that tells of a fine-tuning, from its files.
+//! `cloze report`: the page that tells of a training, from its files.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,10 @@ use crate::report;
 /// Flags of `cloze report`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze report classifier\n\n\
-    A fine-tuning writes its report.html at its end; this writes it again.")]
+    A training writes its report.html at its end; this writes it again, and that of a pre-training that is under way \
+    from its newest checkpoint.")]
 pub struct Arguments {
-    /// The output folder of a fine-tuning that is finished
+    /// The output folder of a pre-training, or of a fine-tuning that is finished
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

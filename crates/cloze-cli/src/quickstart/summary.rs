@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::arguments::{Common, open_model};
 use crate::output::{duration, grouped};
-use crate::report::{Cell, Chart, Fill, Highlight, Line, Report, Series, Table, Unit, points, smoothed};
+use crate::report::{Cell, Chart, Fill, Highlight, Line, Report, Series, Table, Unit, points, pretrain};
 
 use super::worlds::WORLDS;
 use super::{AMOUNTS, BATCH_SIZE, DEV_FRACTION, EPOCHS, Folder};
@@ -262,33 +262,9 @@ impl Summary {
 
     fn charts(&self) -> Vec<Chart> {
         let curve = |name: &str, points: Vec<(f64, f64)>| Series { name: name.to_string(), points };
-        let pretraining = |title: &str, unit, name: &str, reference: (&str, f64)| Chart {
-            title: title.to_string(),
-            x_label: "step".to_string(),
-            x_range: None,
-            unit,
-            series: vec![
-                curve("training", smoothed(&points(&self.pretraining, "step", name), 60)),
-                curve("held out", points(&self.pretraining, "step", &format!("eval_{name}"))),
-            ],
-            bars: None,
-            reference: Some((reference.0.to_string(), Line::Level(reference.1))),
-        };
-        let mut charts = vec![
-            pretraining("Masked words: loss", Unit::Nats, "mlm_loss", ("word frequencies alone", self.unigram_entropy)),
-            pretraining(
-                "Masked words: guessed right",
-                Unit::Percent,
-                "mlm_accuracy",
-                ("always the most frequent", self.figures.mlm_chance),
-            ),
-            pretraining(
-                "Next passage: told right",
-                Unit::Percent,
-                "nsp_accuracy",
-                ("always the same answer", self.nsp_majority),
-            ),
-        ];
+        let (chance, majority) = (self.figures.mlm_chance, self.nsp_majority);
+        let mut charts =
+            pretrain::learning(&self.pretraining, Some(self.unigram_entropy), Some(chance), Some(majority), 60);
         charts.push(Chart {
             title: "World of a sentence: told right".to_string(),
             x_label: "epoch of fine-tuning".to_string(),

@@ -1,20 +1,17 @@
 //! The report of a fine-tuning.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-use cloze::checkpoint::write_file;
 use cloze::settings::{FinetuneSettings, FinetuneTask, Start};
-use cloze::train::{MARK, REPORT, is_ours, shell_word};
-use serde_json::{Map, Value};
+use cloze::train::shell_word;
+use serde_json::Value;
 
 use crate::output::grouped;
 
 use super::chart::smoothed;
 use super::outcome::{self, interval, shown};
-use super::run::FinishedRun;
-use super::{Chart, Highlight, Line, Report, Series, Unit};
+use super::run::{FinishedRun, run_facts, settings_facts};
+use super::{Chart, Highlight, Line, Report, Series, Unit, save};
 
 /// Points of the curve of the training loss, at most about this many.
 const POINTS: usize = 80;
@@ -22,17 +19,6 @@ const POINTS: usize = 80;
 /// Writes the report of the finished fine-tuning in a folder, and gives its path.
 pub fn write(dir: &Path) -> anyhow::Result<PathBuf> {
     save(dir, &report(&FinishedRun::read(dir)?))
-}
-
-/// Writes a report into a folder; one of another origin stays, and is an error.
-pub(super) fn save(dir: &Path, report: &Report) -> anyhow::Result<PathBuf> {
-    let path = dir.join(REPORT);
-    if fs::exists(&path)? && !is_ours(&path) {
-        bail!("{} is no report of a fine-tuning; move it away to have one written", path.display());
-    }
-    let page = report.html().replacen("<head>\n", &format!("<head>\n{MARK}\n"), 1);
-    write_file(&path, page.as_bytes())?;
-    Ok(path)
 }
 
 /// What a report tells of a fine-tuning.
@@ -198,36 +184,16 @@ fn facts(run: &FinishedRun) -> Vec<(String, String)> {
         facts.push(fact("no answer", format!("if its odds are above {threshold:.4}, the best on the development set")));
     }
     facts.extend(settings(run));
-    facts.push(fact("SHA-256 of the data", run.run.data.clone()));
-    facts.push(fact("machine", run.run.machine.clone()));
-    facts.push(fact("version of Cloze", run.run.version.clone()));
+    facts.extend(run_facts(&run.run));
     facts
 }
 
 /// Every setting of a run that is set and that its task has.
 fn settings(run: &FinishedRun) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    if let Ok(Value::Object(mut settings)) = serde_json::to_value(&run.settings) {
-        for (name, task) in [("questions", FinetuneTask::Questions), ("subtokens", FinetuneTask::Tokens)] {
-            if run.settings.task != task {
-                settings.shift_remove(name);
-            }
-        }
-        flatten("", &settings, &mut facts);
-    }
-    facts
-}
-
-fn flatten(prefix: &str, settings: &Map<String, Value>, facts: &mut Vec<(String, String)>) {
-    for (name, value) in settings {
-        let name = format!("{prefix}{name}");
-        match value {
-            Value::Null => {}
-            Value::Object(inner) => flatten(&format!("{name}."), inner, facts),
-            Value::String(text) => facts.push((name, text.clone())),
-            other => facts.push((name, other.to_string())),
-        }
-    }
+    let others = [("questions", FinetuneTask::Questions), ("subtokens", FinetuneTask::Tokens)];
+    let others = others.into_iter().filter(|(_, task)| run.settings.task != *task).map(|(name, _)| name);
+    let is_own = |(name, _): &(String, String)| !others.clone().any(|other| name.split('.').next() == Some(other));
+    settings_facts(&run.settings).into_iter().filter(is_own).collect()
 }
 
 fn commands(run: &FinishedRun) -> Vec<(String, String)> {
@@ -248,6 +214,9 @@ fn commands(run: &FinishedRun) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use cloze::train::{MARK, REPORT};
     use serde_json::json;
 
     use super::*;

@@ -3,16 +3,21 @@
 mod chart;
 pub mod finetune;
 mod outcome;
+pub mod pretrain;
 mod run;
 pub mod seeds;
 mod table;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use cloze::settings::FILE_NAME;
+use anyhow::bail;
+use cloze::checkpoint::write_file;
+use cloze::settings::{FILE_NAME, RunSettings, StoredSettings};
+use cloze::train::{MARK, REPORT, is_ours};
 
-pub use chart::{Chart, Line, Series, Unit, points, smoothed};
+pub use chart::{Chart, Line, Series, Unit, points};
 pub use table::{Cell, Table};
 
 const STYLE: &str = include_str!("style.css");
@@ -38,11 +43,27 @@ pub struct Report {
     pub commands: Vec<(String, String)>,
 }
 
-/// Writes the report of what a folder holds: a finished fine-tuning, or one with several seeds. Gives its path. A folder
-/// of anything else is an error that says so.
+/// Writes the report of what a folder holds: a pre-training, a finished fine-tuning, or one with several seeds. Gives its
+/// path. A folder of anything else is an error that says so.
 pub fn of_folder(dir: &Path) -> anyhow::Result<PathBuf> {
-    let of_seeds = dir.join(seeds::SUMMARY).is_file() && !dir.join(FILE_NAME).is_file();
-    if of_seeds { seeds::write_all(dir) } else { finetune::write(dir) }
+    if dir.join(seeds::SUMMARY).is_file() && !dir.join(FILE_NAME).is_file() {
+        return seeds::write_all(dir);
+    }
+    match StoredSettings::read(dir)?.run.map(|run| run.settings) {
+        Some(RunSettings::Pretrain(_)) => pretrain::write(dir),
+        _ => finetune::write(dir),
+    }
+}
+
+/// Writes a report into a folder; one of another origin stays, and is an error.
+fn save(dir: &Path, report: &Report) -> anyhow::Result<PathBuf> {
+    let path = dir.join(REPORT);
+    if fs::exists(&path)? && !is_ours(&path) {
+        bail!("{} is no report of a training; move it away to have one written", path.display());
+    }
+    let page = report.html().replacen("<head>\n", &format!("<head>\n{MARK}\n"), 1);
+    write_file(&path, page.as_bytes())?;
+    Ok(path)
 }
 
 /// A figure in large type.

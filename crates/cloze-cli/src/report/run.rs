@@ -1,4 +1,4 @@
-//! The files of a finished fine-tuning, read back.
+//! The files of a training, read back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use cloze::eval::slices::Slice;
 use cloze::eval::{Calibration, Mistake};
-use cloze::settings::{FinetuneSettings, RunSettings, StoredRun, StoredSettings};
+use cloze::settings::{FinetuneSettings, PretrainSettings, RunSettings, StoredRun, StoredSettings};
 use cloze::train::EVALUATION;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::chart::points;
@@ -38,10 +38,38 @@ pub struct State {
     pub metric_for_best_model: Option<String>,
     /// The step that they are of.
     pub best_global_step: Option<u64>,
-    /// All steps.
+    /// The steps that are done.
     pub global_step: u64,
+    /// The steps of the whole run.
+    #[serde(default)]
+    pub max_steps: u64,
     /// Means over some steps, and evaluations.
     pub log_history: Vec<Value>,
+    /// What a pre-training predicts at its evaluations.
+    #[serde(default)]
+    pub samples: Vec<SampleText>,
+}
+
+/// A text with a masked word.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SampleText {
+    /// With `[MASK]` once.
+    pub text: String,
+    /// The word.
+    pub answer: String,
+}
+
+/// Everything that is known of a pre-training.
+#[derive(Clone, Debug)]
+pub struct PretrainingRun {
+    /// The model as it is: the folder of the run, or its newest checkpoint.
+    pub model: PathBuf,
+    /// What was asked for.
+    pub settings: PretrainSettings,
+    /// The run itself.
+    pub run: StoredRun,
+    /// How it went so far.
+    pub state: State,
 }
 
 /// The part of `evaluation.json` that a report shows.
@@ -76,7 +104,7 @@ impl FinishedRun {
             bail!("{shown} is not the --output of a `cloze finetune`: its cloze.json, if any, tells of no training");
         };
         let RunSettings::Finetune(settings) = run.settings.clone() else {
-            bail!("{shown} is the output of a pre-training; there are reports of fine-tunings only");
+            bail!("{shown} is the output of a pre-training, not of a fine-tuning");
         };
         if !run.finished {
             bail!("the fine-tuning in {shown} has not finished; the command that started it goes on with it");
@@ -105,6 +133,63 @@ impl FinishedRun {
     pub fn points(&self, x: &str, y: &str) -> Vec<(f64, f64)> {
         points(&self.state.log_history, x, y)
     }
+}
+
+impl PretrainingRun {
+    /// Reads the folder of a pre-training; of one that is under way, the newest checkpoint.
+    pub fn read(dir: &Path) -> anyhow::Result<PretrainingRun> {
+        let shown = dir.display();
+        let Some(run) = StoredSettings::read(dir)?.run else {
+            bail!("{shown} is not the --output of a `cloze pretrain`");
+        };
+        let RunSettings::Pretrain(settings) = run.settings.clone() else {
+            bail!("{shown} is not the --output of a `cloze pretrain`");
+        };
+        let model = if run.finished { Some(dir.to_path_buf()) } else { newest_checkpoint(dir)? };
+        let Some(model) = model else {
+            bail!("the pre-training in {shown} has no checkpoint yet; the first one tells how it goes");
+        };
+        let state = json(&model.join("trainer_state.json"))?;
+        Ok(PretrainingRun { model, settings, run, state })
+    }
+}
+
+fn newest_checkpoint(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let mut newest = None;
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let step = name.and_then(|name| name.strip_prefix("checkpoint-")).and_then(|step| step.parse::<u64>().ok());
+        newest = newest.max(step.map(|step| (step, path)));
+    }
+    Ok(newest.map(|(_, path)| path))
+}
+
+/// Every setting that is set, by the name that it has in `cloze.json`.
+pub fn settings_facts(settings: &impl Serialize) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    if let Ok(Value::Object(settings)) = serde_json::to_value(settings) {
+        flatten("", &settings, &mut facts);
+    }
+    facts
+}
+
+fn flatten(prefix: &str, settings: &Map<String, Value>, facts: &mut Vec<(String, String)>) {
+    for (name, value) in settings {
+        let name = format!("{prefix}{name}");
+        match value {
+            Value::Null => {}
+            Value::Object(inner) => flatten(&format!("{name}."), inner, facts),
+            Value::String(text) => facts.push((name, text.clone())),
+            other => facts.push((name, other.to_string())),
+        }
+    }
+}
+
+/// What a run was made of and on.
+pub fn run_facts(run: &StoredRun) -> Vec<(String, String)> {
+    let fact = |name: &str, value: &str| (name.to_string(), value.to_string());
+    vec![fact("SHA-256 of the data", &run.data), fact("machine", &run.machine), fact("version of Cloze", &run.version)]
 }
 
 impl Evaluation {

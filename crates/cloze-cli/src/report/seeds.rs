@@ -6,9 +6,10 @@ use cloze::settings::FinetuneTask;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::finetune::{self, save, write};
+use super::finetune::{self, write};
 use super::outcome::{columns, shown};
 use super::run::{FinishedRun, json};
+use super::save;
 use super::{Cell, Highlight, Report, Table};
 
 /// The name of the file with the figures of all seeds.

@@ -1,7 +1,9 @@
-use cloze_kernels::Kernels;
+use cloze_kernels::{Cpu, Kernels};
+use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::heads::{ROWS_AT_A_TIME, mlm_logits};
+use crate::model::{Batch, Network};
 
 use super::classify::softmax;
 use super::workspace::{InferenceWorkspace, pack};
@@ -48,36 +50,47 @@ impl Model {
         if rows.is_empty() {
             return Err(Error::Settings("the text has no [MASK] to fill".to_string()));
         }
-        let vocab = self.config.vocab_size;
-        self.with_workspace(|network, workspace| {
-            workspace.encode(network, &pack(&encodings), &rows)?;
-            let mut filled = Vec::with_capacity(rows.len());
-            for (chunk, rows) in rows.chunks(ROWS_AT_A_TIME).enumerate() {
-                let places: Vec<u32> =
-                    (0..rows.len() as u32).map(|place| (chunk * ROWS_AT_A_TIME) as u32 + place).collect();
-                let InferenceWorkspace { tape, mlm, .. } = &mut *workspace;
-                let hidden = &tape.hidden[tape.hidden_index(network.config.num_hidden_layers)];
-                mlm_logits(network, mlm, hidden, &places)?;
-                let mut logits = vec![0.0; rows.len() * vocab];
-                network.kernels.read_activations(&mut logits, mlm.logits())?;
-                for (&row, logits) in rows.iter().zip(logits.chunks(vocab)) {
-                    filled.push(FilledMask { position: row as usize, candidates: self.best(logits, top_k) });
-                }
-            }
-            Ok(filled)
-        })
+        let logits =
+            self.with_workspace(|network, workspace| masked_logits(network, workspace, &pack(&encodings), &rows))?;
+        let filled = rows.iter().zip(&logits).map(|(&row, logits)| FilledMask {
+            position: row as usize,
+            candidates: best_tokens(&self.tokenizer, logits, top_k),
+        });
+        Ok(filled.collect())
     }
+}
 
-    /// The `top_k` best tokens; of equal ones the one with the smaller id. Rows of the word embeddings
-    /// that no token has (a vocabulary padded to a round number) are not offered.
-    fn best(&self, logits: &[f32], top_k: usize) -> Vec<Candidate> {
-        let probabilities = softmax(logits);
-        let mut ids: Vec<usize> = (0..self.tokenizer.vocab_size().min(logits.len())).collect();
-        ids.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
-        let candidate = |id: usize| {
-            let token = self.tokenizer.token(id as u32)?.to_string();
-            Some(Candidate { token, id: id as u32, score: probabilities[id] })
-        };
-        ids.into_iter().filter_map(candidate).take(top_k).collect()
+/// The logits over the vocabulary, `[rows][vocab]`, at some rows of a batch, in ascending order.
+pub(crate) fn masked_logits(
+    network: &Network<Cpu>,
+    workspace: &mut InferenceWorkspace,
+    batch: &Batch,
+    rows: &[u32],
+) -> Result<Vec<Vec<f32>>, Error> {
+    let vocab = network.config.vocab_size;
+    workspace.encode(network, batch, rows)?;
+    let mut all = Vec::with_capacity(rows.len());
+    let places: Vec<u32> = (0..rows.len() as u32).collect();
+    for places in places.chunks(ROWS_AT_A_TIME) {
+        let InferenceWorkspace { tape, mlm, .. } = &mut *workspace;
+        let hidden = &tape.hidden[tape.hidden_index(network.config.num_hidden_layers)];
+        mlm_logits(network, mlm, hidden, places)?;
+        let mut logits = vec![0.0; places.len() * vocab];
+        network.kernels.read_activations(&mut logits, mlm.logits())?;
+        all.extend(logits.chunks(vocab).map(<[f32]>::to_vec));
     }
+    Ok(all)
+}
+
+/// The `top_k` best tokens; of equal ones the one with the smaller id. Rows of the word embeddings that no token has (a
+/// vocabulary padded to a round number) are not offered.
+pub(crate) fn best_tokens(tokenizer: &Tokenizer, logits: &[f32], top_k: usize) -> Vec<Candidate> {
+    let probabilities = softmax(logits);
+    let mut ids: Vec<usize> = (0..tokenizer.vocab_size().min(logits.len())).collect();
+    ids.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+    let candidate = |id: usize| {
+        let token = tokenizer.token(id as u32)?.to_string();
+        Some(Candidate { token, id: id as u32, score: probabilities[id] })
+    };
+    ids.into_iter().filter_map(candidate).take(top_k).collect()
 }

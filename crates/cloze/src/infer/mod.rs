@@ -34,6 +34,7 @@ pub(crate) use classify::{DEFAULT_THRESHOLD, argmax, cross_entropy, logistic, lo
 pub use embed::{EmbedOptions, Embedding, Pooling};
 pub use entities::{Aggregation, Entity, Token, entities};
 pub use fill::{Candidate, FilledMask};
+pub(crate) use fill::{best_tokens, masked_logits};
 pub use label_words::{WordLabels, Words};
 pub(crate) use load::load;
 pub use outputs::Outputs;

@@ -86,6 +86,12 @@ pub struct StepLog {
     pub tokens_per_second: f64,
     /// Until the last step.
     pub seconds_left: f64,
+    /// The operations of the last steps by what the machine does at most, in registers alone; of pre-training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction_of_ceiling: Option<f64>,
+    /// The most memory that the program has taken; none where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_bytes: Option<u64>,
 }
 
 /// Is told every event. `Break` ends the run after the step at hand, with a checkpoint.

@@ -1,5 +1,7 @@
 //! The log of a run, kept in `trainer_state.json` as Hugging Face's Trainer keeps it.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value, json};
 
 use super::events::{Metrics, StepLog};
@@ -8,14 +10,34 @@ use super::events::{Metrics, StepLog};
 const ENTRIES: u64 = 500;
 
 /// The log of a run: means over some steps, and evaluations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct History {
     pub entries: Vec<Value>,
     /// The steps since the last entry; not kept in checkpoints.
-    pub pending: Vec<StepLog>,
+    pending: Vec<StepLog>,
+    /// Seconds that the run had taken when the program began to count.
+    seconds_before: f64,
+    begun: Instant,
+}
+
+impl Default for History {
+    fn default() -> History {
+        History::new(Vec::new())
+    }
 }
 
 impl History {
+    /// A log that goes on from here.
+    pub fn new(entries: Vec<Value>) -> History {
+        let seconds_before = entries.iter().rev().find_map(|entry| entry["seconds"].as_f64()).unwrap_or_default();
+        History { entries, pending: Vec::new(), seconds_before, begun: Instant::now() }
+    }
+
+    /// How long the run has taken, without the time between an interruption and its end.
+    fn seconds(&self) -> Value {
+        json!((self.seconds_before + self.begun.elapsed().as_secs_f64()).round())
+    }
+
     /// Notes a step. Every so many steps, and at the last, their means become an entry.
     pub fn step(&mut self, log: &StepLog) {
         self.pending.push(log.clone());
@@ -43,10 +65,19 @@ impl History {
         optional("mlm_accuracy", |log| log.mlm_accuracy);
         optional("nsp_loss", |log| log.nsp_loss);
         optional("nsp_accuracy", |log| log.nsp_accuracy);
+        optional("fraction_of_ceiling", |log| log.fraction_of_ceiling);
+        entry.insert("seconds".into(), self.seconds());
         entry.insert("step".into(), json!(last.step));
         entry.insert("tokens_per_second".into(), json!(last.tokens_per_second.round()));
         self.entries.push(Value::Object(entry));
         self.pending.clear();
+    }
+
+    /// Adds something to the last entry.
+    pub fn add(&mut self, name: &str, value: Value) {
+        if let Some(Value::Object(entry)) = self.entries.last_mut() {
+            entry.insert(name.to_string(), value);
+        }
     }
 
     /// Notes an evaluation.

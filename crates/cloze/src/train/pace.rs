@@ -1,40 +1,74 @@
 //! How fast a run goes, and how long it still takes.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use cloze_kernels::Cpu;
+
+use crate::memory::peak_resident_bytes;
+
+use super::events::StepLog;
 
 /// Steps that the speed is measured over.
 const WINDOW: usize = 50;
+/// How often the machine's ceiling is measured, and for how long.
+const TIME_BETWEEN_CEILINGS: Duration = Duration::from_secs(20);
+const CEILING_MILLISECONDS: u64 = 20;
 
 pub(super) struct Pace {
-    /// When each of the last steps ended, and its tokens.
-    steps: VecDeque<(Instant, usize)>,
+    steps: VecDeque<PacedStep>,
+    /// Operations a second that the machine does at most, and when that was found.
+    ceiling: Option<(f64, Instant)>,
+}
+
+/// A step that has ended.
+struct PacedStep {
+    at: Instant,
+    tokens: usize,
+    operations: f64,
 }
 
 impl Pace {
     pub fn new() -> Pace {
-        Pace { steps: VecDeque::from([(Instant::now(), 0)]) }
+        Pace { steps: VecDeque::from([PacedStep { at: Instant::now(), tokens: 0, operations: 0.0 }]), ceiling: None }
     }
 
-    /// Notes the end of a step; gives tokens per second and the seconds that `steps_left` take.
-    pub fn step(&mut self, tokens: usize, steps_left: u64) -> (f64, f64) {
-        self.steps.push_back((Instant::now(), tokens));
+    /// Notes the end of a step of so many tokens, and adds to its log how fast the last ones went; where it is known how
+    /// many operations it was, also how that compares with the ceiling.
+    pub fn step(&mut self, log: &mut StepLog, tokens: usize, operations: Option<f64>, kernels: &Cpu) {
+        self.steps.push_back(PacedStep { at: Instant::now(), tokens, operations: operations.unwrap_or_default() });
         if self.steps.len() > WINDOW + 1 {
             self.steps.pop_front();
         }
-        let (first, last) = (self.steps[0].0, self.steps[self.steps.len() - 1].0);
+        let (first, last) = (self.steps[0].at, self.steps[self.steps.len() - 1].at);
         let seconds = (last - first).as_secs_f64().max(1e-9);
-        let tokens: usize = self.steps.iter().skip(1).map(|(_, tokens)| tokens).sum();
-        let seconds_left = seconds / (self.steps.len() - 1) as f64 * steps_left as f64;
-        (tokens as f64 / seconds, seconds_left)
+        let tokens: usize = self.steps.iter().skip(1).map(|step| step.tokens).sum();
+        log.tokens_per_second = tokens as f64 / seconds;
+        log.seconds_left = seconds / (self.steps.len() - 1) as f64 * (log.steps - log.step) as f64;
+        if operations.is_some() {
+            let operations: f64 = self.steps.iter().skip(1).map(|step| step.operations).sum();
+            log.fraction_of_ceiling = Some(operations / seconds / self.ceiling(kernels));
+        }
+        log.peak_rss_bytes = peak_resident_bytes();
+    }
+
+    fn ceiling(&mut self, kernels: &Cpu) -> f64 {
+        match self.ceiling {
+            Some((ceiling, at)) if at.elapsed() < TIME_BETWEEN_CEILINGS => ceiling,
+            _ => {
+                let ceiling = 1e9 * kernels.ceiling_gflops(CEILING_MILLISECONDS);
+                self.ceiling = Some((ceiling, Instant::now()));
+                ceiling
+            }
+        }
     }
 
     /// Leaves out the time since the last step, which went to something else.
     pub fn pause(&mut self) {
         let now = Instant::now();
-        if let Some((last, _)) = self.steps.back().copied() {
+        if let Some(last) = self.steps.back().map(|step| step.at) {
             let gap = now - last;
-            self.steps.iter_mut().for_each(|(at, _)| *at += gap);
+            self.steps.iter_mut().for_each(|step| step.at += gap);
         }
     }
 }

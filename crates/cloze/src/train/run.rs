@@ -29,6 +29,7 @@ use super::TrainerState;
 use super::curves::{self, Curves};
 use super::events::{Event, Metrics, Observer, RunOptions, StepLog};
 use super::history::History;
+use super::pretrain::SampleText;
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
 const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
@@ -83,6 +84,8 @@ pub(super) struct RunState {
     /// The best value of the metric that is watched.
     pub best: Option<Best>,
     pub history: History,
+    /// Held-out sentences whose masked words are predicted again and again.
+    pub samples: Vec<SampleText>,
 }
 
 /// The best evaluation so far.
@@ -189,6 +192,11 @@ impl Run {
         }
         self.state.history.evaluation(step, epoch, metrics);
         self.draw_curves()
+    }
+
+    /// Adds what was predicted in the samples to the evaluation noted last.
+    pub fn log_samples(&mut self, predictions: Vec<Vec<(String, f64)>>) {
+        self.state.history.add("samples", json!(predictions));
     }
 
     /// Notes the evaluation after `step` if it is better than all before, and tells whether it is. The loss is better when
@@ -341,6 +349,7 @@ impl Run {
             "max_steps": steps,
             "position": { "epoch": self.state.epoch, "instance": self.state.position },
             "log_history": self.state.history.entries,
+            "samples": self.state.samples,
         });
         checkpoint::write_file(&dir.join("trainer_state.json"), format!("{state:#}\n").as_bytes())
     }
@@ -448,7 +457,8 @@ fn run_state(text: &str, step: u64) -> Result<RunState, String> {
         position: number("position.instance", &state["position"]["instance"])?,
         metric: state["metric_for_best_model"].as_str().map(str::to_string),
         best,
-        history: History { entries, ..History::default() },
+        history: History::new(entries),
+        samples: serde_json::from_value(state["samples"].clone()).unwrap_or_default(),
     })
 }
 

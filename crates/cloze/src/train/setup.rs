@@ -6,6 +6,7 @@ use cloze_kernels::Cpu;
 use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::checkpoint::Checkpoint;
+use crate::extend::{RowSource, move_rows, rows_by_token};
 use crate::infer::check_vocabulary;
 use crate::optim::Schedule;
 use crate::params::{Declaration, HeadSet};
@@ -31,14 +32,41 @@ pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &S
     Ok(Tokenizer::open(path, casing)?)
 }
 
+/// Where the rows of the word embeddings come from, if a run starts from a model and has another vocabulary than it; how
+/// many of them are kept is said. A model without a vocabulary of its own is taken to have been made with this one.
+pub(super) fn other_vocabulary(
+    start: &Start,
+    tokenizer: &Tokenizer,
+    observer: &mut Observer,
+) -> Option<Vec<RowSource>> {
+    let Start::Model(path) = start else { return None };
+    let own = Tokenizer::open(path, tokenizer.casing()).ok()?;
+    let size = tokenizer.vocab_size();
+    let is_prefix = (0..size as u32).all(|id| own.token(id) == tokenizer.token(id));
+    if is_prefix && size <= own.vocab_size() {
+        return None;
+    }
+    let rows = rows_by_token(&own, tokenizer);
+    let count = |is: fn(&RowSource) -> bool| rows.iter().filter(|row| is(row)).count();
+    let _ = observer(&Event::Note(format!(
+        "the vocabulary is not the model's: {} of its {size} tokens are the model's, too, and keep their rows; {} get the \
+         mean of the rows of their pieces, {} are drawn anew",
+        count(|row| matches!(row, RowSource::Row(_))),
+        count(|row| matches!(row, RowSource::Mean(_))),
+        count(|row| matches!(row, RowSource::Drawn)),
+    )));
+    Some(rows)
+}
+
 /// The configuration to start from, and the checkpoint if there is one. A preset takes the tokenizer's
-/// vocabulary size.
+/// vocabulary size, and so does a model whose vocabulary is replaced.
 ///
 /// `tokenizer_path` is what [`open_tokenizer`] was given.
 pub(super) fn open_start(
     start: &Start,
     tokenizer: &Tokenizer,
     tokenizer_path: Option<&PathBuf>,
+    is_replaced: bool,
     observer: &mut Observer,
 ) -> Result<(Config, Option<Checkpoint>), Error> {
     let (config, checkpoint, start_path) = match start {
@@ -53,7 +81,11 @@ pub(super) fn open_start(
         Start::Model(path) => {
             let checkpoint = Checkpoint::open(path)?;
             checkpoint.expect_all_digits("train")?;
-            (checkpoint.config().clone(), Some(checkpoint), path.clone())
+            let mut config = checkpoint.config().clone();
+            if is_replaced {
+                config.vocab_size = tokenizer.vocab_size();
+            }
+            (config, Some(checkpoint), path.clone())
         }
     };
     let tokenizer_path = tokenizer_path.unwrap_or(&start_path);
@@ -118,6 +150,8 @@ pub(super) struct Prepared {
     pub heads: HeadSet,
     /// What the run starts from, if it is a model.
     pub checkpoint: Option<Checkpoint>,
+    /// Where the rows of tokens come from, if that model has another vocabulary.
+    pub rows: Option<Vec<RowSource>>,
     pub settings: RunSettings,
     pub update: UpdateSettings,
     /// What is stored with the model.
@@ -147,7 +181,10 @@ impl Prepared {
         let (config, declaration) = (&run.config, &run.declaration);
         let weights = match &restored {
             Some(state) => state.weights.clone(),
-            None => first_weights(config, declaration, self.checkpoint.as_ref(), update.seed, observer)?,
+            None => {
+                let start = self.checkpoint.as_ref().map(|checkpoint| (checkpoint, self.rows.as_deref()));
+                first_weights(config, declaration, start, update.seed, observer)?
+            }
         };
         let mut trainer = Trainer::new(kernels, config, declaration, &weights, update.optimizer, update.seed)?;
         drop(weights);
@@ -158,25 +195,35 @@ impl Prepared {
     }
 }
 
-/// First weights: from the checkpoint where it has them, else drawn; what was drawn or left out is said.
+/// First weights: from the checkpoint where it has them, its rows of tokens rearranged if that is asked for, else drawn;
+/// what was drawn or left out is said.
 fn first_weights(
     config: &Config,
     declaration: &Declaration,
-    checkpoint: Option<&Checkpoint>,
+    start: Option<(&Checkpoint, Option<&[RowSource]>)>,
     seed: u64,
     observer: &mut Observer,
 ) -> Result<Vec<f32>, Error> {
     let mut weights = declaration.initial_weights(config.initializer_range, seed);
-    if let Some(checkpoint) = checkpoint {
-        let report = checkpoint.read(declaration, &mut weights)?;
-        if !report.missing.is_empty() {
-            let note = format!("not in the starting model, drawn anew: {}", report.missing.join(", "));
-            let _ = observer(&Event::Note(note));
+    let Some((checkpoint, rows)) = start else { return Ok(weights) };
+    let report = match rows {
+        None => checkpoint.read(declaration, &mut weights)?,
+        Some(rows) => {
+            let own = Config { vocab_size: checkpoint.config().vocab_size, ..config.clone() };
+            let own_declaration = Declaration::new(&own, declaration.heads);
+            let mut own_weights = own_declaration.initial_weights(config.initializer_range, seed);
+            let report = checkpoint.read(&own_declaration, &mut own_weights)?;
+            move_rows(&own_weights, &own_declaration, &mut weights, declaration, rows);
+            report
         }
-        if !report.unused.is_empty() {
-            let note = format!("in the starting model, not used: {}", report.unused.join(", "));
-            let _ = observer(&Event::Note(note));
-        }
+    };
+    if !report.missing.is_empty() {
+        let note = format!("not in the starting model, drawn anew: {}", report.missing.join(", "));
+        let _ = observer(&Event::Note(note));
+    }
+    if !report.unused.is_empty() {
+        let note = format!("in the starting model, not used: {}", report.unused.join(", "));
+        let _ = observer(&Event::Note(note));
     }
     Ok(weights)
 }

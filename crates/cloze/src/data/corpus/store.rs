@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{file_sum, hex, write_file};
+use crate::checkpoint::{file_sum, hex, temporary, write_file};
 use crate::data::documents::{DocumentOptions, find_files};
 use crate::error::{Error, at};
 
@@ -281,14 +281,14 @@ impl Store {
     }
 }
 
-/// Removes a store and its folder, if nothing else is in it.
+/// Removes a store and its folder, if they are there and nothing else is in it.
 pub(crate) fn remove_store(dir: &Path) -> Result<(), Error> {
-    if !is_store(dir) {
-        return Ok(());
+    use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    if is_store(dir) {
+        clear(dir)?;
     }
-    clear(dir)?;
     match fs::remove_dir(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(at("remove", dir)(error)),
+        Err(error) if ![DirectoryNotEmpty, NotFound].contains(&error.kind()) => Err(at("remove", dir)(error)),
         _ => Ok(()),
     }
 }
@@ -301,7 +301,10 @@ fn data(path: &Path, message: String) -> Error {
 fn take_folder(dir: &Path, existing: Existing, contents: &Contents) -> Result<Option<Contents>, Error> {
     fs::create_dir_all(dir).map_err(at("create", dir))?;
     if !is_store(dir) {
-        if fs::read_dir(dir).map_err(at("read", dir))?.next().is_some() {
+        // A store whose beginning was interrupted is nobody else's.
+        let begun = temporary(&dir.join(STORE));
+        let mut others = fs::read_dir(dir).map_err(at("read", dir))?;
+        if others.any(|entry| entry.is_ok_and(|entry| entry.path() != begun)) {
             let message = "the folder holds other files; choose another one for the store".to_string();
             return Err(data(dir, message));
         }
@@ -326,7 +329,9 @@ fn clear(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(at("read", dir))? {
         let name = entry.map_err(at("read", dir))?.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with("shard-") || Tokenizer::FILES.contains(&&*name) {
+        // What was half-written has another name, see `temporary`.
+        let whole = name.strip_suffix(".tmp").unwrap_or(&name);
+        if whole.starts_with("shard-") || Tokenizer::FILES.contains(&whole) {
             paths.push(dir.join(&*name));
         }
     }

@@ -387,7 +387,7 @@ mod stores {
             |d: u32| format!("{}\n\n", (0..20).map(|bit| ["a ", "b "][(d >> bit & 1) as usize]).collect::<String>());
         fs::write(folder.path().join("a.txt"), (0..3000).map(text).collect::<String>()).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let mut options = options(CorpusOptions { drop_duplicates: true, ..CorpusOptions::default() });
+        let mut options = StoreOptions::new(CorpusOptions { drop_duplicates: true, ..CorpusOptions::default() });
         options.max_memory = 100_000;
         let error = make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap_err();
         assert!(error.contains("a.txt: there are too many documents to find copies among"), "{error}");

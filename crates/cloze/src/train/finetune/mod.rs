@@ -45,7 +45,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
     let (mut config, mut checkpoint) =
-        setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), observer)?;
+        setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), false, observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
 
     if let Some(frozen) = settings.rates.frozen_layers.filter(|&frozen| frozen > config.num_hidden_layers) {
@@ -73,6 +73,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         heads,
         config,
         checkpoint,
+        rows: None,
         settings: run_settings,
         update: settings.update.clone(),
         stored,
@@ -147,18 +148,16 @@ fn train(
         let report = trainer.step(&batch, parts, learning_rate)?;
         let step = report.step;
         let epochs_done = step as f64 / steps_per_epoch as f64;
-        let (tokens_per_second, seconds_left) = pace.step(batch.batch.tokens(), steps - step);
-        let log = StepLog {
+        let mut log = StepLog {
             step,
             steps,
             epoch: epochs_done,
             loss: report.losses.total(),
             learning_rate,
             grad_norm: report.gradient_norm,
-            tokens_per_second,
-            seconds_left,
             ..StepLog::default()
         };
+        pace.step(&mut log, batch.batch.tokens(), None, &trainer.network().kernels);
         run.log_step(&log)?;
         (run.state.epoch, run.state.position) = (step / steps_per_epoch, (first + batch.examples()) as u64);
         let mut stop = observer(&Event::Step(log)).is_break();

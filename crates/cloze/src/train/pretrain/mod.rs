@@ -2,6 +2,7 @@
 
 mod data;
 mod length;
+mod samples;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::Instant;
 use cloze_kernels::Cpu;
 use cloze_tokenizer::Tokenizer;
 
+use crate::bench::train_operations;
 use crate::data::Objective;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
@@ -19,6 +21,7 @@ use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, Start, Store
 use crate::{Config, Error};
 
 use self::data::{Sets, remove_cache, store_of};
+use self::samples::Samples;
 use self::source::Source;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
@@ -28,6 +31,7 @@ use super::run::{Found, Run, look};
 use super::setup;
 
 pub(crate) use self::data::Data;
+pub(super) use self::samples::SampleText;
 pub(crate) use self::source::HeldOut;
 
 /// The metric on held-out text that tells the best checkpoint.
@@ -44,26 +48,38 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     let run_settings = RunSettings::Pretrain(settings.clone());
     let found = look(options, &run_settings)?;
     if matches!(found, Found::Finished) {
+        remove_cache(&options.output)?;
         return Ok(Outcome::AlreadyFinished);
     }
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer_path = tokenizer_path(settings)?;
     let tokenizer = setup::open_tokenizer(tokenizer_path.as_ref(), settings.cased, &settings.start)?;
-    let (mut config, checkpoint) = setup::open_start(&settings.start, &tokenizer, tokenizer_path.as_ref(), observer)?;
+    let rows = setup::other_vocabulary(&settings.start, &tokenizer, observer);
+    let (mut config, checkpoint) =
+        setup::open_start(&settings.start, &tokenizer, tokenizer_path.as_ref(), rows.is_some(), observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.longest())?;
     config.labels.clear();
     config.problem_type = None;
 
-    let sets = Sets::read(settings, &tokenizer, &options.output, observer)?;
     let heads = setup::pretraining_heads(settings.objective == Objective::MlmNsp);
     // Before the output folder is taken, so that a limit that is too low leaves everything as it was.
-    let plans = plans(settings, options, &config, heads)?;
+    let ready = Sets::read(settings, &tokenizer, &options.output, observer)
+        .and_then(|sets| Ok((sets, plans(settings, options, &config, heads)?)));
+    let (sets, plans) = match ready {
+        // What a full disk has left room for is good for another try.
+        Err(error) if matches!(found, Found::Nothing) && !matches!(error, Error::Io { .. }) => {
+            remove_cache(&options.output)?;
+            return Err(error);
+        }
+        ready => ready?,
+    };
     let prepared = setup::Prepared {
         kernels,
         tokenizer: tokenizer.clone(),
         config,
         heads,
         checkpoint,
+        rows,
         settings: run_settings,
         update: settings.update.clone(),
         stored: StoredSettings { max_seq_length: Some(settings.longest()), ..StoredSettings::default() },
@@ -79,6 +95,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         plans,
         source: Source::new(&sets.train, settings, &tokenizer),
         held_out: None,
+        samples: None,
     };
     let steps = match settings.budget {
         Budget::Steps(steps) => steps,
@@ -125,6 +142,8 @@ struct Pretraining<'a> {
     source: Source<'a>,
     /// Held-out instances of the length of the phase.
     held_out: Option<HeldOut>,
+    /// Of those of the first phase.
+    samples: Option<Samples>,
 }
 
 impl Pretraining<'_> {
@@ -136,7 +155,11 @@ impl Pretraining<'_> {
         length::steps(self.settings, trainer, &mut self.source, self.held_out.as_ref(), parts, started)
     }
 
+    /// Makes the held-out instances of this length, unless they are there.
     fn hold_out(&mut self, max_seq_length: usize) -> Result<(), Error> {
+        if self.held_out.as_ref().is_some_and(|held_out| held_out.max_seq_length() == max_seq_length) {
+            return Ok(());
+        }
         let make = |data| HeldOut::new(data, self.settings, max_seq_length, self.tokenizer);
         self.held_out = self.sets.held_out.as_ref().map(make).transpose()?;
         Ok(())
@@ -152,6 +175,9 @@ impl Pretraining<'_> {
     ) -> Result<Outcome, Error> {
         let update = &self.settings.update;
         let schedule = setup::schedule(update, steps);
+        self.hold_out(self.phases[0].max_seq_length)?;
+        self.samples = self.held_out.as_ref().map(|held_out| Samples::of(held_out, self.tokenizer));
+        run.state.samples = self.samples.as_ref().map(|samples| samples.texts.clone()).unwrap_or_default();
         let eval_steps = self.settings.eval_steps.unwrap_or(steps.div_ceil(10)).max(1);
         let ends = phase_ends(&self.phases, steps);
         let mut phase = None;
@@ -173,9 +199,8 @@ impl Pretraining<'_> {
                 .map_err(|error| on_instances(error, before, update.batch_size))?;
             let step = report.step;
             let epoch = self.source.epochs_done();
-            let (tokens_per_second, seconds_left) = pace.step(batch.batch.tokens(), steps - step);
             let nsp = (report.losses.nsp.count > 0).then_some(report.losses.nsp);
-            let log = StepLog {
+            let mut log = StepLog {
                 step,
                 steps,
                 epoch,
@@ -187,9 +212,10 @@ impl Pretraining<'_> {
                 mlm_accuracy: Some(report.losses.mlm.accuracy()),
                 nsp_loss: nsp.map(|nsp| nsp.mean_loss()),
                 nsp_accuracy: nsp.map(|nsp| nsp.accuracy()),
-                tokens_per_second,
-                seconds_left,
+                ..StepLog::default()
             };
+            let operations = train_operations(&trainer.network().config, &batch);
+            pace.step(&mut log, batch.batch.tokens(), Some(operations), &trainer.network().kernels);
             run.log_step(&log)?;
             let mut stop = observer(&Event::Step(log)).is_break();
             let mut is_best = false;
@@ -197,6 +223,9 @@ impl Pretraining<'_> {
             {
                 metrics = held_out.evaluate(|losses, batch| trainer.evaluate(losses, batch), observer)?;
                 run.log_evaluation(step, epoch, &metrics)?;
+                if let Some(samples) = &self.samples {
+                    run.log_samples(samples.predict(trainer, self.tokenizer)?);
+                }
                 is_best = run.note_best(step, &metrics);
                 stop |= observer(&Event::Evaluated { step, epoch, metrics: metrics.clone() }).is_break();
             }

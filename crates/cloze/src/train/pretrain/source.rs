@@ -137,6 +137,7 @@ fn plan(
 
 /// The held-out instances, with masks that are the same at every evaluation.
 pub(crate) struct HeldOut {
+    max_seq_length: usize,
     batches: Vec<TrainingBatch>,
     /// Of the text, where instances are drawn from it.
     unigram_entropy: Option<f64>,
@@ -159,7 +160,8 @@ impl HeldOut {
         match data {
             Data::Corpus(corpus) => {
                 let (special, masking) = (tokenizer.special(), masking(settings, tokenizer));
-                let plan = plan(corpus, settings, max_seq_length, 0)?;
+                let mut plan = plan(corpus, settings, max_seq_length, 0)?;
+                plan.truncate(settings.eval_instances.unwrap_or(usize::MAX));
                 for (number, chunk) in plan.chunks(EVALUATION_SEQUENCES).enumerate() {
                     let first = number * EVALUATION_SEQUENCES;
                     let draws = |index: usize| {
@@ -171,9 +173,10 @@ impl HeldOut {
                 }
             }
             Data::Instances(instances) => {
-                for first in (0..instances.len()).step_by(EVALUATION_SEQUENCES) {
+                let count = instances.len().min(settings.eval_instances.unwrap_or(usize::MAX));
+                for first in (0..count).step_by(EVALUATION_SEQUENCES) {
                     let mut batch = BatchBuilder::default();
-                    batch.extend_given(instances, first..(first + EVALUATION_SEQUENCES).min(instances.len()))?;
+                    batch.extend_given(instances, first..(first + EVALUATION_SEQUENCES).min(count))?;
                     batches.push(batch.finish(settings.objective));
                 }
             }
@@ -182,7 +185,7 @@ impl HeldOut {
             Data::Corpus(corpus) => Some(corpus.unigram_entropy(tokenizer.vocab_size())?),
             Data::Instances(_) => None,
         };
-        let mut held_out = HeldOut { batches, unigram_entropy, nsp_majority: None };
+        let mut held_out = HeldOut { max_seq_length, batches, unigram_entropy, nsp_majority: None };
         if settings.objective == Objective::MlmNsp {
             let random = held_out.random_next() as f64 / held_out.instances().max(1) as f64;
             held_out.nsp_majority = Some(random.max(1.0 - random));
@@ -199,6 +202,16 @@ impl HeldOut {
             _ => 0,
         };
         self.batches.iter().map(of_batch).sum()
+    }
+
+    /// The length that they were made for.
+    pub fn max_seq_length(&self) -> usize {
+        self.max_seq_length
+    }
+
+    /// All instances.
+    pub fn batches(&self) -> &[TrainingBatch] {
+        &self.batches
     }
 
     /// Number of tokens.
