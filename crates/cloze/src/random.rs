@@ -98,9 +98,86 @@ impl Random {
     }
 }
 
+/// An order of the numbers below `count`, drawn at random, that takes no memory: what stands at a place is computed, by a
+/// Feistel network whose round function is the generator, on the next power of four; numbers beyond `count` are sent
+/// through it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permutation {
+    count: u64,
+    /// Half the bits of a number.
+    half: u32,
+    key: [u32; 2],
+}
+
+impl Permutation {
+    const ROUNDS: u32 = 6;
+
+    /// The order of a stream's next draw.
+    pub fn new(count: u64, random: &mut Random) -> Permutation {
+        let bits = count.saturating_sub(1).checked_ilog2().map_or(1, |bit| bit + 1);
+        Permutation { count, half: bits.div_ceil(2), key: [random.next_u32(), random.next_u32()] }
+    }
+
+    /// The number at a place below the count; every number stands at one place.
+    pub fn at(&self, place: u64) -> u64 {
+        assert!(place < self.count, "there is no place {place} among {}", self.count);
+        let mut number = place;
+        loop {
+            number = self.mix(number);
+            if number < self.count {
+                return number;
+            }
+        }
+    }
+
+    fn mix(&self, number: u64) -> u64 {
+        let mask = (1 << self.half) - 1;
+        let (mut left, mut right) = (number >> self.half, number & mask);
+        for round in 0..Self::ROUNDS {
+            let draw = philox::philox4x32([right as u32, (right >> 32) as u32, round, 0], self.key);
+            (left, right) = (right, left ^ (u64::from(draw[0]) | u64::from(draw[1]) << 32) & mask);
+        }
+        left << self.half | right
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_permutation_has_every_number_once() {
+        for count in (1..70).chain([255, 256, 257, 1000, 4096, 5000]) {
+            let order = Permutation::new(count, &mut Random::new(1, Purpose::Shuffle, 0, count));
+            let mut numbers: Vec<u64> = (0..count).map(|place| order.at(place)).collect();
+            numbers.sort_unstable();
+            assert!(numbers.into_iter().eq(0..count), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_permutation_brings_every_number_to_every_place_equally_often() {
+        const COUNT: usize = 10;
+        let mut counts = [[0u32; COUNT]; COUNT];
+        for stream in 0..20_000 {
+            let order = Permutation::new(COUNT as u64, &mut Random::new(3, Purpose::Shuffle, 0, stream));
+            (0..COUNT).for_each(|place| counts[place][order.at(place as u64) as usize] += 1);
+        }
+        // Five standard deviations of a binomial count with mean 2,000.
+        assert!(counts.iter().flatten().all(|count| (1_780..=2_220).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn neighbours_in_a_permutation_have_nothing_to_do_with_each_other() {
+        let count = 100_000;
+        let order = Permutation::new(count, &mut Random::new(5, Purpose::Shuffle, 0, 0));
+        let numbers: Vec<f64> = (0..count).map(|place| order.at(place) as f64 / count as f64 - 0.5).collect();
+        for distance in [1, 2, 7, 256] {
+            let pairs = numbers.iter().zip(&numbers[distance..]);
+            let correlation = 12.0 * pairs.map(|(a, b)| a * b).sum::<f64>() / count as f64;
+            assert!(correlation.abs() < 0.016, "{correlation} at a distance of {distance}");
+        }
+    }
 
     fn first(seed: u64, purpose: Purpose, a: u64, b: u64) -> [u32; 4] {
         let mut random = Random::new(seed, purpose, a, b);

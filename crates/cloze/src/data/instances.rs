@@ -1,19 +1,20 @@
 //! Pre-training instances: what stands in a sequence, and whether its second half follows its first.
 //!
 //! The rules are those of BERT's own `create_pretraining_data.py`, with one change: instead of walking the corpus ten
-//! times beforehand, every epoch is drawn anew. An epoch's *plan* is small: where the tokens of each instance
-//! stand in the corpus. What it holds of a document depends on (seed, epoch, document) alone, its order on (seed,
-//! epoch), so any place of any epoch can be reached at once.
+//! times beforehand, every epoch is drawn anew. An epoch's *plan* is where the tokens of each instance stand in the
+//! corpus. What it holds of a document depends on (seed, epoch, document) alone, its order on (seed, epoch), so any
+//! place of any epoch can be reached at once.
 
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 
 use cloze_tokenizer::SpecialIds;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::corpus::{Corpus, Sentences};
+use crate::data::corpus::{Bytes, Corpus, Durable, Sentences, Sink};
 use crate::error::Error;
-use crate::random::{Purpose, Random};
+use crate::random::{Permutation, Purpose, Random};
 
 /// What a model is pre-trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,31 @@ pub struct PlannedInstance {
 }
 
 impl PlannedInstance {
+    /// In a file: the starts (8 each), the lengths (2 each), whether B is from elsewhere (1), little-endian.
+    const BYTES: usize = 21;
+
+    fn to_bytes(self) -> [u8; PlannedInstance::BYTES] {
+        let mut bytes = [0; PlannedInstance::BYTES];
+        bytes[..8].copy_from_slice(&self.a_start.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.b_start.to_le_bytes());
+        bytes[16..18].copy_from_slice(&self.a_length.to_le_bytes());
+        bytes[18..20].copy_from_slice(&self.b_length.to_le_bytes());
+        bytes[20] = u8::from(self.is_random_next);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> PlannedInstance {
+        let start = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let length = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        PlannedInstance {
+            a_start: start(0),
+            b_start: start(8),
+            a_length: length(16),
+            b_length: length(18),
+            is_random_next: bytes[20] != 0,
+        }
+    }
+
     /// Number of tokens of the instance, special tokens included.
     pub fn tokens(&self) -> usize {
         let special = if self.is_pair() { 3 } else { 2 };
@@ -90,32 +116,82 @@ impl PlannedInstance {
     }
 }
 
-/// All instances of an epoch, in the order in which they are trained on.
+/// All instances of an epoch, in the order in which they are trained on. They are kept in the order of the corpus, in
+/// memory or in a file; the order of training is computed.
+#[derive(Debug)]
+pub struct Plan {
+    records: Bytes,
+    count: usize,
+    tokens: u64,
+    /// `None`: the order of the corpus.
+    order: Option<Permutation>,
+}
+
+impl Plan {
+    /// Number of instances.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Tokens of all instances, special tokens included.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// Instances in a row.
+    ///
+    /// # Errors
+    /// If the file of the plan cannot be read.
+    pub fn instances(&self, places: Range<usize>) -> Result<Vec<PlannedInstance>, Error> {
+        let read = |place: usize| {
+            let place = place as u64;
+            let number = self.order.as_ref().map_or(place, |order| order.at(place));
+            let size = PlannedInstance::BYTES as u64;
+            let bytes = self.records.read(number * size..(number + 1) * size)?;
+            Ok(PlannedInstance::from_bytes(&bytes))
+        };
+        places.map(read).collect()
+    }
+}
+
+/// The plan of an epoch, in memory or in `file`, which is replaced.
 ///
 /// Every document is visited once, and each of its sentences goes into an instance, though truncation may cut
 /// it there. With a single document ([`Corpus::is_single_document`]) "random next" sentences come from that same
 /// document.
 ///
 /// # Errors
-/// If the corpus cannot be read.
+/// If the corpus cannot be read, or the file not be written.
 pub fn plan_epoch(
     corpus: &Corpus,
     options: &PlanOptions,
     seed: u64,
     epoch: u64,
-) -> Result<Vec<PlannedInstance>, Error> {
-    let mut plan = Vec::new();
+    file: Option<&Path>,
+) -> Result<Plan, Error> {
+    let mut records = match file {
+        Some(path) => Sink::create(path)?,
+        None => Sink::Memory(Vec::new()),
+    };
+    let (mut count, mut tokens) = (0, 0);
     // A part at a time, so that nothing but the plan grows with the corpus.
     for first in (0..corpus.documents()).step_by(DOCUMENTS_AT_ONCE) {
         let documents = first..(first + DOCUMENTS_AT_ONCE).min(corpus.documents());
         let planned = documents.into_par_iter().map(|document| plan_document(corpus, document, options, seed, epoch));
-        let planned: Vec<Vec<PlannedInstance>> = planned.collect::<Result<_, Error>>()?;
-        planned.iter().for_each(|planned| plan.extend_from_slice(planned));
+        for planned in planned.collect::<Result<Vec<_>, Error>>()?.iter().flatten() {
+            records.write(&planned.to_bytes())?;
+            count += 1;
+            tokens += planned.tokens() as u64;
+        }
     }
-    if options.shuffle {
-        Random::new(seed, Purpose::Shuffle, epoch, 0).shuffle(&mut plan);
-    }
-    Ok(plan)
+    let mut random = Random::new(seed, Purpose::Shuffle, epoch, 0);
+    let order = options.shuffle.then(|| Permutation::new(count as u64, &mut random));
+    Ok(Plan { records: records.finish(Durable::No)?, count, tokens, order })
 }
 
 /// How many documents are planned together.

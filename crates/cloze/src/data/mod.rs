@@ -20,7 +20,9 @@ pub use columns::ColumnSpec;
 pub use conll::{Sentence, SentenceFormat, read_sentences, read_sentences_from};
 pub use corpus::{Corpus, CorpusOptions, ReadCorpus, SentenceUnit, Store, StoreOptions};
 pub use documents::{DocumentBreak, DocumentOptions, find_files};
-pub use instances::{Instance, Objective, PlanOptions, PlannedInstance, build_instance, plan_document, plan_epoch};
+pub use instances::{
+    Instance, Objective, Plan, PlanOptions, PlannedInstance, build_instance, plan_document, plan_epoch,
+};
 pub use labelling::Scheme;
 pub use masking::{Masked, Masking};
 pub use sample::{CorpusSample, SampledInstance};

@@ -9,7 +9,7 @@ use crate::data::documents::hash_of;
 use crate::error::Error;
 
 use super::Corpus;
-use super::shard::{Record, SENTENCE_BYTES, Shard, Sink};
+use super::shard::{Durable, Record, SENTENCE_BYTES, Shard, Sink};
 
 /// A shard ends with the document that fills it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,9 +227,9 @@ impl Builder {
             tokens: open.tokens,
             sentences: open.sentences,
             documents: open.documents,
-            token_list: open.token_list.finish()?,
-            sentence_list: open.sentence_list.finish()?,
-            document_list: open.document_list.finish()?,
+            token_list: open.token_list.finish(Durable::Yes)?,
+            sentence_list: open.sentence_list.finish(Durable::Yes)?,
+            document_list: open.document_list.finish(Durable::Yes)?,
         });
         Ok(true)
     }

@@ -16,6 +16,7 @@ use crate::error::Error;
 
 pub use builder::CorpusFigures;
 pub use read::{CorpusOptions, ReadCorpus, SentenceUnit};
+pub(crate) use shard::{Bytes, Durable, Sink};
 pub(crate) use store::remove_store;
 pub use store::{Existing, STORE, Store, StoreOptions, is_store, prepare};
 

@@ -22,7 +22,7 @@ pub(super) const DOCUMENT_BYTES: usize = 32;
 
 /// How a list is written while it grows.
 #[derive(Debug)]
-pub(super) enum Sink {
+pub(crate) enum Sink {
     Memory(Vec<u8>),
     /// A file with another name, until it is whole.
     File {
@@ -67,12 +67,13 @@ impl Sink {
         Ok(())
     }
 
-    /// What was written, to be read; a file is on the disk and has its name.
-    pub fn finish(self) -> Result<Bytes, Error> {
+    /// What was written, to be read; a file has its name then.
+    pub fn finish(self, durable: Durable) -> Result<Bytes, Error> {
         match self {
             Sink::Memory(list) => Ok(Bytes::Memory(list)),
             Sink::File { path, mut writer, .. } => {
-                writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(at("write to", &path))?;
+                let sync = |file: &File| if durable == Durable::Yes { file.sync_all() } else { Ok(()) };
+                writer.flush().and_then(|()| sync(writer.get_ref())).map_err(at("write to", &path))?;
                 drop(writer);
                 fs::rename(temporary(&path), &path).map_err(at("write to", &path))?;
                 Bytes::open(&path)
@@ -81,9 +82,16 @@ impl Sink {
     }
 }
 
+/// Whether a file is to outlive a failure of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    Yes,
+    No,
+}
+
 /// A list that is read.
 #[derive(Debug)]
-pub(super) enum Bytes {
+pub(crate) enum Bytes {
     Memory(Vec<u8>),
     File { path: PathBuf, file: File },
 }
@@ -95,7 +103,7 @@ impl Bytes {
     }
 
     /// The bytes of a range.
-    fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, Error> {
+    pub fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, Error> {
         match self {
             Bytes::Memory(list) => Ok(Cow::Borrowed(&list[range.start as usize..range.end as usize])),
             Bytes::File { path, file } => {

@@ -23,6 +23,8 @@ use super::{Corpus, CorpusFigures, CorpusOptions};
 
 /// The name of the file that makes a folder a store.
 pub const STORE: &str = "store.json";
+/// A line is in memory as text, tokens and their places: at most this many bytes for each of its own.
+const LINE_SHARE: u64 = 32;
 /// The version of the format.
 const FORMAT: u32 = 1;
 
@@ -52,9 +54,14 @@ impl StoreOptions {
         StoreOptions { limits: ShardLimits { tokens, documents }, ..self }
     }
 
-    /// A line is in memory as text, tokens and their places.
+    /// Within as much as the longest line takes that any corpus may have.
+    pub(crate) fn for_any_line(corpus: CorpusOptions) -> StoreOptions {
+        let longest = DocumentOptions::default().line_limit as u64;
+        StoreOptions { max_memory: LINE_SHARE * longest, ..StoreOptions::new(corpus) }
+    }
+
     fn line_limit(&self) -> usize {
-        (self.max_memory / 32).min(DocumentOptions::default().line_limit as u64) as usize
+        (self.max_memory / LINE_SHARE).min(DocumentOptions::default().line_limit as u64) as usize
     }
 }
 
@@ -198,9 +205,23 @@ pub fn prepare(
             .skip(start.documents_read, start.duplicates)
             .limit_duplicates(options.max_memory / 4);
         let mut told = |done, total| progress("preparing the corpus", done, total);
-        reader.read(&found.files, options.line_limit(), &mut told, &mut |reader| contents.add_shard(reader, dir))?;
-        if reader.builder.end_shard()? {
-            contents.add_shard(&reader, dir)?;
+        let number = contents.shards.len();
+        let mut read = || {
+            reader
+                .read(&found.files, options.line_limit(), &mut told, &mut |reader| contents.add_shard(reader, dir))?;
+            if reader.builder.end_shard()? {
+                contents.add_shard(&reader, dir)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
+            for number in number..=contents.shards.len() {
+                for list in [TOKENS, SENTENCES, DOCUMENTS] {
+                    let _ = fs::remove_file(temporary(&dir.join(file_name(number, list))));
+                }
+            }
+            return Err(error);
         }
         contents.total = Some(Progress::of(&reader));
         contents.write(dir)?;

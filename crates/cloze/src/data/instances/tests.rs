@@ -35,6 +35,14 @@ fn windows(max_seq_length: usize) -> PlanOptions {
     PlanOptions { max_seq_length, short_seq_prob: 0.1, objective: Objective::Mlm, shuffle: true }
 }
 
+/// A plan in memory, whole.
+fn planned(corpus: &Corpus, options: &PlanOptions, seed: u64, epoch: u64) -> Vec<PlannedInstance> {
+    let plan = plan_epoch(corpus, options, seed, epoch, None).unwrap();
+    let instances = plan.instances(0..plan.len()).unwrap();
+    assert_eq!(plan.tokens(), instances.iter().map(|planned| planned.tokens() as u64).sum::<u64>());
+    instances
+}
+
 /// The document that holds a token of the corpus.
 fn document_of(corpus: &Corpus, token: u64) -> usize {
     (0..corpus.documents()).find(|&d| corpus.document(d).unwrap().tokens().contains(&token)).unwrap()
@@ -119,7 +127,7 @@ proptest! {
 
     #[test]
     fn instances_are_pairs_within_the_maximum(corpus in any_corpus(), max in 5usize..70, seed: u64) {
-        for planned in plan_epoch(&corpus, &pairs(max, 0.1), seed, 0).unwrap() {
+        for planned in planned(&corpus, &pairs(max, 0.1), seed, 0) {
             let (a, b) = planned.token_ranges();
             prop_assert!(!a.is_empty() && !b.is_empty());
             prop_assert!(planned.tokens() <= max);
@@ -136,7 +144,7 @@ proptest! {
 
     #[test]
     fn windows_hold_every_token_once(corpus in any_corpus(), max in 3usize..70, seed: u64) {
-        let mut plan = plan_epoch(&corpus, &windows(max), seed, 0).unwrap();
+        let mut plan = planned(&corpus, &windows(max), seed, 0);
         plan.sort_by_key(|planned| planned.a_start);
         let mut next = 0;
         for planned in plan {
@@ -161,7 +169,7 @@ fn every_sentence_of_a_document_is_used() {
     let corpus = corpus(&vec![vec![1; 333]; 5]);
     for epoch in 0..5 {
         let mut seen: HashMap<u64, u32> = HashMap::new();
-        for planned in plan_epoch(&corpus, &pairs(16, 0.5), 1, epoch).unwrap() {
+        for planned in planned(&corpus, &pairs(16, 0.5), 1, epoch) {
             let (a, b) = planned.token_ranges();
             let own_b = if planned.is_random_next() { 0..0 } else { b };
             a.chain(own_b).for_each(|token| *seen.entry(token).or_default() += 1);
@@ -174,7 +182,7 @@ fn every_sentence_of_a_document_is_used() {
 #[test]
 fn labels_say_whether_b_follows_a() {
     let corpus = long_documents(30, 100);
-    for planned in plan_epoch(&corpus, &pairs(64, 0.1), 3, 0).unwrap() {
+    for planned in planned(&corpus, &pairs(64, 0.1), 3, 0) {
         let (a, b) = planned.token_ranges();
         let (a_document, b_document) = (document_of(&corpus, a.start), document_of(&corpus, b.start));
         assert_eq!(a_document != b_document, planned.is_random_next());
@@ -185,7 +193,7 @@ fn labels_say_whether_b_follows_a() {
 
 #[test]
 fn half_of_the_pairs_of_long_documents_are_random() {
-    let plan = plan_epoch(&long_documents(10, 3_000), &pairs(128, 0.1), 1, 0).unwrap();
+    let plan = planned(&long_documents(10, 3_000), &pairs(128, 0.1), 1, 0);
     let random = plan.iter().filter(|planned| planned.is_random_next()).count();
     let share = random as f64 / plan.len() as f64;
     assert!(plan.len() > 3_000 && (share - 0.5).abs() < 0.04, "{share} of {} are random", plan.len());
@@ -195,7 +203,7 @@ fn half_of_the_pairs_of_long_documents_are_random() {
 fn a_single_document_takes_random_sentences_from_itself() {
     let corpus = long_documents(1, 500);
     assert!(corpus.is_single_document());
-    let plan = plan_epoch(&corpus, &pairs(64, 0.1), 1, 0).unwrap();
+    let plan = planned(&corpus, &pairs(64, 0.1), 1, 0);
     assert!(plan.iter().any(PlannedInstance::is_random_next));
     assert!(plan.iter().any(|planned| !planned.is_random_next()));
 }
@@ -203,7 +211,7 @@ fn a_single_document_takes_random_sentences_from_itself() {
 #[test]
 fn sentences_longer_than_the_maximum_are_cut() {
     let corpus = corpus(&[vec![100_000], vec![100_000, 3, 100_000]]);
-    for planned in plan_epoch(&corpus, &pairs(16, 0.0), 1, 0).unwrap() {
+    for planned in planned(&corpus, &pairs(16, 0.0), 1, 0) {
         assert!(planned.tokens() <= 16 && planned.is_pair());
     }
 }
@@ -212,25 +220,25 @@ fn sentences_longer_than_the_maximum_are_cut() {
 fn a_plan_is_a_function_of_seed_and_epoch() {
     let corpus = long_documents(20, 200);
     let options = pairs(64, 0.1);
-    let plan = plan_epoch(&corpus, &options, 1, 0).unwrap();
-    assert_eq!(plan, plan_epoch(&corpus, &options, 1, 0).unwrap());
-    assert_ne!(plan, plan_epoch(&corpus, &options, 2, 0).unwrap());
-    assert_ne!(plan, plan_epoch(&corpus, &options, 1, 1).unwrap());
+    let plan = planned(&corpus, &options, 1, 0);
+    assert_eq!(plan, planned(&corpus, &options, 1, 0));
+    assert_ne!(plan, planned(&corpus, &options, 2, 0));
+    assert_ne!(plan, planned(&corpus, &options, 1, 1));
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert_eq!(plan, pool.install(|| plan_epoch(&corpus, &options, 1, 0).unwrap()), "on {threads} threads");
+        assert_eq!(plan, pool.install(|| planned(&corpus, &options, 1, 0)), "on {threads} threads");
     }
     // The epochs differ in more than their order.
     let sorted = |mut plan: Vec<PlannedInstance>| {
         plan.sort_by_key(|planned| (planned.a_start, planned.b_start));
         plan
     };
-    assert_ne!(sorted(plan), sorted(plan_epoch(&corpus, &options, 1, 1).unwrap()));
+    assert_ne!(sorted(plan), sorted(planned(&corpus, &options, 1, 1)));
 }
 
 #[test]
 fn an_epoch_is_shuffled() {
-    let plan = plan_epoch(&long_documents(20, 200), &pairs(64, 0.1), 1, 0).unwrap();
+    let plan = planned(&long_documents(20, 200), &pairs(64, 0.1), 1, 0);
     let ascents = plan.windows(2).filter(|two| two[0].a_start < two[1].a_start).count();
     let share = ascents as f64 / (plan.len() - 1) as f64;
     assert!((share - 0.5).abs() < 0.1, "{share} of the neighbours are in the corpus' order");
@@ -242,7 +250,22 @@ fn a_planned_instance_is_small() {
 }
 
 #[test]
+fn a_plan_in_a_file_is_the_plan_in_memory() {
+    let corpus = long_documents(20, 200);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan");
+    for epoch in 0..2 {
+        let plan = plan_epoch(&corpus, &pairs(64, 0.1), 1, epoch, Some(&path)).unwrap();
+        let in_memory = planned(&corpus, &pairs(64, 0.1), 1, epoch);
+        assert_eq!(plan.instances(0..plan.len()).unwrap(), in_memory);
+        assert_eq!(plan.instances(5..9).unwrap(), in_memory[5..9]);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), (plan.len() * PlannedInstance::BYTES) as u64);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 #[should_panic(expected = "max_seq_length is 4, not between 5 and 65535")]
 fn a_pair_needs_room() {
-    plan_epoch(&corpus(&[vec![1, 2]]), &pairs(4, 0.1), 1, 0).unwrap();
+    planned(&corpus(&[vec![1, 2]]), &pairs(4, 0.1), 1, 0);
 }

@@ -1,13 +1,16 @@
 //! What a pre-training reads: text or files of instances, and the same held out.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
+use crate::checkpoint::temporary;
 use crate::data::corpus::{Existing, is_store, prepare, remove_store};
 use crate::data::google::InstanceFiles;
 use crate::data::{Corpus, CorpusOptions, Objective, Store, StoreOptions};
+use crate::error::at;
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Observer};
 
@@ -70,13 +73,25 @@ pub(super) fn remove_cache(output: &Path) -> Result<(), Error> {
         remove_store(&cache.join(name))?;
     }
     // Whatever else there is stays.
-    let _ = std::fs::remove_dir(cache);
+    let plan = cache.join(PLAN);
+    for path in [&temporary(&plan), &plan] {
+        let _ = fs::remove_file(path);
+    }
+    let _ = fs::remove_dir(cache);
     Ok(())
 }
 
-/// The stores in the cache.
+/// The stores in the cache, and the plan of the epoch that is under way.
 const TRAIN: &str = "train";
 const DEV: &str = "dev";
+const PLAN: &str = "plan";
+
+/// The file for the plan of an epoch; its folder is there then.
+pub(super) fn plan_file(output: &Path) -> Result<PathBuf, Error> {
+    let cache = output.join(CACHE);
+    fs::create_dir_all(&cache).map_err(at("create", &cache))?;
+    Ok(cache.join(PLAN))
+}
 
 /// The store among the inputs, which then is the only one.
 pub(super) fn store_of(inputs: &[PathBuf]) -> Result<Option<&Path>, Error> {
@@ -108,7 +123,7 @@ fn read_corpora(
                 Store::open(dir, tokenizer, &mut |done, total| progress("checking the corpus", done, total))?
             }
             None => {
-                let options = StoreOptions::new(settings.corpus_options());
+                let options = StoreOptions::for_any_line(settings.corpus_options());
                 prepare(inputs, tokenizer, &options, &cache.join(name), Existing::Renew, &mut progress)?
             }
         };

@@ -20,7 +20,7 @@ use crate::precision::check_training;
 use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, Start, StoredSettings, check_phases, phase_ends};
 use crate::{Config, Error};
 
-use self::data::{Sets, remove_cache, store_of};
+use self::data::{Sets, plan_file, remove_cache, store_of};
 use self::samples::Samples;
 use self::source::Source;
 use super::Trainer;
@@ -93,7 +93,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         sets: &sets,
         phases: settings.phases(),
         plans,
-        source: Source::new(&sets.train, settings, &tokenizer),
+        source: Source::new(&sets.train, settings, &tokenizer, plan_file(&options.output)?),
         held_out: None,
         samples: None,
     };

@@ -2,13 +2,14 @@
 //! evaluation.
 
 use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
 
 use cloze_tokenizer::{SpecialIds, Tokenizer};
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::data::{
-    Corpus, Instance, Masking, Objective, PlanOptions, PlannedInstance, build_instance, google, plan_epoch,
+    Corpus, Instance, Masking, Objective, Plan, PlanOptions, PlannedInstance, build_instance, google, plan_epoch,
 };
 use crate::heads::{Losses, Targets, TrainingBatch};
 use crate::model::Batch;
@@ -28,8 +29,9 @@ pub(super) struct Source<'a> {
     special: SpecialIds,
     masking: Masking,
     max_seq_length: usize,
-    /// The epoch's instances, if they are drawn from a corpus.
-    plan: Vec<PlannedInstance>,
+    /// The epoch's instances, if they are drawn from a corpus, and the file that they are in.
+    plan: Option<Plan>,
+    plan_file: PathBuf,
     epoch: u64,
     /// Instances of the epoch that are used.
     used: usize,
@@ -37,14 +39,20 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// A source that is yet to be started.
-    pub fn new(data: &'a Data, settings: &'a PretrainSettings, tokenizer: &Tokenizer) -> Source<'a> {
+    pub fn new(
+        data: &'a Data,
+        settings: &'a PretrainSettings,
+        tokenizer: &Tokenizer,
+        plan_file: PathBuf,
+    ) -> Source<'a> {
         Source {
             data,
             settings,
             special: tokenizer.special(),
             masking: masking(settings, tokenizer),
             max_seq_length: settings.max_seq_length,
-            plan: Vec::new(),
+            plan: None,
+            plan_file,
             epoch: 0,
             used: 0,
         }
@@ -57,7 +65,7 @@ impl<'a> Source<'a> {
     pub fn start(&mut self, max_seq_length: usize, epoch: u64, instance: u64) -> Result<(), Error> {
         self.max_seq_length = max_seq_length;
         if let Data::Corpus(corpus) = self.data {
-            self.plan = plan(corpus, self.settings, max_seq_length, epoch)?;
+            self.plan = Some(plan(corpus, self.settings, max_seq_length, epoch, Some(&self.plan_file))?);
         }
         self.epoch = epoch;
         self.used = instance as usize;
@@ -70,7 +78,7 @@ impl<'a> Source<'a> {
     /// Instances of the epoch.
     pub fn instances(&self) -> usize {
         match self.data {
-            Data::Corpus(_) => self.plan.len(),
+            Data::Corpus(_) => self.plan.as_ref().map_or(0, Plan::len),
             Data::Instances(instances) => instances.len(),
         }
     }
@@ -78,7 +86,7 @@ impl<'a> Source<'a> {
     /// Tokens of the epoch's instances.
     pub fn tokens(&self) -> u64 {
         match self.data {
-            Data::Corpus(_) => self.plan.iter().map(|planned| planned.tokens() as u64).sum(),
+            Data::Corpus(_) => self.plan.as_ref().map_or(0, Plan::tokens),
             Data::Instances(instances) => instances.tokens(),
         }
     }
@@ -102,13 +110,15 @@ impl<'a> Source<'a> {
             }
             let wanted = size - batch.batch.sequences();
             let range = self.used..(self.used + wanted).min(self.instances());
-            match self.data {
-                Data::Corpus(corpus) => {
+            match (self.data, &self.plan) {
+                (Data::Corpus(corpus), Some(plan)) => {
                     let (first, epoch) = (range.start, self.epoch);
                     let draws = |index: usize| Random::new(seed, Purpose::Mask, epoch, (first + index) as u64);
-                    batch.extend(corpus, &self.plan[range.clone()], self.special, &self.masking, draws)?;
+                    let planned = plan.instances(range.clone())?;
+                    batch.extend(corpus, &planned, self.special, &self.masking, draws)?;
                 }
-                Data::Instances(instances) => batch.extend_given(instances, range.clone())?,
+                (Data::Instances(instances), _) => batch.extend_given(instances, range.clone())?,
+                (Data::Corpus(_), None) => unreachable!("a source without a plan has no instances"),
             }
             self.used = range.end;
         }
@@ -125,14 +135,15 @@ fn plan(
     settings: &PretrainSettings,
     max_seq_length: usize,
     epoch: u64,
-) -> Result<Vec<PlannedInstance>, Error> {
+    file: Option<&Path>,
+) -> Result<Plan, Error> {
     let options = PlanOptions {
         max_seq_length,
         short_seq_prob: settings.short_seq_prob,
         objective: settings.objective,
         shuffle: settings.update.shuffle,
     };
-    plan_epoch(corpus, &options, settings.update.seed, epoch)
+    plan_epoch(corpus, &options, settings.update.seed, epoch, file)
 }
 
 /// The held-out instances, with masks that are the same at every evaluation.
@@ -160,15 +171,15 @@ impl HeldOut {
         match data {
             Data::Corpus(corpus) => {
                 let (special, masking) = (tokenizer.special(), masking(settings, tokenizer));
-                let mut plan = plan(corpus, settings, max_seq_length, 0)?;
-                plan.truncate(settings.eval_instances.unwrap_or(usize::MAX));
-                for (number, chunk) in plan.chunks(EVALUATION_SEQUENCES).enumerate() {
-                    let first = number * EVALUATION_SEQUENCES;
+                let plan = plan(corpus, settings, max_seq_length, 0, None)?;
+                let count = plan.len().min(settings.eval_instances.unwrap_or(usize::MAX));
+                for first in (0..count).step_by(EVALUATION_SEQUENCES) {
                     let draws = |index: usize| {
                         Random::new(settings.update.seed, Purpose::HeldOutMask, 0, (first + index) as u64)
                     };
                     let mut batch = BatchBuilder::default();
-                    batch.extend(corpus, chunk, special, &masking, draws)?;
+                    let planned = plan.instances(first..(first + EVALUATION_SEQUENCES).min(count))?;
+                    batch.extend(corpus, &planned, special, &masking, draws)?;
                     batches.push(batch.finish(settings.objective));
                 }
             }
