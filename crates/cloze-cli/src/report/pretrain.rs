@@ -94,12 +94,17 @@ fn highlights(run: &PretrainingRun) -> Vec<Highlight> {
 fn charts(run: &PretrainingRun) -> Vec<Chart> {
     let log = &run.state.log_history;
     let mut charts = learning(log, last(run, "eval_unigram_entropy"), None, last(run, "eval_nsp_majority"), POINTS);
-    let hours = |name: &str| -> Vec<(f64, f64)> {
-        let mut hours = 0.0;
+    let (unit, seconds_each) = if last(run, "seconds").is_some_and(|seconds| seconds > 7200.0) {
+        ("hours", 3600.0)
+    } else {
+        ("minutes", 60.0)
+    };
+    let over_time = |name: &str| -> Vec<(f64, f64)> {
+        let mut time = 0.0;
         let point = |entry: &Value| {
             // An evaluation has the time of the steps before it.
-            hours = entry["seconds"].as_f64().map_or(hours, |seconds| seconds / 3600.0);
-            Some((hours, entry[name].as_f64()?))
+            time = entry["seconds"].as_f64().map_or(time, |seconds| seconds / seconds_each);
+            Some((time, entry[name].as_f64()?))
         };
         log.iter().filter_map(point).collect()
     };
@@ -115,9 +120,12 @@ fn charts(run: &PretrainingRun) -> Vec<Chart> {
     };
     charts.push(chart(
         "Masked words: loss over time",
-        "hours",
+        unit,
         Unit::Nats,
-        vec![curve("training", smoothed(&hours("mlm_loss"), POINTS)), curve("held out", hours("eval_mlm_loss"))],
+        vec![
+            curve("training", smoothed(&over_time("mlm_loss"), POINTS)),
+            curve("held out", over_time("eval_mlm_loss")),
+        ],
     ));
     let over_steps = |name: &str| smoothed(&points(log, "step", name), POINTS);
     charts.push(chart("Learning rate", "step", Unit::Rate, vec![curve("of each step", over_steps("learning_rate"))]));
@@ -191,7 +199,7 @@ fn samples(run: &PretrainingRun) -> Option<Table> {
     let predicted = |evaluation: &Value, sample: usize| {
         let best = evaluation["samples"][sample].as_array().into_iter().flatten();
         let words = best.filter_map(|best| Some(format!("{} {:.0} %", best[0].as_str()?, 100.0 * best[1].as_f64()?)));
-        words.collect::<Vec<_>>().join(", ")
+        words.collect::<Vec<_>>().join(" · ")
     };
     let mut columns = vec!["held-out text".to_string(), "the word".to_string()];
     columns.extend(
@@ -325,7 +333,7 @@ mod tests {
             "<figcaption>Masked words: loss over time</figcaption>",
             "<figcaption>Learning rate</figcaption>",
             "a dark [MASK] &amp; …",
-            "<td>the 50 %, &lt;b&gt; 25 %</td><td>night 50 %, &lt;b&gt; 25 %</td>",
+            "<td>the 50 % · &lt;b&gt; 25 %</td><td>night 50 % · &lt;b&gt; 25 %</td>",
             "<h2>Measured on held-out text</h2>",
             "<dt>update.learning_rate</dt><dd>0.0001</dd>",
             "<dd>00ff</dd>",

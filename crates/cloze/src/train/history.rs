@@ -35,7 +35,7 @@ impl History {
 
     /// How long the run has taken, without the time between an interruption and its end.
     fn seconds(&self) -> Value {
-        json!((self.seconds_before + self.begun.elapsed().as_secs_f64()).round())
+        json!((10.0 * (self.seconds_before + self.begun.elapsed().as_secs_f64())).round() / 10.0)
     }
 
     /// Notes a step. Every so many steps, and at the last, their means become an entry.
