@@ -97,9 +97,23 @@ pub struct TextArgs {
     sentences: SentenceName,
     #[command(flatten)]
     field: FieldArgs,
+}
+
+/// How a corpus to train on is cut into documents and sentences.
+#[derive(Debug, Args)]
+pub struct CorpusArgs {
+    #[command(flatten)]
+    text: TextArgs,
     /// Keep only the first of documents that are equal line by line; the copies are counted
     #[arg(long)]
     drop_duplicates: bool,
+}
+
+impl CorpusArgs {
+    /// How files become a corpus.
+    pub fn corpus_options(&self) -> CorpusOptions {
+        CorpusOptions { drop_duplicates: self.drop_duplicates, ..self.text.corpus_options() }
+    }
 }
 
 /// Where files of records have their text.
@@ -137,7 +151,7 @@ impl TextArgs {
                 SentenceName::Line => SentenceUnit::Line,
             },
             text_field: self.field.text_field.clone(),
-            drop_duplicates: self.drop_duplicates,
+            ..CorpusOptions::default()
         }
     }
 }

@@ -309,28 +309,24 @@ fn json_line(event: &Event) -> Option<Value> {
     }
 }
 
-/// The figures of a step on one line.
+/// The figures of a step on one line, first what is of most interest: a narrow terminal cuts the rest.
 fn figures(step: &StepLog) -> String {
-    let mut text = format!("loss {:.3}", step.loss);
-    if let (Some(loss), Some(perplexity), Some(accuracy)) = (step.mlm_loss, step.mlm_perplexity, step.mlm_accuracy) {
-        text.push_str(&format!(", MLM loss {loss:.3} (perplexity {perplexity:.1}) accuracy {accuracy:.3}"));
+    let mut parts = Vec::new();
+    let right = |share: f64| format!("{:.1} % right", 100.0 * share);
+    match (step.mlm_loss, step.mlm_perplexity, step.mlm_accuracy) {
+        (Some(loss), Some(perplexity), Some(accuracy)) => {
+            parts.push(format!("MLM {loss:.3} (perplexity {perplexity:.1}, {})", right(accuracy)));
+        }
+        _ => parts.push(format!("loss {:.3}", step.loss)),
     }
     if let (Some(loss), Some(accuracy)) = (step.nsp_loss, step.nsp_accuracy) {
-        text.push_str(&format!(", NSP loss {loss:.3} accuracy {accuracy:.3}"));
+        parts.push(format!("NSP {loss:.3} ({})", right(accuracy)));
     }
-    text.push_str(&format!(
-        ", lr {:.1e}, |g| {:.2}, {} tokens/s",
-        step.learning_rate,
-        step.grad_norm,
-        grouped(step.tokens_per_second as u64)
-    ));
-    if let Some(fraction) = step.fraction_of_ceiling {
-        text.push_str(&format!(" ({:.0} % of the ceiling)", 100.0 * fraction));
-    }
-    if let Some(bytes) = step.peak_rss_bytes {
-        text.push_str(&format!(", {} MB", grouped(bytes >> 20)));
-    }
-    text
+    let fraction = step.fraction_of_ceiling.map(|share| format!(" ({:.0} % of the ceiling)", 100.0 * share));
+    parts.push(format!("{} tokens/s{}", grouped(step.tokens_per_second as u64), fraction.unwrap_or_default()));
+    parts.extend(step.peak_rss_bytes.map(|bytes| format!("{} MB", grouped(bytes >> 20))));
+    parts.push(format!("lr {:.1e}, |g| {:.2}", step.learning_rate, step.grad_norm));
+    parts.join(", ")
 }
 
 /// How a training ended.

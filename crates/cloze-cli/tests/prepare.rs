@@ -24,7 +24,7 @@ fn a_run_on_a_store_is_the_run_on_its_text() {
     assert!(ran.stderr.contains("3.csv"), "{}", ran.stderr);
     let answer = ran.answer();
     assert_eq!((&answer["documents"], &answer["files"], &answer["duplicates"]), (&26.into(), &2.into(), &0.into()));
-    assert!(answer["tokens"].as_u64() > answer["words"].as_u64().map(|words| words - 1), "{answer}");
+    assert!(answer["tokens"].as_u64().unwrap() > 500 && answer["words"] == answer["tokens"], "{answer}");
     let examples = answer["instances"]["examples"].as_array().unwrap();
     assert_eq!(examples.len(), 3);
     assert!(

@@ -196,6 +196,11 @@ impl Tokenizer {
         files::write::save(self, dir)
     }
 
+    /// The contents of `tokenizer.json`: all that decides which tokens a text becomes.
+    pub fn to_json(&self) -> serde_json::Value {
+        files::write::tokenizer_json(self)
+    }
+
     /// The tokens of `text`, without `[CLS]` and `[SEP]`.
     pub fn tokenize(&self, text: &str) -> Encoding {
         let mut encoding = Encoding::for_text(text.len());

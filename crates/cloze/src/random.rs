@@ -16,6 +16,8 @@ pub enum Purpose {
     Shuffle = 2,
     /// Which tokens of a training instance are masked: (epoch, place in the epoch).
     Mask = 3,
+    /// Which held-out instances are evaluated: (0, 0).
+    HeldOut = 4,
     /// Which tokens of a held-out instance are masked, the same at every evaluation: (0, instance).
     HeldOutMask = 5,
     /// The first weights of a parameter: (parameter, 0).

@@ -172,7 +172,7 @@ pub struct PretrainSettings {
     pub budget: Budget,
     /// Steps between evaluations on the held-out documents; by default a tenth of the run.
     pub eval_steps: Option<u64>,
-    /// Held-out instances that are evaluated at most, drawn from all of them; by default all.
+    /// Held-out instances that are evaluated at most, drawn from all of them; by default 10,000.
     #[serde(default)]
     pub eval_instances: Option<usize>,
     /// Tokens of a sequence at most.

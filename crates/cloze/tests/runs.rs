@@ -42,6 +42,35 @@ fn an_interrupted_pretraining_ends_in_the_same_bits() {
 }
 
 #[test]
+fn a_run_that_goes_on_does_not_prepare_its_text_again() {
+    let world = World::new();
+    let settings = world.pretraining();
+    pretrain(&settings, &world.options("run", 2), &mut stop_after(4)).unwrap();
+    let store = world.path("run/corpus/train/store.json");
+    let written = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let before = written(&store);
+    pretrain(&settings, &world.options("run", 2), &mut stop_after(6)).unwrap();
+    assert_eq!(written(&store), before);
+    pretrain(&settings, &world.options("run", 2), &mut ignore).unwrap();
+    assert!(!world.path("run/corpus").exists());
+}
+
+#[test]
+fn fewer_instances_are_evaluated_on_request() {
+    let world = World::new();
+    let evaluated = |eval_instances| {
+        let settings = PretrainSettings { eval_instances, ..world.pretraining() };
+        let options = world.options(&format!("run-{eval_instances:?}"), 1);
+        let outcome = pretrain(&settings, &options, &mut ignore).unwrap();
+        let Outcome::Finished(metrics) = outcome else { panic!("{outcome:?}") };
+        metrics
+    };
+    let all = evaluated(None);
+    assert_eq!(all, evaluated(Some(10_000)));
+    assert_ne!(all, evaluated(Some(1)));
+}
+
+#[test]
 fn a_killed_run_goes_on_from_its_last_checkpoint() {
     let world = World::new();
     let settings = world.pretraining();

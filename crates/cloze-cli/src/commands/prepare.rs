@@ -9,7 +9,7 @@ use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use crate::arguments::{Common, casing, memory};
-use crate::input::TextArgs;
+use crate::input::CorpusArgs;
 use crate::output::{Output, grouped, percent};
 use crate::progress::Progress;
 
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     #[command(flatten)]
-    text: TextArgs,
+    text: CorpusArgs,
     /// Memory to stay within, such as 512M or 4G: bounds the longest line, and how many documents copies are found among
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = memory)]
     max_memory: u64,
@@ -81,7 +81,7 @@ struct InstanceFigures<'a> {
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let tokenizer = Tokenizer::open(&arguments.tokenizer, casing(arguments.cased))?;
     let mut options = StoreOptions::new(arguments.text.corpus_options());
-    options.max_memory = arguments.max_memory;
+    options.max_memory = Some(arguments.max_memory);
     let existing = if arguments.overwrite { Existing::Replace } else { Existing::GoOn };
     let progress = Progress::new();
     let mut told = |what: &'static str, done, total| progress.at(what, done, total);

@@ -14,7 +14,7 @@ use cloze::settings::{Budget, Phase, PretrainSettings, Start};
 use cloze::train::{RunOptions, pretrain};
 
 use crate::arguments::{Cli, Common, memory, part, positive, share};
-use crate::input::TextArgs;
+use crate::input::CorpusArgs;
 use crate::report;
 use crate::training::{self, RunArgs, UpdateFlags};
 
@@ -58,9 +58,9 @@ pub struct Arguments {
     /// Steps between two measurements on held-out text [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     eval_steps: Option<u64>,
-    /// Held-out sequences that are measured on at most; the same ones each time, drawn from all of them
-    #[arg(long, value_name = "N", default_value = "10000")]
-    eval_instances: NonZeroUsize,
+    /// Held-out sequences that are measured on at most; the same ones each time, drawn from all of them [default: 10000]
+    #[arg(long, value_name = "N")]
+    eval_instances: Option<NonZeroUsize>,
     /// What is learnt
     #[arg(long, value_name = "WHAT", default_value = "mlm+nsp")]
     objective: ObjectiveName,
@@ -74,7 +74,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
     short_seq_prob: f64,
     #[command(flatten)]
-    text: TextArgs,
+    text: CorpusArgs,
     /// Sequences for one optimizer step
     #[arg(long, value_name = "N", default_value = "256")]
     batch_size: NonZeroUsize,
@@ -203,7 +203,7 @@ impl Arguments {
             text_field: corpus.text_field,
             drop_duplicates: corpus.drop_duplicates,
             eval_steps: self.eval_steps,
-            eval_instances: Some(self.eval_instances.get()),
+            eval_instances: self.eval_instances.map(NonZeroUsize::get),
             max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             update: self.run.update(common, self.optimizer.into(), flags),
             ..defaults

@@ -31,7 +31,7 @@ pub(crate) fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<(), Error> {
     write_json(&dir.join(SPECIAL_TOKENS_MAP_JSON), &special_tokens_map())
 }
 
-fn tokenizer_json(tokenizer: &Tokenizer) -> Value {
+pub(crate) fn tokenizer_json(tokenizer: &Tokenizer) -> Value {
     let special = tokenizer.special;
     let truncation = tokenizer.truncation_max_length.map(|max_length| {
         json!({

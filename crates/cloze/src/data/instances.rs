@@ -143,11 +143,11 @@ impl Plan {
         self.tokens
     }
 
-    /// Instances in a row.
+    /// The instances at some places.
     ///
     /// # Errors
     /// If the file of the plan cannot be read.
-    pub fn instances(&self, places: Range<usize>) -> Result<Vec<PlannedInstance>, Error> {
+    pub fn instances(&self, places: impl Iterator<Item = usize>) -> Result<Vec<PlannedInstance>, Error> {
         let read = |place: usize| {
             let place = place as u64;
             let number = self.order.as_ref().map_or(place, |order| order.at(place));
@@ -180,20 +180,31 @@ pub fn plan_epoch(
     };
     let (mut count, mut tokens) = (0, 0);
     // A part at a time, so that nothing but the plan grows with the corpus.
-    for first in (0..corpus.documents()).step_by(DOCUMENTS_AT_ONCE) {
-        let documents = first..(first + DOCUMENTS_AT_ONCE).min(corpus.documents());
-        let planned = documents.into_par_iter().map(|document| plan_document(corpus, document, options, seed, epoch));
-        for planned in planned.collect::<Result<Vec<_>, Error>>()?.iter().flatten() {
-            records.write(&planned.to_bytes())?;
-            count += 1;
-            tokens += planned.tokens() as u64;
+    let at_once = (TOKENS_AT_ONCE * corpus.documents() / corpus.tokens().max(1)).clamp(1, DOCUMENTS_AT_ONCE);
+    let mut write = || {
+        for first in (0..corpus.documents()).step_by(at_once) {
+            let documents = first..(first + at_once).min(corpus.documents());
+            let planned =
+                documents.into_par_iter().map(|document| plan_document(corpus, document, options, seed, epoch));
+            for planned in planned.collect::<Result<Vec<_>, Error>>()?.iter().flatten() {
+                records.write(&planned.to_bytes())?;
+                count += 1;
+                tokens += planned.tokens() as u64;
+            }
         }
+        Ok(())
+    };
+    if let Err(error) = write() {
+        records.discard();
+        return Err(error);
     }
     let mut random = Random::new(seed, Purpose::Shuffle, epoch, 0);
     let order = options.shuffle.then(|| Permutation::new(count as u64, &mut random));
     Ok(Plan { records: records.finish(Durable::No)?, count, tokens, order })
 }
 
+/// How many tokens, about, are planned together.
+const TOKENS_AT_ONCE: usize = 1 << 25;
 /// How many documents are planned together.
 const DOCUMENTS_AT_ONCE: usize = 1 << 14;
 

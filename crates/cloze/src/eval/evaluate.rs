@@ -268,6 +268,7 @@ pub fn evaluate_pretraining(
         )));
     }
     settings.update.seed = data.seed;
+    settings.eval_instances = Some(usize::MAX);
     let mut progress = |done, total| {
         let _ = observer(&Event::Progress { what: "reading", done, total });
     };

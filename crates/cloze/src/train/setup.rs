@@ -33,18 +33,25 @@ pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &S
 }
 
 /// Where the rows of the word embeddings come from, if a run starts from a model and has another vocabulary than it; how
-/// many of them are kept is said. A model without a vocabulary of its own is taken to have been made with this one.
+/// many of them are kept is said. A model without a tokenizer of its own is taken to have been made with this one.
+///
+/// # Errors
+/// If the model's own tokenizer cannot be read, or does not fit the model.
 pub(super) fn other_vocabulary(
     start: &Start,
     tokenizer: &Tokenizer,
     observer: &mut Observer,
-) -> Option<Vec<RowSource>> {
-    let Start::Model(path) = start else { return None };
-    let own = Tokenizer::open(path, tokenizer.casing()).ok()?;
+) -> Result<Option<Vec<RowSource>>, Error> {
+    let Start::Model(path) = start else { return Ok(None) };
+    if !Tokenizer::FILES.iter().any(|name| path.join(name).exists()) {
+        return Ok(None);
+    }
+    let own = Tokenizer::open(path, tokenizer.casing())?;
+    check_vocabulary(&own, Checkpoint::open(path)?.config(), path)?;
     let size = tokenizer.vocab_size();
     let is_prefix = (0..size as u32).all(|id| own.token(id) == tokenizer.token(id));
     if is_prefix && size <= own.vocab_size() {
-        return None;
+        return Ok(None);
     }
     let rows = rows_by_token(&own, tokenizer);
     let count = |is: fn(&RowSource) -> bool| rows.iter().filter(|row| is(row)).count();
@@ -55,7 +62,7 @@ pub(super) fn other_vocabulary(
         count(|row| matches!(row, RowSource::Mean(_))),
         count(|row| matches!(row, RowSource::Drawn)),
     )));
-    Some(rows)
+    Ok(Some(rows))
 }
 
 /// The configuration to start from, and the checkpoint if there is one. A preset takes the tokenizer's

@@ -120,7 +120,7 @@ impl Builder {
         Builder {
             folder: None,
             limits: ShardLimits::default(),
-            id_bytes: if vocab_size <= 1 << 16 { 2 } else { 4 },
+            id_bytes: id_bytes(vocab_size),
             shards: Vec::new(),
             open: None,
             figures: CorpusFigures::default(),
@@ -137,10 +137,6 @@ impl Builder {
         figures: CorpusFigures,
     ) -> Builder {
         Builder { folder: Some(folder), limits, shards, figures, ..Builder::in_memory(vocab_size) }
-    }
-
-    pub fn id_bytes(&self) -> usize {
-        self.id_bytes
     }
 
     /// Adds a line to the document that still grows.
@@ -221,7 +217,11 @@ impl Builder {
 
     /// Ends the shard, if there is one that grows, with the last whole document; tells whether there was one.
     pub fn end_shard(&mut self) -> Result<bool, Error> {
-        let Some(open) = self.open.take().filter(|open| open.documents > 0) else { return Ok(false) };
+        let Some(open) = self.open.take() else { return Ok(false) };
+        if open.documents == 0 {
+            [open.token_list, open.sentence_list, open.document_list].into_iter().for_each(Sink::discard);
+            return Ok(false);
+        }
         self.shards.push(Shard {
             id_bytes: self.id_bytes,
             tokens: open.tokens,
@@ -257,6 +257,11 @@ impl OpenShard {
             documents: 0,
         })
     }
+}
+
+/// Bytes of an id of a vocabulary.
+pub(super) fn id_bytes(vocab_size: usize) -> usize {
+    if vocab_size <= 1 << 16 { 2 } else { 4 }
 }
 
 /// The endings of a shard's files.

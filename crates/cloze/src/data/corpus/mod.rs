@@ -17,8 +17,8 @@ use crate::error::Error;
 pub use builder::CorpusFigures;
 pub use read::{CorpusOptions, ReadCorpus, SentenceUnit};
 pub(crate) use shard::{Bytes, Durable, Sink};
-pub(crate) use store::remove_store;
 pub use store::{Existing, STORE, Store, StoreOptions, is_store, prepare};
+pub(crate) use store::{has_shards, remove_store};
 
 use builder::{Builder, Line};
 use shard::{Record, Shard};
@@ -272,8 +272,12 @@ impl Corpus {
     /// their tokens and `seed`: the same ones in whatever order the files come, and no document is in both parts. At
     /// least two are held out, so that next sentence prediction has another document to take its random sentences from.
     /// Nothing is held out below 20 different documents or with `fraction` 0.
+    ///
+    /// # Panics
+    /// If the corpus is a part of another.
     pub fn hold_out(self, fraction: f64, seed: u64) -> Result<(Corpus, Option<Corpus>), Error> {
         assert!((0.0..1.0).contains(&fraction), "cannot hold out a share of {fraction}");
+        assert!(matches!(self.selection, Selection::All), "a corpus is divided once");
         if fraction == 0.0 || self.documents() < DOCUMENTS_TO_HOLD_OUT_MIN {
             return Ok((self, None));
         }

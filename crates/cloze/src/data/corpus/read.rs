@@ -219,8 +219,8 @@ impl<'a> Reader<'a> {
         let hash = self.hash.finish();
         let is_copy = self.builder.is_begun() && duplicates.is_duplicate(hash);
         if duplicates.bytes() > self.duplicates_limit {
-            let message = "there are too many documents to find copies among within this memory; allow more, or leave \
-                           the copies in"
+            let message = "there are too many documents to find copies among within this memory; allow more \
+                           (--max-memory), or leave the copies in"
                 .to_string();
             return Err(Error::Data { path: path.to_path_buf(), line: None, message });
         }

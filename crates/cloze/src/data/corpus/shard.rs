@@ -28,7 +28,6 @@ pub(crate) enum Sink {
     File {
         path: PathBuf,
         writer: BufWriter<File>,
-        length: u64,
     },
 }
 
@@ -36,16 +35,13 @@ impl Sink {
     pub fn create(path: &Path) -> Result<Sink, Error> {
         let temporary = temporary(path);
         let file = File::create(&temporary).map_err(at("create", &temporary))?;
-        Ok(Sink::File { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 20, file), length: 0 })
+        Ok(Sink::File { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 20, file) })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Sink::Memory(list) => list.extend_from_slice(bytes),
-            Sink::File { path, writer, length } => {
-                writer.write_all(bytes).map_err(at("write to", path))?;
-                *length += bytes.len() as u64;
-            }
+            Sink::File { path, writer } => writer.write_all(bytes).map_err(at("write to", path))?,
         }
         Ok(())
     }
@@ -54,24 +50,32 @@ impl Sink {
     pub fn truncate(&mut self, length: u64) -> Result<(), Error> {
         match self {
             Sink::Memory(list) => list.truncate(length as usize),
-            Sink::File { path, writer, length: written } => {
+            Sink::File { path, writer } => {
                 let cut = |writer: &mut BufWriter<File>| {
                     writer.flush()?;
                     writer.get_ref().set_len(length)?;
                     writer.seek(SeekFrom::Start(length))
                 };
                 cut(writer).map_err(at("write to", path))?;
-                *written = length;
             }
         }
         Ok(())
+    }
+
+    /// Removes what was written.
+    pub fn discard(self) {
+        if let Sink::File { path, writer } = self {
+            // What is still held back is not to be written.
+            let _ = writer.into_parts();
+            let _ = fs::remove_file(temporary(&path));
+        }
     }
 
     /// What was written, to be read; a file has its name then.
     pub fn finish(self, durable: Durable) -> Result<Bytes, Error> {
         match self {
             Sink::Memory(list) => Ok(Bytes::Memory(list)),
-            Sink::File { path, mut writer, .. } => {
+            Sink::File { path, mut writer } => {
                 let sync = |file: &File| if durable == Durable::Yes { file.sync_all() } else { Ok(()) };
                 writer.flush().and_then(|()| sync(writer.get_ref())).map_err(at("write to", &path))?;
                 drop(writer);
@@ -153,6 +157,14 @@ impl Record {
     }
 }
 
+/// The list whose numbers cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Tokens,
+    Sentences,
+    Documents,
+}
+
 /// Whole documents.
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -187,6 +199,50 @@ impl Shard {
         }
         records.truncate((range.end - range.start) as usize);
         Ok(records)
+    }
+
+    /// What is wrong with the numbers of a shard, if anything is: that of the file whose numbers do not fit the others'.
+    /// Ids must be below `vocab_size`, the first tokens and sentences of documents and sentences ascend from 0.
+    pub fn fault(&self, vocab_size: u32) -> Result<Option<Fault>, Error> {
+        const AT_ONCE: usize = 1 << 16;
+        let (mut tokens, mut sentences) = (0, 0);
+        for first in (0..self.documents).step_by(AT_ONCE) {
+            for record in self.records(first..(first + AT_ONCE as u64).min(self.documents))? {
+                let (own_tokens, own_sentences) = (&record.tokens, &record.sentences);
+                if own_tokens.start != tokens || own_sentences.start != sentences {
+                    return Ok(Some(Fault::Documents));
+                }
+                if own_tokens.is_empty() || own_sentences.is_empty() || own_tokens.end > self.tokens {
+                    return Ok(Some(Fault::Documents));
+                }
+                (tokens, sentences) = (own_tokens.end, own_sentences.end);
+                if sentences > self.sentences {
+                    return Ok(Some(Fault::Documents));
+                }
+                let mut least = 0;
+                for first in own_sentences.clone().step_by(AT_ONCE) {
+                    for start in self.starts(first..(first + AT_ONCE as u64).min(own_sentences.end))? {
+                        let is_first = least == 0;
+                        if u64::from(start) < least
+                            || (is_first && start != 0)
+                            || u64::from(start) >= own_tokens.end - own_tokens.start
+                        {
+                            return Ok(Some(Fault::Sentences));
+                        }
+                        least = u64::from(start) + 1;
+                    }
+                }
+            }
+        }
+        if (tokens, sentences) != (self.tokens, self.sentences) {
+            return Ok(Some(Fault::Documents));
+        }
+        for first in (0..self.tokens).step_by(AT_ONCE) {
+            if self.ids(first..(first + AT_ONCE as u64).min(self.tokens))?.iter().any(|&id| id >= vocab_size) {
+                return Ok(Some(Fault::Tokens));
+            }
+        }
+        Ok(None)
     }
 
     /// The first tokens of some sentences in a row, counted in their document.

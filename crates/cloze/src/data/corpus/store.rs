@@ -16,9 +16,9 @@ use crate::checkpoint::{file_sum, hex, temporary, write_file};
 use crate::data::documents::{DocumentOptions, find_files};
 use crate::error::{Error, at};
 
-use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name};
+use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name, id_bytes};
 use super::read::Reader;
-use super::shard::{Bytes, DOCUMENT_BYTES, SENTENCE_BYTES, Shard};
+use super::shard::{Bytes, DOCUMENT_BYTES, Fault, SENTENCE_BYTES, Shard};
 use super::{Corpus, CorpusFigures, CorpusOptions};
 
 /// The name of the file that makes a folder a store.
@@ -33,19 +33,16 @@ const FORMAT: u32 = 1;
 pub struct StoreOptions {
     /// How files become documents of sentences.
     pub corpus: CorpusOptions,
-    /// Memory to stay within, in bytes, program and tokenizer included: bounds the longest line, and how many documents
-    /// copies are found among.
-    pub max_memory: u64,
+    /// Memory to stay within, in bytes, program and tokenizer included, if there is a limit: bounds the longest line, and
+    /// how many documents copies are found among.
+    pub max_memory: Option<u64>,
     limits: ShardLimits,
 }
 
 impl StoreOptions {
-    /// What `--max-memory` is unless it is given.
-    pub const MAX_MEMORY: u64 = 1 << 30;
-
-    /// Within [`StoreOptions::MAX_MEMORY`].
+    /// Without a limit of memory.
     pub fn new(corpus: CorpusOptions) -> StoreOptions {
-        StoreOptions { corpus, max_memory: StoreOptions::MAX_MEMORY, limits: ShardLimits::default() }
+        StoreOptions { corpus, max_memory: None, limits: ShardLimits::default() }
     }
 
     /// Shards that end with fewer tokens or documents than usual.
@@ -54,14 +51,14 @@ impl StoreOptions {
         StoreOptions { limits: ShardLimits { tokens, documents }, ..self }
     }
 
-    /// Within as much as the longest line takes that any corpus may have.
-    pub(crate) fn for_any_line(corpus: CorpusOptions) -> StoreOptions {
-        let longest = DocumentOptions::default().line_limit as u64;
-        StoreOptions { max_memory: LINE_SHARE * longest, ..StoreOptions::new(corpus) }
+    fn line_limit(&self) -> usize {
+        let limit = DocumentOptions::default().line_limit;
+        self.max_memory.map_or(limit, |memory| limit.min((memory / LINE_SHARE) as usize))
     }
 
-    fn line_limit(&self) -> usize {
-        (self.max_memory / LINE_SHARE).min(DocumentOptions::default().line_limit as u64) as usize
+    /// The most bytes that the table of documents may take.
+    fn duplicates_limit(&self) -> u64 {
+        self.max_memory.map_or(u64::MAX, |memory| memory / 4)
     }
 }
 
@@ -108,13 +105,15 @@ struct Contents {
     shards: Vec<ShardEntry>,
     /// Once the store is finished.
     total: Option<Progress>,
+    /// Of this file as it is with nothing here.
+    sha256: String,
 }
 
 /// Which vocabulary the ids are of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Vocabulary {
     tokens: usize,
-    /// Of the tokens, one a line, and of how text is changed before they are looked up.
+    /// Of the contents of `tokenizer.json`, but for truncation.
     sha256: String,
 }
 
@@ -174,15 +173,19 @@ pub fn prepare(
         vocabulary: Vocabulary::of(tokenizer),
         options: options.corpus.clone(),
         sources: found.files.iter().map(|path| SourceFile::of(path)).collect::<Result<_, _>>()?,
-        id_bytes: Builder::in_memory(tokenizer.vocab_size()).id_bytes(),
+        id_bytes: id_bytes(tokenizer.vocab_size()),
         shards: Vec::new(),
         total: None,
+        sha256: String::new(),
     };
     let before = take_folder(dir, existing, &contents)?;
     let (mut shards, mut damaged) = (Vec::new(), None);
     if let Some(before) = before {
         contents.shards = before.shards;
-        match open_shards(&contents, dir, &mut |done, total| progress("checking the store", done, total)) {
+        if !Tokenizer::open(dir, tokenizer.casing()).is_ok_and(|own| Vocabulary::of(&own) == contents.vocabulary) {
+            tokenizer.save(dir)?;
+        }
+        match open_shards(&contents, dir, &mut |done, total| progress("checking the store", done, total))? {
             Opened::All(whole) => {
                 shards = whole;
                 contents.total = before.total;
@@ -203,7 +206,7 @@ pub fn prepare(
         let builder = Builder::in_folder(vocab_size, dir.to_path_buf(), options.limits, shards, start.figures);
         let mut reader = Reader::new(tokenizer, &options.corpus, builder)
             .skip(start.documents_read, start.duplicates)
-            .limit_duplicates(options.max_memory / 4);
+            .limit_duplicates(options.duplicates_limit());
         let mut told = |done, total| progress("preparing the corpus", done, total);
         let number = contents.shards.len();
         let mut read = || {
@@ -253,7 +256,7 @@ impl Store {
         if contents.vocabulary != Vocabulary::of(tokenizer) {
             return wrong("the store was made with another vocabulary; give the one in its folder, or prepare anew");
         }
-        match open_shards(&contents, dir, progress) {
+        match open_shards(&contents, dir, progress)? {
             Opened::All(shards) => Ok(Store {
                 shards_found: shards.len(),
                 corpus: Corpus::new(shards),
@@ -352,7 +355,11 @@ fn clear(dir: &Path) -> Result<(), Error> {
         let name = name.to_string_lossy();
         // What was half-written has another name, see `temporary`.
         let whole = name.strip_suffix(".tmp").unwrap_or(&name);
-        if whole.starts_with("shard-") || Tokenizer::FILES.contains(&whole) {
+        let shard = whole.strip_prefix("shard-").and_then(|name| name.split_once('.'));
+        let is_shard = shard.is_some_and(|(number, list)| {
+            number.parse::<usize>().is_ok() && [TOKENS, SENTENCES, DOCUMENTS].contains(&list)
+        });
+        if is_shard || Tokenizer::FILES.contains(&whole) {
             paths.push(dir.join(&*name));
         }
     }
@@ -367,57 +374,75 @@ enum Opened {
 }
 
 /// Opens shards whose files are as they were written.
-fn open_shards(contents: &Contents, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Opened {
+fn open_shards(contents: &Contents, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Opened, Error> {
     let bytes = |entry: &ShardEntry| {
-        entry.tokens * contents.id_bytes as u64
-            + entry.sentences * SENTENCE_BYTES as u64
-            + entry.documents * DOCUMENT_BYTES as u64
+        let tokens = entry.tokens.saturating_mul(contents.id_bytes as u64);
+        let sentences = entry.sentences.saturating_mul(SENTENCE_BYTES as u64);
+        tokens.saturating_add(sentences).saturating_add(entry.documents.saturating_mul(DOCUMENT_BYTES as u64))
     };
-    let total = contents.shards.iter().map(bytes).sum();
-    let (mut shards, mut done) = (Vec::new(), 0);
+    let total = contents.shards.iter().map(bytes).fold(0, u64::saturating_add);
+    let (mut shards, mut done) = (Vec::new(), 0u64);
     let numbered: Vec<(usize, &ShardEntry)> = contents.shards.iter().enumerate().collect();
     for some in numbered.chunks(rayon::current_num_threads()) {
-        let opened: Vec<Result<Shard, PathBuf>> =
-            some.par_iter().map(|(number, entry)| open_shard(*number, entry, contents.id_bytes, dir)).collect();
+        let opened: Vec<Result<Result<Shard, PathBuf>, Error>> =
+            some.par_iter().map(|(number, entry)| open_shard(*number, entry, contents, dir)).collect();
         for shard in opened {
-            match shard {
+            match shard? {
                 Ok(shard) => shards.push(shard),
-                Err(path) => return Opened::Before(shards, path),
+                Err(path) => return Ok(Opened::Before(shards, path)),
             }
         }
-        done += some.iter().map(|(_, entry)| bytes(entry)).sum::<u64>();
+        done = some.iter().map(|(_, entry)| bytes(entry)).fold(done, u64::saturating_add);
         progress(done, total);
     }
-    Opened::All(shards)
+    Ok(Opened::All(shards))
 }
 
-/// Opens a shard; an error is the file that is not what was written.
-fn open_shard(number: usize, entry: &ShardEntry, id_bytes: usize, dir: &Path) -> Result<Shard, PathBuf> {
+/// Opens a shard, or tells which file is not what was written, or not there.
+fn open_shard(
+    number: usize,
+    entry: &ShardEntry,
+    contents: &Contents,
+    dir: &Path,
+) -> Result<Result<Shard, PathBuf>, Error> {
+    let path = |list| dir.join(file_name(number, list));
     let lists = [
-        (TOKENS, entry.tokens, id_bytes),
+        (TOKENS, entry.tokens, contents.id_bytes),
         (SENTENCES, entry.sentences, SENTENCE_BYTES),
         (DOCUMENTS, entry.documents, DOCUMENT_BYTES),
     ];
-    let mut opened = Vec::new();
     for ((list, count, size), sum) in lists.into_iter().zip(&entry.sha256) {
-        let path = dir.join(file_name(number, list));
-        let length = fs::metadata(&path).ok().map(|file| file.len());
-        let is_whole = length == count.checked_mul(size as u64) && file_sum(&path).is_ok_and(|found| &found == sum);
-        match Bytes::open(&path) {
-            Ok(bytes) if is_whole => opened.push(bytes),
-            _ => return Err(path),
+        let path = path(list);
+        let length = match fs::metadata(&path) {
+            Ok(file) => Some(file.len()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(at("read", &path)(error)),
+        };
+        if length.is_none() || length != count.checked_mul(size as u64) || &file_sum(&path)? != sum {
+            return Ok(Err(path));
         }
     }
-    let [token_list, sentence_list, document_list] = <[Bytes; 3]>::try_from(opened).expect("there are three lists");
-    Ok(Shard {
-        id_bytes,
+    let shard = Shard {
+        id_bytes: contents.id_bytes,
         tokens: entry.tokens,
         sentences: entry.sentences,
         documents: entry.documents,
-        token_list,
-        sentence_list,
-        document_list,
+        token_list: Bytes::open(&path(TOKENS))?,
+        sentence_list: Bytes::open(&path(SENTENCES))?,
+        document_list: Bytes::open(&path(DOCUMENTS))?,
+    };
+    // Checksums tell of accidents; who reads the numbers relies on what they say.
+    Ok(match shard.fault(contents.vocabulary.tokens as u32)? {
+        None => Ok(shard),
+        Some(Fault::Tokens) => Err(path(TOKENS)),
+        Some(Fault::Sentences) => Err(path(SENTENCES)),
+        Some(Fault::Documents) => Err(path(DOCUMENTS)),
     })
+}
+
+/// Whether a folder holds a store with a whole shard.
+pub(crate) fn has_shards(dir: &Path) -> bool {
+    Contents::read(dir).is_ok_and(|contents| !contents.shards.is_empty())
 }
 
 impl Contents {
@@ -434,12 +459,30 @@ impl Contents {
             let message = format!("the store has format {format}, this version reads {FORMAT}; prepare anew");
             return Err(data(&path, message));
         }
-        serde_json::from_str(&text).map_err(damaged)
+        let contents: Contents = serde_json::from_str(&text).map_err(damaged)?;
+        if format!("{}\n", contents.text()) != text
+            || contents.sum() != contents.sha256
+            || contents.id_bytes != id_bytes(contents.vocabulary.tokens)
+        {
+            let message = "does not fit its checksum; the file is damaged, prepare anew with --overwrite".to_string();
+            return Err(data(&path, message));
+        }
+        Ok(contents)
     }
 
-    fn write(&self, dir: &Path) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(self).expect("a store has no keys that are not strings");
-        write_file(&dir.join(STORE), format!("{text}\n").as_bytes())
+    fn write(&mut self, dir: &Path) -> Result<(), Error> {
+        self.sha256 = self.sum();
+        write_file(&dir.join(STORE), format!("{}\n", self.text()).as_bytes())
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a store has no keys that are not strings")
+    }
+
+    fn sum(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(Contents { sha256: String::new(), ..self.clone() }.text());
+        hex(hasher)
     }
 
     /// Whether this store, found in `dir`, is what would be made now.
@@ -450,6 +493,9 @@ impl Contents {
         };
         if self.vocabulary != now.vocabulary {
             return differs("the store was begun with another vocabulary".to_string());
+        }
+        if self.total.is_none() && self.version != now.version {
+            return differs(format!("the store was begun by version {} of Cloze", self.version));
         }
         if self.options != now.options {
             return differs("the store was begun with other options for documents and sentences".to_string());
@@ -495,14 +541,14 @@ impl Progress {
 
 impl Vocabulary {
     fn of(tokenizer: &Tokenizer) -> Vocabulary {
-        let mut hasher = Sha256::new();
-        hasher.update(format!("{:?}\n{:?}\n", tokenizer.casing(), tokenizer.added_tokens()));
-        let tokens = tokenizer.vocab_size();
-        for id in 0..tokens as u32 {
-            hasher.update(tokenizer.token(id).unwrap_or_default());
-            hasher.update("\n");
+        let mut contents = tokenizer.to_json();
+        if let Some(contents) = contents.as_object_mut() {
+            // A corpus is not cut.
+            contents.remove("truncation");
         }
-        Vocabulary { tokens, sha256: hex(hasher) }
+        let mut hasher = Sha256::new();
+        hasher.update(contents.to_string());
+        Vocabulary { tokens: tokenizer.vocab_size(), sha256: hex(hasher) }
     }
 }
 
@@ -516,4 +562,23 @@ impl SourceFile {
             modified: modified.map_or(0, |time| time.as_nanos() as u64),
         })
     }
+}
+
+/// Puts a store back to where its first shards were whole, as an interruption leaves it.
+#[cfg(test)]
+pub(super) fn rewind(dir: &Path, shards: usize) {
+    let mut contents = Contents::read(dir).unwrap();
+    contents.total = None;
+    contents.shards.truncate(shards);
+    contents.write(dir).unwrap();
+}
+
+/// Makes the checksums of all shards fit what is there.
+#[cfg(test)]
+pub(super) fn sum_again(dir: &Path) {
+    let mut contents = Contents::read(dir).unwrap();
+    for (number, shard) in contents.shards.iter_mut().enumerate() {
+        shard.sha256 = [TOKENS, SENTENCES, DOCUMENTS].map(|list| file_sum(&dir.join(file_name(number, list))).unwrap());
+    }
+    contents.write(dir).unwrap();
 }

@@ -211,7 +211,7 @@ mod stores {
     use std::path::Path;
 
     use super::*;
-    use crate::data::corpus::store::{Existing, Store, StoreOptions, prepare};
+    use crate::data::corpus::store::{Existing, Store, StoreOptions, prepare, remove_store, rewind, sum_again};
 
     /// Small shards, so that there are several.
     fn options(corpus: CorpusOptions) -> StoreOptions {
@@ -296,20 +296,16 @@ mod stores {
             make(texts.path(), whole.path(), &options, Existing::GoOn).unwrap();
             let expected = contents(whole.path());
             // What is there when the power fails: store.json as it was after each shard, and what was begun.
-            let finished: serde_json::Value =
-                serde_json::from_slice(&expected.iter().find(|(name, _)| name == "store.json").unwrap().1).unwrap();
-            for shards in 0..finished["shards"].as_array().unwrap().len() {
+            let all = expected.iter().filter(|(name, _)| name.ends_with(".tokens")).count();
+            for shards in 0..all {
                 let dir = tempfile::tempdir().unwrap();
-                let mut begun = finished.clone();
-                begun["total"] = serde_json::Value::Null;
-                begun["shards"].as_array_mut().unwrap().truncate(shards);
                 for (name, bytes) in &expected {
                     let number = name.strip_prefix("shard-").map(|rest| rest[..5].parse::<usize>().unwrap());
                     if number.is_none_or(|number| number < shards) {
                         fs::write(dir.path().join(name), bytes).unwrap();
                     }
                 }
-                fs::write(dir.path().join("store.json"), serde_json::to_vec(&begun).unwrap()).unwrap();
+                rewind(dir.path(), shards);
                 fs::write(dir.path().join(format!("shard-{shards:05}.tokens.tmp")), "half").unwrap();
                 let store = make(texts.path(), dir.path(), &options, Existing::GoOn).unwrap();
                 assert_eq!(store.shards_found, shards);
@@ -342,6 +338,87 @@ mod stores {
         assert!(Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).is_err());
         assert_eq!(make(texts.path(), dir.path(), options, Existing::GoOn).unwrap().shards_found, 1);
         assert_eq!(contents(dir.path()), whole);
+    }
+
+    #[test]
+    fn damage_in_any_byte_of_the_contents_is_found() {
+        let texts = texts(1);
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(CorpusOptions::default());
+        make(texts.path(), dir.path(), &options, Existing::GoOn).unwrap();
+        let path = dir.path().join("store.json");
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert!(Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).is_err(), "byte {at}");
+            assert!(make(texts.path(), dir.path(), &options, Existing::GoOn).is_err(), "byte {at}");
+            assert_eq!(fs::read(&path).unwrap(), damaged, "what is not understood stays");
+        }
+        make(texts.path(), dir.path(), &options, Existing::Renew).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        fs::write(dir.path().join("vocab.txt"), "[PAD]\n").unwrap();
+        fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+        make(texts.path(), dir.path(), &options, Existing::GoOn).unwrap();
+        assert_eq!(Tokenizer::open(dir.path(), Casing::Uncased).unwrap().to_json(), tokenizer().to_json());
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_whatever_the_checksums_say() {
+        let texts = texts(1);
+        let options = StoreOptions::new(CorpusOptions::default());
+        let refused = |list: &str, at: usize, value: u8| {
+            let dir = tempfile::tempdir().unwrap();
+            make(texts.path(), dir.path(), &options, Existing::GoOn).unwrap();
+            let path = dir.path().join(format!("shard-00000.{list}"));
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] = value;
+            fs::write(&path, bytes).unwrap();
+            sum_again(dir.path());
+            let error = Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).unwrap_err().to_string();
+            assert!(error.contains(list), "{error}");
+        };
+        // An id beyond the vocabulary; sentences that begin behind 0, together, and beyond their document.
+        refused("tokens", 1, 1);
+        refused("sentences", 0, 1);
+        refused("sentences", 4, 0);
+        refused("sentences", 7, 200);
+        // Documents without a token or a sentence, and beyond the shard.
+        for (at, value) in [(0, 1), (8, 1), (32, 0), (40, 0), (39, 9), (47, 9)] {
+            refused("documents", at, value);
+        }
+    }
+
+    #[test]
+    fn words_and_what_is_unknown_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.txt"), "ab a zz aabb\n").unwrap();
+        let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] a ##a ##b".split(' ').map(str::to_string).collect();
+        let tokenizer = Tokenizer::from_tokens(tokens, Casing::Uncased).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(CorpusOptions::default());
+        let inputs = [folder.path().to_path_buf()];
+        let store = prepare(&inputs, &tokenizer, &options, dir.path(), Existing::GoOn, &mut |_, _, _| ()).unwrap();
+        let figures = store.figures;
+        assert_eq!((figures.words, figures.unknown, figures.tokens), (4, 1, 8));
+        assert_eq!((figures.sentence_lengths, figures.document_lengths), (vec![0, 0, 0, 1], vec![0, 0, 0, 1]));
+    }
+
+    #[test]
+    fn large_vocabularies_take_four_bytes_an_id() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.txt"), "w0 w70000\n").unwrap();
+        let special = "[PAD] [UNK] [CLS] [SEP] [MASK]".split(' ').map(str::to_string);
+        let tokens = special.chain((0..70_001).map(|number| format!("w{number}"))).collect();
+        let tokenizer = Tokenizer::from_tokens(tokens, Casing::Uncased).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(CorpusOptions::default());
+        let inputs = [folder.path().to_path_buf()];
+        prepare(&inputs, &tokenizer, &options, dir.path(), Existing::GoOn, &mut |_, _, _| ()).unwrap();
+        assert_eq!(fs::metadata(dir.path().join("shard-00000.tokens")).unwrap().len(), 8);
+        let store = Store::open(dir.path(), &tokenizer, &mut |_, _| ()).unwrap();
+        assert_eq!(documents(&store.corpus), [[[5, 70_005]]]);
     }
 
     #[test]
@@ -388,10 +465,10 @@ mod stores {
         fs::write(folder.path().join("a.txt"), (0..3000).map(text).collect::<String>()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut options = StoreOptions::new(CorpusOptions { drop_duplicates: true, ..CorpusOptions::default() });
-        options.max_memory = 100_000;
+        options.max_memory = Some(100_000);
         let error = make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap_err();
         assert!(error.contains("a.txt: there are too many documents to find copies among"), "{error}");
-        options.max_memory = 10_000_000;
+        options.max_memory = Some(10_000_000);
         assert_eq!(make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap().corpus.documents(), 3000);
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
+use crate::data::corpus::is_store;
 use crate::error::{Error, at};
 
 /// The files that inputs stand for.
@@ -12,7 +13,7 @@ use crate::error::{Error, at};
 pub struct Found {
     /// Files in the order of the inputs; those of a folder or a pattern sorted by path.
     pub files: Vec<PathBuf>,
-    /// What folders hold besides: hidden files, files of other endings, links to folders.
+    /// What folders hold besides: hidden files, files of other endings, links to folders, stores of token ids.
     pub skipped: Vec<PathBuf>,
 }
 
@@ -41,7 +42,13 @@ pub(super) enum Compression {
 pub fn find_files(inputs: &[PathBuf]) -> Result<Found, Error> {
     let mut found = Found::default();
     for input in inputs {
-        if input.is_dir() {
+        if is_store(input) {
+            let message =
+                "the folder is a store of token ids, made by `cloze prepare` to pre-train on; give the text that \
+                           it was made of"
+                    .to_string();
+            return Err(Error::Data { path: input.clone(), line: None, message });
+        } else if input.is_dir() {
             let files_before = found.files.len();
             let skipped_before = found.skipped.len();
             walk(input, &mut found)?;
@@ -96,7 +103,7 @@ fn walk(folder: &Path, found: &mut Found) -> Result<(), Error> {
         let path = entry.path();
         let is_link = entry.file_type().map_err(at("read", &path))?.is_symlink();
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if is_hidden {
+        if is_hidden || is_store(&path) {
             found.skipped.push(path);
         } else if path.is_dir() {
             // A link may lead back to a folder above, and so on without end.
@@ -114,7 +121,7 @@ fn is_pattern(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
-/// The files that fit a pattern, sorted by path; `*` stands for no hidden ones.
+/// The files that fit a pattern, sorted by path; `*` stands for no hidden ones, and none are those of a store.
 fn matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let wrong = |message: String| Error::Data { path: pattern.to_path_buf(), line: None, message };
     let text = pattern.to_str().ok_or_else(|| wrong("the pattern is not UTF-8".to_string()))?;
@@ -127,7 +134,7 @@ fn matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
             let path = error.path().to_path_buf();
             Error::Io { action: "read", path, source: error.into() }
         })?;
-        if path.is_file() {
+        if path.is_file() && !path.parent().is_some_and(is_store) {
             files.push(path);
         }
     }
@@ -159,6 +166,10 @@ mod tests {
         ] {
             fs::write(folder.path().join(name), "").unwrap();
         }
+        fs::create_dir(folder.path().join("store")).unwrap();
+        for name in ["store.json", "vocab.txt"] {
+            fs::write(folder.path().join("store").join(name), "").unwrap();
+        }
         folder
     }
 
@@ -176,7 +187,7 @@ mod tests {
         let folder = folder();
         let (files, skipped) = found(folder.path(), &[""]).unwrap();
         assert_eq!(files, ["b/10.TXT", "b/2.jsonl.gz", "b/deep/x.parquet", "b/deep/y.txt.zst", "z.txt"]);
-        assert_eq!(skipped, [".git", ".hid.txt", "a.md"]);
+        assert_eq!(skipped, [".git", ".hid.txt", "a.md", "store"]);
         let (files, _) = found(folder.path(), &["z.txt", "b/deep", "a.md"]).unwrap();
         assert_eq!(files, ["z.txt", "b/deep/x.parquet", "b/deep/y.txt.zst", "a.md"]);
     }
@@ -217,6 +228,7 @@ mod tests {
             ("*.csv", "no file fits this pattern"),
             ("a[.txt", "not a pattern of files"),
             ("none.txt", "cannot read"),
+            ("store", "the folder is a store"),
             ("empty", "the folder holds no .txt, .jsonl or .parquet file"),
         ] {
             let error = found(folder.path(), &["z.txt", input]).unwrap_err();

@@ -7,7 +7,7 @@ use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::checkpoint::temporary;
-use crate::data::corpus::{Existing, is_store, prepare, remove_store};
+use crate::data::corpus::{Existing, has_shards, is_store, prepare, remove_store};
 use crate::data::google::InstanceFiles;
 use crate::data::{Corpus, CorpusOptions, Objective, Store, StoreOptions};
 use crate::error::at;
@@ -50,11 +50,16 @@ impl Sets {
         output: &Path,
         observer: &mut Observer,
     ) -> Result<Sets, Error> {
-        if settings.instances.is_empty() {
-            read_corpora(settings, tokenizer, &output.join(CACHE), observer)
-        } else {
-            read_instances(settings, tokenizer, observer)
+        if !settings.instances.is_empty() {
+            return read_instances(settings, tokenizer, observer);
         }
+        let cache = output.join(CACHE);
+        let sets = read_corpora(settings, tokenizer, &cache, observer);
+        if sets.is_err() && [TRAIN, DEV].iter().all(|name| !has_shards(&cache.join(name))) {
+            // There is nothing in it that another try could use.
+            remove_cache(output)?;
+        }
+        sets
     }
 
     /// SHA-256 of all that is read.
@@ -123,7 +128,7 @@ fn read_corpora(
                 Store::open(dir, tokenizer, &mut |done, total| progress("checking the corpus", done, total))?
             }
             None => {
-                let options = StoreOptions::for_any_line(settings.corpus_options());
+                let options = StoreOptions::new(settings.corpus_options());
                 prepare(inputs, tokenizer, &options, &cache.join(name), Existing::Renew, &mut progress)?
             }
         };

@@ -54,7 +54,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer_path = tokenizer_path(settings)?;
     let tokenizer = setup::open_tokenizer(tokenizer_path.as_ref(), settings.cased, &settings.start)?;
-    let rows = setup::other_vocabulary(&settings.start, &tokenizer, observer);
+    let rows = setup::other_vocabulary(&settings.start, &tokenizer, observer)?;
     let (mut config, checkpoint) =
         setup::open_start(&settings.start, &tokenizer, tokenizer_path.as_ref(), rows.is_some(), observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.longest())?;
@@ -62,17 +62,10 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     config.problem_type = None;
 
     let heads = setup::pretraining_heads(settings.objective == Objective::MlmNsp);
-    // Before the output folder is taken, so that a limit that is too low leaves everything as it was.
-    let ready = Sets::read(settings, &tokenizer, &options.output, observer)
-        .and_then(|sets| Ok((sets, plans(settings, options, &config, heads)?)));
-    let (sets, plans) = match ready {
-        // What a full disk has left room for is good for another try.
-        Err(error) if matches!(found, Found::Nothing) && !matches!(error, Error::Io { .. }) => {
-            remove_cache(&options.output)?;
-            return Err(error);
-        }
-        ready => ready?,
-    };
+    // Before anything is read or the output folder taken, so that a limit that is too low costs nothing.
+    plans(settings, options, &config, heads)?;
+    let sets = Sets::read(settings, &tokenizer, &options.output, observer)?;
+    let plans = plans(settings, options, &config, heads)?;
     let prepared = setup::Prepared {
         kernels,
         tokenizer: tokenizer.clone(),

@@ -13,12 +13,14 @@ use crate::data::{
 };
 use crate::heads::{Losses, Targets, TrainingBatch};
 use crate::model::Batch;
-use crate::random::{Purpose, Random};
+use crate::random::{Permutation, Purpose, Random};
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Metrics, Observer};
 
 use super::data::Data;
 
+/// Held-out instances that are evaluated, unless another number is wanted.
+const EVALUATED: usize = 10_000;
 /// Sequences of one batch in evaluation.
 const EVALUATION_SEQUENCES: usize = 64;
 
@@ -32,6 +34,8 @@ pub(super) struct Source<'a> {
     /// The epoch's instances, if they are drawn from a corpus, and the file that they are in.
     plan: Option<Plan>,
     plan_file: PathBuf,
+    /// The length and the epoch that it is of.
+    planned: Option<(usize, u64)>,
     epoch: u64,
     /// Instances of the epoch that are used.
     used: usize,
@@ -53,6 +57,7 @@ impl<'a> Source<'a> {
             max_seq_length: settings.max_seq_length,
             plan: None,
             plan_file,
+            planned: None,
             epoch: 0,
             used: 0,
         }
@@ -64,8 +69,15 @@ impl<'a> Source<'a> {
     /// If an epoch has no instances.
     pub fn start(&mut self, max_seq_length: usize, epoch: u64, instance: u64) -> Result<(), Error> {
         self.max_seq_length = max_seq_length;
-        if let Data::Corpus(corpus) = self.data {
+        let wanted = Some((max_seq_length, epoch));
+        if let Data::Corpus(corpus) = self.data
+            && self.planned != wanted
+        {
+            // Before the next one takes its place on the disk.
+            (self.plan, self.planned) = (None, None);
+            let _ = std::fs::remove_file(&self.plan_file);
             self.plan = Some(plan(corpus, self.settings, max_seq_length, epoch, Some(&self.plan_file))?);
+            self.planned = wanted;
         }
         self.epoch = epoch;
         self.used = instance as usize;
@@ -146,6 +158,18 @@ fn plan(
     plan_epoch(corpus, &options, settings.update.seed, epoch, file)
 }
 
+/// The places of the held-out instances that are evaluated: all, or as many as are wanted, the same ones each time.
+fn drawn(count: usize, settings: &PretrainSettings) -> Vec<usize> {
+    let wanted = settings.eval_instances.unwrap_or(EVALUATED);
+    if count <= wanted {
+        return (0..count).collect();
+    }
+    let order = Permutation::new(count as u64, &mut Random::new(settings.update.seed, Purpose::HeldOut, 0, 0));
+    let mut places: Vec<usize> = (0..wanted as u64).map(|place| order.at(place) as usize).collect();
+    places.sort_unstable();
+    places
+}
+
 /// The held-out instances, with masks that are the same at every evaluation.
 pub(crate) struct HeldOut {
     max_seq_length: usize,
@@ -172,22 +196,24 @@ impl HeldOut {
             Data::Corpus(corpus) => {
                 let (special, masking) = (tokenizer.special(), masking(settings, tokenizer));
                 let plan = plan(corpus, settings, max_seq_length, 0, None)?;
-                let count = plan.len().min(settings.eval_instances.unwrap_or(usize::MAX));
-                for first in (0..count).step_by(EVALUATION_SEQUENCES) {
+                let places = drawn(plan.len(), settings);
+                for (number, places) in places.chunks(EVALUATION_SEQUENCES).enumerate() {
+                    let first = number * EVALUATION_SEQUENCES;
                     let draws = |index: usize| {
                         Random::new(settings.update.seed, Purpose::HeldOutMask, 0, (first + index) as u64)
                     };
                     let mut batch = BatchBuilder::default();
-                    let planned = plan.instances(first..(first + EVALUATION_SEQUENCES).min(count))?;
+                    let planned = plan.instances(places.iter().copied())?;
                     batch.extend(corpus, &planned, special, &masking, draws)?;
                     batches.push(batch.finish(settings.objective));
                 }
             }
             Data::Instances(instances) => {
-                let count = instances.len().min(settings.eval_instances.unwrap_or(usize::MAX));
-                for first in (0..count).step_by(EVALUATION_SEQUENCES) {
+                for places in drawn(instances.len(), settings).chunks(EVALUATION_SEQUENCES) {
                     let mut batch = BatchBuilder::default();
-                    batch.extend_given(instances, first..(first + EVALUATION_SEQUENCES).min(count))?;
+                    for &place in places {
+                        batch.extend_given(instances, place..place + 1)?;
+                    }
                     batches.push(batch.finish(settings.objective));
                 }
             }
