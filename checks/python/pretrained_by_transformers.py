@@ -138,6 +138,8 @@ def train(arguments):
     evaluation_seconds = time.time() - evaluating
     left = 60 * arguments.minutes - (time.time() - begun) - 10 * evaluation_seconds
     steps = int(left / step_seconds)
+    if steps < 1:
+        raise SystemExit(f"a step takes {step_seconds:.2f} s, an evaluation {evaluation_seconds:.2f}: give more time")
     optimizer = torch.optim.AdamW(groups, lr=arguments.learning_rate, eps=1e-8, fused=True)
     for group in optimizer.param_groups:
         group["lr"] = arguments.learning_rate
