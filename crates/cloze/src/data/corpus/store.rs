@@ -199,36 +199,8 @@ pub fn prepare(
     }
     let shards_found = shards.len();
     if contents.total.is_none() {
-        contents.write(dir)?;
-        tokenizer.save(dir)?;
-        let start = contents.shards.last().map(|shard| shard.progress.clone()).unwrap_or_default();
-        let vocab_size = tokenizer.vocab_size();
-        let builder = Builder::in_folder(vocab_size, dir.to_path_buf(), options.limits, shards, start.figures);
-        let mut reader = Reader::new(tokenizer, &options.corpus, builder)
-            .skip(start.documents_read, start.duplicates)
-            .limit_duplicates(options.duplicates_limit());
         let mut told = |done, total| progress("preparing the corpus", done, total);
-        let number = contents.shards.len();
-        let mut read = || {
-            reader
-                .read(&found.files, options.line_limit(), &mut told, &mut |reader| contents.add_shard(reader, dir))?;
-            if reader.builder.end_shard()? {
-                contents.add_shard(&reader, dir)?;
-            }
-            Ok(())
-        };
-        if let Err(error) = read() {
-            // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
-            for number in number..=contents.shards.len() {
-                for list in [TOKENS, SENTENCES, DOCUMENTS] {
-                    let _ = fs::remove_file(temporary(&dir.join(file_name(number, list))));
-                }
-            }
-            return Err(error);
-        }
-        contents.total = Some(Progress::of(&reader));
-        contents.write(dir)?;
-        shards = reader.builder.shards;
+        shards = contents.read_rest(&found.files, tokenizer, options, dir, shards, &mut told)?;
     }
     let total = contents.total.unwrap_or_default();
     Ok(Store {
@@ -511,6 +483,43 @@ impl Contents {
             return differs(format!("the store was begun with {} files", self.sources.len()));
         }
         Ok(())
+    }
+
+    /// Reads what is not yet in `shards`, into the others and, at the end, into `total`.
+    fn read_rest(
+        &mut self,
+        files: &[PathBuf],
+        tokenizer: &Tokenizer,
+        options: &StoreOptions,
+        dir: &Path,
+        shards: Vec<Shard>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<Shard>, Error> {
+        self.write(dir)?;
+        tokenizer.save(dir)?;
+        let start = self.shards.last().map(|shard| shard.progress.clone()).unwrap_or_default();
+        let vocab_size = tokenizer.vocab_size();
+        let builder = Builder::in_folder(vocab_size, dir.to_path_buf(), options.limits, shards, start.figures);
+        let mut reader = Reader::new(tokenizer, &options.corpus, builder)
+            .skip(start.documents_read, start.duplicates)
+            .limit_duplicates(options.duplicates_limit());
+        let mut read = || {
+            reader.read(files, options.line_limit(), progress, &mut |reader| self.add_shard(reader, dir))?;
+            if reader.builder.end_shard()? {
+                self.add_shard(&reader, dir)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
+            for list in [TOKENS, SENTENCES, DOCUMENTS] {
+                let _ = fs::remove_file(temporary(&dir.join(file_name(self.shards.len(), list))));
+            }
+            return Err(error);
+        }
+        self.total = Some(Progress::of(&reader));
+        self.write(dir)?;
+        Ok(reader.builder.shards)
     }
 
     /// Notes that the reader's last shard is whole.
