@@ -124,6 +124,9 @@ impl Corpus {
 
     /// A corpus of token ids that are already at hand: documents of sentences of tokens. Empty sentences and documents
     /// are dropped.
+    ///
+    /// # Panics
+    /// If a document has more than 4,294,967,295 tokens.
     pub fn from_documents<S: AsRef<[u32]>>(documents: &[Vec<S>]) -> Corpus {
         let mut builder = Builder::in_memory(usize::MAX);
         let mut build = || {
@@ -137,7 +140,7 @@ impl Corpus {
             Ok::<(), Error>(())
         };
         let built = build();
-        built.and_then(|()| builder.finish()).expect("memory is not a file")
+        built.and_then(|()| builder.finish()).expect("memory is not a file, and no document is too long")
     }
 
     /// Number of documents.

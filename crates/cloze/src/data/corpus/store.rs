@@ -120,7 +120,8 @@ struct Vocabulary {
 /// A file that was read, and how it looked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceFile {
-    path: PathBuf,
+    /// What is not UTF-8 in it is replaced: JSON has no place for it.
+    path: String,
     bytes: u64,
     /// Nanoseconds since 1970.
     modified: u64,
@@ -475,8 +476,8 @@ impl Contents {
         let mut pairs = self.sources.iter().zip(&now.sources);
         if let Some((then, now)) = pairs.find(|(then, now)| then != now) {
             return differs(match then.path == now.path {
-                true => format!("{} has changed since the store was begun", then.path.display()),
-                false => format!("the store was begun with {}, not {}", then.path.display(), now.path.display()),
+                true => format!("{} has changed since the store was begun", then.path),
+                false => format!("the store was begun with {}, not {}", then.path, now.path),
             });
         }
         if self.sources.len() != now.sources.len() {
@@ -566,7 +567,7 @@ impl SourceFile {
         let file = fs::metadata(path).map_err(at("read", path))?;
         let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Ok(SourceFile {
-            path: path.to_path_buf(),
+            path: path.to_string_lossy().into_owned(),
             bytes: file.len(),
             modified: modified.map_or(0, |time| time.as_nanos() as u64),
         })

@@ -405,6 +405,20 @@ mod stores {
         assert_eq!((figures.sentence_lengths, figures.document_lengths), (vec![0, 0, 0, 1], vec![0, 0, 0, 1]));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_utf8_are_read() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"\xFF.txt")), "a b").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(CorpusOptions::default());
+        for _ in 0..2 {
+            let store = make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap();
+            assert_eq!(store.corpus.tokens(), 2);
+        }
+    }
+
     #[test]
     fn large_vocabularies_take_four_bytes_an_id() {
         let folder = tempfile::tempdir().unwrap();
