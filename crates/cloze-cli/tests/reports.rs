@@ -62,7 +62,8 @@ fn every_task_leaves_a_report_and_a_card() {
 #[test]
 fn a_series_of_seeds_has_a_report_of_each_and_of_all() {
     let world = World::new();
-    world.finetune("model", "--seeds 1,7").ok();
+    let ran = world.finetune("model", "--seeds 1,7").ok();
+    assert_eq!(ran.stderr.matches("20 examples to train on").count(), 1, "it is said once\n{}", ran.stderr);
     let text = |name: &str| String::from_utf8(world.read(name)).unwrap();
     assert!(text("model/seed-7/report.html").contains("<dd>7</dd>"), "the seed is among the settings");
     assert!(text("model/seed-7/README.md").contains("| seed | 7 |"));

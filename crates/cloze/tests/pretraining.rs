@@ -102,7 +102,12 @@ fn a_time_becomes_steps_that_stay() {
     settings.budget = Budget::Seconds(1e-3);
     let error = pretrain(&settings, &world.options("short", 1), &mut ignore).unwrap_err().to_string();
     assert!(error.contains("is too short"), "{error}");
-    // It has not begun: the next try is a new one.
+    // It has not begun: the next try is a new one, and with --overwrite the run of before is still there.
+    let overwrite = RunOptions { overwrite: true, ..world.options("by-steps", 1) };
+    let before = fs::read(world.path("by-steps/cloze.json")).unwrap();
+    pretrain(&settings, &overwrite, &mut ignore).unwrap_err();
+    assert!(before == fs::read(world.path("by-steps/cloze.json")).unwrap());
+    assert!(weights("run") == weights("by-steps"));
     settings.budget = Budget::Steps(1);
     pretrain(&settings, &world.options("short", 1), &mut ignore).unwrap();
 }

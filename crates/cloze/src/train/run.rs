@@ -63,6 +63,9 @@ pub(super) struct Run {
     save_steps: Option<u64>,
     checkpoints_kept: usize,
     last_save: Instant,
+    /// Whether it goes on with what is in the folder; and the step from which, if there is a checkpoint.
+    goes_on: bool,
+    resumed_at: Option<u64>,
     /// There are some once the run has begun.
     curves: Option<Curves>,
     /// What is written into every model directory.
@@ -135,6 +138,8 @@ impl Run {
             save_steps: options.save_steps,
             checkpoints_kept: options.keep_checkpoints.map_or(CHECKPOINTS_KEPT, NonZeroUsize::get),
             last_save: Instant::now(),
+            goes_on: false,
+            resumed_at: None,
             curves: None,
             config,
             declaration,
@@ -143,40 +148,45 @@ impl Run {
         }
     }
 
-    /// Takes over the output folder. An unfinished run's newest good checkpoint gives the state to go on
-    /// from; without one the run begins anew.
-    pub fn begin(
+    /// Reads the newest good checkpoint of an unfinished run, the state to go on from. Without one the run begins anew.
+    pub fn restore(
         &mut self,
         found: Found,
         mut run: StoredRun,
         observer: &mut Observer,
     ) -> Result<Option<TrainerState>, Error> {
         let mut restored = None;
-        match found {
-            Found::Unfinished(before) => {
-                if before.data != run.data {
-                    return Err(Error::Settings(format!(
-                        "the data of the run in {} has changed since it was started; \
-                         restore it to go on, or give --overwrite to begin anew",
-                        self.output.display()
-                    )));
-                }
-                run.steps = before.steps;
-                restored = self.newest_checkpoint(observer)?;
-                if restored.is_some() && before.machine != run.machine {
-                    let _ = observer(&Event::Note(format!(
-                        "the run was started on {}, this is {}: the last bits of the result may differ",
-                        before.machine, run.machine
-                    )));
-                }
+        if let Found::Unfinished(before) = found {
+            if before.data != run.data {
+                return Err(Error::Settings(format!(
+                    "the data of the run in {} has changed since it was started; \
+                     restore it to go on, or give --overwrite to begin anew",
+                    self.output.display()
+                )));
             }
-            _ => self.clear()?,
+            self.goes_on = true;
+            run.steps = before.steps;
+            restored = self.newest_checkpoint(observer)?;
+            if restored.is_some() && before.machine != run.machine {
+                let _ = observer(&Event::Note(format!(
+                    "the run was started on {}, this is {}: the last bits of the result may differ",
+                    before.machine, run.machine
+                )));
+            }
         }
+        self.resumed_at = restored.as_ref().map(|state| state.step);
         self.stored.run = Some(run);
-        self.stored.write(&self.output)?;
-        let resumed_at = restored.as_ref().map(|state| state.step);
-        self.curves = Some(Curves::open(&self.output, resumed_at, &self.state.history)?);
         Ok(restored)
+    }
+
+    /// Takes over the output folder; what was in it before stays until then.
+    pub fn begin(&mut self) -> Result<(), Error> {
+        if !self.goes_on {
+            self.clear()?;
+        }
+        self.stored.write(&self.output)?;
+        self.curves = Some(Curves::open(&self.output, self.resumed_at, &self.state.history)?);
+        Ok(())
     }
 
     /// Notes a step in the log.
@@ -217,24 +227,13 @@ impl Run {
         better
     }
 
-    /// The number of steps of a run that was asked for something else: as stored, or counted now and stored. A run whose
-    /// steps cannot be counted has not begun, and nothing of it stays.
+    /// The number of steps of a run that was asked for something else: as stored, or counted now, to be stored.
     pub fn steps(&mut self, count: impl FnOnce() -> Result<u64, Error>) -> Result<u64, Error> {
-        if let Some(steps) = self.stored.run.as_ref().and_then(|run| run.steps) {
-            return Ok(steps);
+        match &mut self.stored.run {
+            Some(StoredRun { steps: Some(steps), .. }) => Ok(*steps),
+            Some(run) => Ok(*run.steps.insert(count()?)),
+            None => count(),
         }
-        let steps = match count() {
-            Ok(steps) => steps,
-            Err(error) => {
-                self.clear()?;
-                return Err(error);
-            }
-        };
-        if let Some(run) = &mut self.stored.run {
-            run.steps = Some(steps);
-        }
-        self.stored.write(&self.output)?;
-        Ok(steps)
     }
 
     /// Whether a checkpoint is due after `step`.

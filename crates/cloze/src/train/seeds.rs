@@ -1,5 +1,7 @@
 //! The same fine-tuning with several seeds: how much of a result is chance.
 
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -26,6 +28,12 @@ pub fn finetune_seeds(
     if let Some(seed) = seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)).map(|(_, seed)| seed) {
         return Err(Error::Settings(format!("seed {seed} is given twice")));
     }
+    // What is to be said of data and starting model is the same for every seed.
+    let mut told = HashSet::new();
+    let mut observer = |event: &Event| match event {
+        Event::Note(note) if !told.insert(note.clone()) => ControlFlow::Continue(()),
+        _ => observer(event),
+    };
     let mut all = Vec::with_capacity(seeds.len());
     let mut is_new = false;
     for &seed in seeds {
@@ -33,7 +41,7 @@ pub fn finetune_seeds(
         let mut settings = settings.clone();
         settings.update.seed = seed;
         let output = options.output.join(format!("seed-{seed}"));
-        match finetune(&settings, &RunOptions { output: output.clone(), ..options.clone() }, observer)? {
+        match finetune(&settings, &RunOptions { output: output.clone(), ..options.clone() }, &mut observer)? {
             Outcome::Stopped { step } => return Ok(Outcome::Stopped { step }),
             Outcome::Finished(_) => is_new = true,
             Outcome::AlreadyFinished => {}

@@ -149,7 +149,7 @@ pub(super) fn apply_update_settings(
     Ok(())
 }
 
-/// A run whose data and model are known, ready to begin.
+/// A run whose data and model are known.
 pub(super) struct Prepared {
     pub kernels: Cpu,
     pub tokenizer: Tokenizer,
@@ -168,8 +168,9 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Takes over the output folder, and goes on where an unfinished run has stopped.
-    pub fn begin(self, options: &RunOptions, found: Found, observer: &mut Observer) -> Result<(Run, Trainer), Error> {
+    /// Reads first weights, or those that an unfinished run has stopped with. The run is then ready to begin: nothing of
+    /// the output folder has been changed.
+    pub fn open(self, options: &RunOptions, found: Found, observer: &mut Observer) -> Result<(Run, Trainer), Error> {
         let Prepared { kernels, tokenizer, config, update, .. } = self;
         let declaration = Declaration::new(&config, self.heads);
         let stored = StoredRun {
@@ -184,7 +185,7 @@ impl Prepared {
             let _ = observer(&Event::Note(note.to_string()));
         }
         let mut run = Run::new(options, self.stored, config, declaration, tokenizer);
-        let restored = run.begin(found, stored, observer)?;
+        let restored = run.restore(found, stored, observer)?;
         let (config, declaration) = (&run.config, &run.declaration);
         let weights = match &restored {
             Some(state) => state.weights.clone(),

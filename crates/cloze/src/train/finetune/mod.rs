@@ -79,7 +79,8 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         stored,
         data: data::hash(&[&train_data, &dev_data]),
     };
-    let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
+    let (mut run, mut trainer) = prepared.open(options, found, observer)?;
+    run.begin()?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
     let _ = observer(&Event::Started { steps, steps_done, parameters });
     run.state.metric = Some(metric.to_string());

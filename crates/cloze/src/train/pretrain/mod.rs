@@ -78,7 +78,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         stored: StoredSettings { max_seq_length: Some(settings.longest()), ..StoredSettings::default() },
         data: sets.hash()?,
     };
-    let (mut run, mut trainer) = prepared.begin(options, found, observer)?;
+    let (mut run, mut trainer) = prepared.open(options, found, observer)?;
     run.state.metric = Some(METRIC.to_string());
     let mut pretraining = Pretraining {
         settings,
@@ -94,6 +94,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         Budget::Steps(steps) => steps,
         _ => run.steps(|| pretraining.count_steps(&mut trainer, started))?,
     };
+    run.begin()?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
     let _ = observer(&Event::Started { steps, steps_done, parameters });
     pretraining.train(steps, &mut trainer, &mut run, observer)
