@@ -41,6 +41,13 @@ fn a_run_on_a_store_is_the_run_on_its_text() {
     assert!(!world.path("on-text/corpus").exists(), "what was prepared for the run is gone with its end");
     assert!(world.path("store/store.json").exists());
 
+    let evaluated = world.run("evaluate --model on-store --input store --json").ok();
+    assert_eq!(evaluated.stdout, world.run("evaluate --model on-store --input texts --json").ok().stdout);
+    assert!(
+        world.run("evaluate --model on-store --input texts").ok().stderr.contains("3.csv"),
+        "what is not read is said"
+    );
+
     let page = String::from_utf8(world.read("on-store/report.html")).unwrap();
     for part in ["<h1>Pre-training", "Masked words: loss over time", "predicted again and again", "8 of 8 steps"] {
         assert!(page.contains(part), "{part}\n{page}");

@@ -25,8 +25,8 @@ pub struct Arguments {
     /// A fine-tuned model directory, or a pre-trained one, which is measured on raw text
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Labelled examples (.tsv, .csv, .jsonl; .conll for words; .json for questions), or text files for a
-    /// pre-trained model
+    /// Labelled examples (.tsv, .csv, .jsonl; .conll for words; .json for questions), or text or a prepared corpus for
+    /// a pre-trained model
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     #[command(flatten)]

@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         objective: Objective::MlmNsp,
         shuffle: true,
     };
-    let sample = CorpusSample::draw(&store.corpus, &plan, &tokenizer, common.seed)?;
+    let sample = CorpusSample::draw(&store.read.corpus, &plan, &tokenizer, common.seed)?;
     let answer = Answer::new(&arguments.output, &store, &sample, plan.max_seq_length);
     let mut output = Output::new(common.json);
     output.answer(&answer, || answer.readable())?;
@@ -107,9 +107,9 @@ impl<'a> Answer<'a> {
         let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
         Answer {
             output,
-            files: store.files,
+            files: store.read.files,
             documents: figures.documents,
-            duplicates: store.duplicates,
+            duplicates: store.read.duplicates,
             sentences: figures.sentences,
             tokens: figures.tokens,
             words: figures.words,

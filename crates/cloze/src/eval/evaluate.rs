@@ -6,8 +6,9 @@ use cloze_kernels::Kernels;
 use serde::Serialize;
 
 use crate::Error;
+use crate::data::corpus::store_among;
 use crate::data::{
-    ColumnSpec, Corpus, CorpusOptions, Example, Labelling, Objective, Question, Sentence, Squad, read_examples,
+    ColumnSpec, Corpus, CorpusOptions, Example, Labelling, Objective, Question, Sentence, Squad, Store, read_examples,
     read_questions, read_sentences,
 };
 use crate::heads::{Workspace, losses};
@@ -228,7 +229,7 @@ pub(crate) fn results(
     Ok((results, source))
 }
 
-/// How text files are read for [`evaluate_pretraining`].
+/// How text is read for [`evaluate_pretraining`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PretrainingData {
     /// Documents and sentences.
@@ -239,14 +240,14 @@ pub struct PretrainingData {
     pub seed: u64,
 }
 
-/// Evaluates masked language model and, if the model has the head, next sentence prediction on text
-/// files, with masks fixed by the seed.
+/// Evaluates masked language model and, if the model has the head, next sentence prediction on text, or on a store of
+/// it, with masks fixed by the seed.
 ///
 /// # Errors
 /// If the model has no masked language model head, or a file cannot be read.
 pub fn evaluate_pretraining(
     model: &Model,
-    files: &[PathBuf],
+    inputs: &[PathBuf],
     data: PretrainingData,
     observer: &mut Observer,
 ) -> Result<Evaluation, Error> {
@@ -255,7 +256,7 @@ pub fn evaluate_pretraining(
         return Err(Error::Settings("the model has no masked language model head to evaluate on text".to_string()));
     }
     let default_length = model.settings().max_seq_length.unwrap_or(128).min(model.config().max_position_embeddings);
-    let mut settings = PretrainSettings::new(files.to_vec(), "", Start::Model("".into()), 1);
+    let mut settings = PretrainSettings::new(inputs.to_vec(), "", Start::Model("".into()), 1);
     settings.max_seq_length = model.checked_length(data.max_seq_length, default_length)?;
     settings.objective = if heads.nsp && heads.pooler { Objective::MlmNsp } else { Objective::Mlm };
     let lengths = settings.objective.sequence_lengths();
@@ -272,8 +273,14 @@ pub fn evaluate_pretraining(
     let mut progress = |done, total| {
         let _ = observer(&Event::Progress { what: "reading", done, total });
     };
-    let corpus = Corpus::read(files, model.tokenizer(), &data.corpus, &mut progress)?.corpus;
-    let held_out = HeldOut::new(&Data::Corpus(corpus), &settings, settings.max_seq_length, model.tokenizer())?;
+    let read = match store_among(inputs)? {
+        Some(dir) => Store::open(dir, model.tokenizer(), &data.corpus, &mut progress)?.read,
+        None => Corpus::read(inputs, model.tokenizer(), &data.corpus, &mut progress)?,
+    };
+    for note in read.notes() {
+        let _ = observer(&Event::Note(note));
+    }
+    let held_out = HeldOut::new(&Data::Corpus(read.corpus), &settings, settings.max_seq_length, model.tokenizer())?;
     let network = model.network();
     let mut workspace = Workspace::new(&network.kernels, model.config(), Keep::LastHiddenState)?;
     let metrics = held_out.evaluate(

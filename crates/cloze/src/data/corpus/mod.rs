@@ -1,6 +1,7 @@
 //! A corpus: documents of sentences of token ids, in memory or in a store on disk.
 
 mod builder;
+mod contents;
 mod read;
 mod shard;
 mod store;
@@ -15,10 +16,12 @@ use crate::data::documents::hash_of;
 use crate::error::Error;
 
 pub use builder::CorpusFigures;
+pub(crate) use contents::has_shards;
+pub use contents::{STORE, is_store};
 pub use read::{CorpusOptions, ReadCorpus, SentenceUnit};
 pub(crate) use shard::{Bytes, Durable, Sink};
-pub use store::{Existing, STORE, Store, StoreOptions, is_store, prepare};
-pub(crate) use store::{has_shards, remove_store};
+pub use store::{Existing, Store, StoreOptions, prepare};
+pub(crate) use store::{remove_store, store_among};
 
 use builder::{Builder, Line};
 use shard::{Record, Shard};

@@ -62,6 +62,28 @@ pub struct ReadCorpus {
     pub duplicates: usize,
 }
 
+impl ReadCorpus {
+    /// What a user should know of what was not read.
+    pub fn notes(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let mut notes = Vec::new();
+        if !self.skipped.is_empty() {
+            let names: Vec<String> = self.skipped.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+            let more = if self.skipped.len() > SHOWN { ", …" } else { "" };
+            notes.push(format!(
+                "{} files read, {} hidden files or files of other endings skipped: {}{more}",
+                self.files,
+                self.skipped.len(),
+                names.join(", ")
+            ));
+        }
+        if self.duplicates > 0 {
+            notes.push(format!("{} documents left out, being copies of others", self.duplicates));
+        }
+        notes
+    }
+}
+
 impl Corpus {
     /// Reads files, folders and patterns into memory, in the order given, and tokenises them on all threads. Lines
     /// without tokens are skipped, documents without sentences dropped. `progress` is told the bytes done and the bytes

@@ -5,28 +5,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use cloze_tokenizer::Tokenizer;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{file_sum, hex, temporary, write_file};
+use crate::checkpoint::{file_sum, temporary};
 use crate::data::documents::{DocumentOptions, find_files};
 use crate::error::{Error, at};
 
-use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name, id_bytes};
+use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name};
+use super::contents::{Contents, Progress, STORE, ShardEntry, Vocabulary, data_error, is_store};
 use super::read::Reader;
 use super::shard::{Bytes, DOCUMENT_BYTES, Fault, SENTENCE_BYTES, Shard};
-use super::{Corpus, CorpusFigures, CorpusOptions};
+use super::{Corpus, CorpusFigures, CorpusOptions, ReadCorpus};
 
-/// The name of the file that makes a folder a store.
-pub const STORE: &str = "store.json";
 /// A line is in memory as text, tokens and their places: at most this many bytes for each of its own.
 const LINE_SHARE: u64 = 32;
-/// The version of the format.
-const FORMAT: u32 = 1;
 
 /// How a store is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,80 +70,14 @@ pub enum Existing {
 /// A store that is finished.
 #[derive(Debug)]
 pub struct Store {
-    /// The documents.
-    pub corpus: Corpus,
+    /// The documents, and what was left out of them.
+    pub read: ReadCorpus,
     /// What was counted.
     pub figures: CorpusFigures,
-    /// Copies of documents that were left out.
-    pub duplicates: usize,
-    /// How many files were read.
-    pub files: usize,
-    /// What folders hold besides, see [`find_files`].
-    pub skipped: Vec<PathBuf>,
     /// How many shards were there already.
     pub shards_found: usize,
     /// A file that was there and was damaged: its shard and those behind were made again.
     pub damaged: Option<PathBuf>,
-}
-
-/// The contents of `store.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Contents {
-    format: u32,
-    version: String,
-    vocabulary: Vocabulary,
-    options: CorpusOptions,
-    sources: Vec<SourceFile>,
-    /// Bytes of an id.
-    id_bytes: usize,
-    shards: Vec<ShardEntry>,
-    /// Once the store is finished.
-    total: Option<Progress>,
-    /// Of this file as it is with nothing here.
-    sha256: String,
-}
-
-/// Which vocabulary the ids are of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Vocabulary {
-    tokens: usize,
-    /// Of the contents of `tokenizer.json`, but for truncation.
-    sha256: String,
-}
-
-/// A file that was read, and how it looked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SourceFile {
-    /// What is not UTF-8 in it is replaced: JSON has no place for it.
-    path: String,
-    bytes: u64,
-    /// Nanoseconds since 1970.
-    modified: u64,
-}
-
-/// How far the files were read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Progress {
-    /// Documents that came, with copies and with those without a token.
-    documents_read: u64,
-    duplicates: usize,
-    figures: CorpusFigures,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct ShardEntry {
-    tokens: u64,
-    sentences: u64,
-    documents: u64,
-    /// Of the files with tokens, sentences, documents.
-    sha256: [String; 3],
-    /// After it.
-    progress: Progress,
-}
-
-/// Whether a folder holds a store, finished or not.
-pub fn is_store(dir: &Path) -> bool {
-    dir.join(STORE).is_file()
 }
 
 /// Makes a store of files, folders and patterns in `dir`, with the tokenizer's files beside it; on all threads, with the
@@ -168,17 +96,7 @@ pub fn prepare(
     progress: &mut dyn FnMut(&'static str, u64, u64),
 ) -> Result<Store, Error> {
     let found = find_files(inputs)?;
-    let mut contents = Contents {
-        format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        vocabulary: Vocabulary::of(tokenizer),
-        options: options.corpus.clone(),
-        sources: found.files.iter().map(|path| SourceFile::of(path)).collect::<Result<_, _>>()?,
-        id_bytes: id_bytes(tokenizer.vocab_size()),
-        shards: Vec::new(),
-        total: None,
-        sha256: String::new(),
-    };
+    let mut contents = Contents::of(&found.files, tokenizer, &options.corpus)?;
     let before = take_folder(dir, existing, &contents)?;
     let (mut shards, mut damaged) = (Vec::new(), None);
     if let Some(before) = before {
@@ -204,77 +122,81 @@ pub fn prepare(
         shards = contents.read_rest(&found.files, tokenizer, options, dir, shards, &mut told)?;
     }
     let total = contents.total.unwrap_or_default();
-    Ok(Store {
+    let read = ReadCorpus {
         corpus: Corpus::new(shards),
-        figures: total.figures,
-        duplicates: total.duplicates,
         files: found.files.len(),
         skipped: found.skipped,
-        shards_found,
-        damaged,
-    })
+        duplicates: total.duplicates,
+    };
+    Ok(Store { read, figures: total.figures, shards_found, damaged })
+}
+
+/// The store among inputs, which then is the only one.
+///
+/// # Errors
+/// If there are others beside it.
+pub(crate) fn store_among(inputs: &[PathBuf]) -> Result<Option<&Path>, Error> {
+    match (inputs, inputs.iter().find(|input| is_store(input))) {
+        ([_], store) => Ok(store.map(PathBuf::as_path)),
+        (_, Some(store)) => Err(Error::Settings(format!(
+            "{} is a store that `cloze prepare` made, which goes with no other input",
+            store.display()
+        ))),
+        (_, None) => Ok(None),
+    }
 }
 
 impl Store {
-    /// Opens a finished store, every byte of it checked, for texts of this tokenizer.
+    /// Opens a finished store, every byte of it checked, for texts of this tokenizer. `asked` is how it should have been
+    /// made, the default if that does not matter.
     ///
     /// # Errors
-    /// A file is missing or damaged; the store is not finished, or of another vocabulary or version.
-    pub fn open(dir: &Path, tokenizer: &Tokenizer, progress: &mut dyn FnMut(u64, u64)) -> Result<Store, Error> {
+    /// A file is missing or damaged; the store is not finished, was made otherwise, or is of another vocabulary or version.
+    pub fn open(
+        dir: &Path,
+        tokenizer: &Tokenizer,
+        asked: &CorpusOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Store, Error> {
         let contents = Contents::read(dir)?;
-        let wrong = |message: &str| Err(data(&dir.join(STORE), message.to_string()));
+        let wrong = |message: &str| Err(data_error(&dir.join(STORE), message.to_string()));
         let Some(total) = &contents.total else {
             return wrong("the store is not finished; the same `cloze prepare` goes on with it");
         };
+        if asked != &contents.options && asked != &CorpusOptions::default() {
+            return wrong(
+                "the store was prepared with other options for documents and sentences; leave out those given here, or \
+                 prepare anew with them",
+            );
+        }
         if contents.vocabulary != Vocabulary::of(tokenizer) {
             return wrong("the store was made with another vocabulary; give the one in its folder, or prepare anew");
         }
         match open_shards(&contents, dir, progress)? {
             Opened::All(shards) => Ok(Store {
                 shards_found: shards.len(),
-                corpus: Corpus::new(shards),
+                read: ReadCorpus {
+                    corpus: Corpus::new(shards),
+                    files: contents.sources.len(),
+                    skipped: Vec::new(),
+                    duplicates: total.duplicates,
+                },
                 figures: total.figures.clone(),
-                duplicates: total.duplicates,
-                files: contents.sources.len(),
-                skipped: Vec::new(),
                 damaged: None,
             }),
             Opened::Before(_, path) => {
                 let message = "the file is damaged or missing; the same `cloze prepare` makes it again".to_string();
-                Err(data(&path, message))
+                Err(data_error(&path, message))
             }
         }
     }
 
     /// What a user should know of what was not read, or was read again.
     pub fn notes(&self) -> Vec<String> {
-        const SHOWN: usize = 5;
-        let mut notes = Vec::new();
-        if let Some(path) = &self.damaged {
-            notes.push(format!("{} was damaged or missing: made again from there on", path.display()));
-        }
-        if !self.skipped.is_empty() {
-            let names: Vec<String> = self.skipped.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
-            let more = if self.skipped.len() > SHOWN { ", …" } else { "" };
-            notes.push(format!(
-                "{} files read, {} hidden files or files of other endings skipped: {}{more}",
-                self.files,
-                self.skipped.len(),
-                names.join(", ")
-            ));
-        }
-        if self.duplicates > 0 {
-            notes.push(format!("{} documents left out, being copies of others", self.duplicates));
-        }
-        notes
-    }
-
-    /// How the files of a store became documents.
-    ///
-    /// # Errors
-    /// If `store.json` cannot be read.
-    pub fn options(dir: &Path) -> Result<CorpusOptions, Error> {
-        Ok(Contents::read(dir)?.options)
+        let damaged = self.damaged.as_ref();
+        let damaged =
+            damaged.map(|path| format!("{} was damaged or missing: made again from there on", path.display()));
+        damaged.into_iter().chain(self.read.notes()).collect()
     }
 }
 
@@ -290,10 +212,6 @@ pub(crate) fn remove_store(dir: &Path) -> Result<(), Error> {
     }
 }
 
-fn data(path: &Path, message: String) -> Error {
-    Error::Data { path: path.to_path_buf(), line: None, message }
-}
-
 /// Makes sure that the folder can be written to; gives what is in it already and stays.
 fn take_folder(dir: &Path, existing: Existing, contents: &Contents) -> Result<Option<Contents>, Error> {
     fs::create_dir_all(dir).map_err(at("create", dir))?;
@@ -303,7 +221,7 @@ fn take_folder(dir: &Path, existing: Existing, contents: &Contents) -> Result<Op
         let mut others = fs::read_dir(dir).map_err(at("read", dir))?;
         if others.any(|entry| entry.is_ok_and(|entry| entry.path() != begun)) {
             let message = "the folder holds other files; choose another one for the store".to_string();
-            return Err(data(dir, message));
+            return Err(data_error(dir, message));
         }
         return Ok(None);
     }
@@ -413,79 +331,7 @@ fn open_shard(
     })
 }
 
-/// Whether a folder holds a store with a whole shard.
-pub(crate) fn has_shards(dir: &Path) -> bool {
-    Contents::read(dir).is_ok_and(|contents| !contents.shards.is_empty())
-}
-
 impl Contents {
-    fn read(dir: &Path) -> Result<Contents, Error> {
-        let path = dir.join(STORE);
-        let text = fs::read_to_string(&path).map_err(at("read", &path))?;
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-        }
-        let damaged = |error| data(&path, format!("{error}; the file is damaged, prepare anew with --overwrite"));
-        let Head { format } = serde_json::from_str(&text).map_err(damaged)?;
-        if format != FORMAT {
-            let message = format!("the store has format {format}, this version reads {FORMAT}; prepare anew");
-            return Err(data(&path, message));
-        }
-        let contents: Contents = serde_json::from_str(&text).map_err(damaged)?;
-        if format!("{}\n", contents.text()) != text
-            || contents.sum() != contents.sha256
-            || contents.id_bytes != id_bytes(contents.vocabulary.tokens)
-        {
-            let message = "does not fit its checksum; the file is damaged, prepare anew with --overwrite".to_string();
-            return Err(data(&path, message));
-        }
-        Ok(contents)
-    }
-
-    fn write(&mut self, dir: &Path) -> Result<(), Error> {
-        self.sha256 = self.sum();
-        write_file(&dir.join(STORE), format!("{}\n", self.text()).as_bytes())
-    }
-
-    fn text(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a store has no keys that are not strings")
-    }
-
-    fn sum(&self) -> String {
-        let mut hasher = Sha256::new();
-        hasher.update(Contents { sha256: String::new(), ..self.clone() }.text());
-        hex(hasher)
-    }
-
-    /// Whether this store, found in `dir`, is what would be made now.
-    fn fits(&self, now: &Contents, dir: &Path) -> Result<(), Error> {
-        let differs = |what: String| {
-            let remedy = "choose another folder, or give --overwrite to prepare anew";
-            Err(data(&dir.join(STORE), format!("{what}; {remedy}")))
-        };
-        if self.vocabulary != now.vocabulary {
-            return differs("the store was begun with another vocabulary".to_string());
-        }
-        if self.total.is_none() && self.version != now.version {
-            return differs(format!("the store was begun by version {} of Cloze", self.version));
-        }
-        if self.options != now.options {
-            return differs("the store was begun with other options for documents and sentences".to_string());
-        }
-        let mut pairs = self.sources.iter().zip(&now.sources);
-        if let Some((then, now)) = pairs.find(|(then, now)| then != now) {
-            return differs(match then.path == now.path {
-                true => format!("{} has changed since the store was begun", then.path),
-                false => format!("the store was begun with {}, not {}", then.path, now.path),
-            });
-        }
-        if self.sources.len() != now.sources.len() {
-            return differs(format!("the store was begun with {} files", self.sources.len()));
-        }
-        Ok(())
-    }
-
     /// Reads what is not yet in `shards`, into the others and, at the end, into `total`.
     fn read_rest(
         &mut self,
@@ -536,41 +382,6 @@ impl Contents {
             progress: Progress::of(reader),
         });
         self.write(dir)
-    }
-}
-
-impl Progress {
-    fn of(reader: &Reader) -> Progress {
-        Progress {
-            documents_read: reader.documents_read,
-            duplicates: reader.duplicates_dropped(),
-            figures: reader.builder.figures.clone(),
-        }
-    }
-}
-
-impl Vocabulary {
-    fn of(tokenizer: &Tokenizer) -> Vocabulary {
-        let mut contents = tokenizer.to_json();
-        if let Some(contents) = contents.as_object_mut() {
-            // A corpus is not cut.
-            contents.remove("truncation");
-        }
-        let mut hasher = Sha256::new();
-        hasher.update(contents.to_string());
-        Vocabulary { tokens: tokenizer.vocab_size(), sha256: hex(hasher) }
-    }
-}
-
-impl SourceFile {
-    fn of(path: &Path) -> Result<SourceFile, Error> {
-        let file = fs::metadata(path).map_err(at("read", path))?;
-        let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Ok(SourceFile {
-            path: path.to_string_lossy().into_owned(),
-            bytes: file.len(),
-            modified: modified.map_or(0, |time| time.as_nanos() as u64),
-        })
     }
 }
 

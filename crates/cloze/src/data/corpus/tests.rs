@@ -257,10 +257,10 @@ mod stores {
             let store = make(texts.path(), dir.path(), &options, Existing::GoOn).unwrap();
             let inputs = [texts.path().to_path_buf()];
             let read = Corpus::read(&inputs, &tokenizer(), &options.corpus, &mut |_, _| ()).unwrap();
-            assert_eq!(documents(&store.corpus), documents(&read.corpus));
-            assert_eq!(store.corpus.hash().unwrap(), read.corpus.hash().unwrap());
-            assert_eq!((store.duplicates, store.files), (read.duplicates, 3));
-            assert!(store.corpus.shards.len() > 3, "{} shards", store.corpus.shards.len());
+            assert_eq!(documents(&store.read.corpus), documents(&read.corpus));
+            assert_eq!(store.read.corpus.hash().unwrap(), read.corpus.hash().unwrap());
+            assert_eq!((store.read.duplicates, store.read.files), (read.duplicates, 3));
+            assert!(store.read.corpus.shards.len() > 3, "{} shards", store.read.corpus.shards.len());
             assert_eq!(store.figures.documents, read.corpus.documents() as u64);
             assert_eq!(store.figures.tokens, read.corpus.tokens() as u64);
             assert_eq!(store.figures.sentences, read.corpus.sentences() as u64);
@@ -268,10 +268,10 @@ mod stores {
             assert_eq!(store.figures.document_lengths.iter().sum::<u64>(), store.figures.documents);
             assert_eq!((store.figures.words, store.figures.unknown), (store.figures.tokens, 0));
 
-            let opened = Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).unwrap();
-            assert_eq!(documents(&opened.corpus), documents(&read.corpus));
+            let opened = Store::open(dir.path(), &tokenizer(), &CorpusOptions::default(), &mut |_, _| ()).unwrap();
+            assert_eq!(documents(&opened.read.corpus), documents(&read.corpus));
             let parts = |corpus: Corpus| held_out(corpus, 0.2, 3);
-            assert_eq!(parts(opened.corpus), parts(read.corpus));
+            assert_eq!(parts(opened.read.corpus), parts(read.corpus));
         }
     }
 
@@ -327,7 +327,9 @@ mod stores {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1;
                 fs::write(dir.path().join(name), damaged).unwrap();
-                let error = Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).unwrap_err().to_string();
+                let error = Store::open(dir.path(), &tokenizer(), &CorpusOptions::default(), &mut |_, _| ())
+                    .unwrap_err()
+                    .to_string();
                 assert!(error.contains(name) && error.contains("the file is damaged or missing"), "{error}");
             }
             let store = make(texts.path(), dir.path(), options, Existing::GoOn).unwrap();
@@ -335,7 +337,7 @@ mod stores {
             assert_eq!(contents(dir.path()), whole);
         }
         fs::remove_file(dir.path().join(names[1])).unwrap();
-        assert!(Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).is_err());
+        assert!(Store::open(dir.path(), &tokenizer(), &CorpusOptions::default(), &mut |_, _| ()).is_err());
         assert_eq!(make(texts.path(), dir.path(), options, Existing::GoOn).unwrap().shards_found, 1);
         assert_eq!(contents(dir.path()), whole);
     }
@@ -352,7 +354,10 @@ mod stores {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            assert!(Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).is_err(), "byte {at}");
+            assert!(
+                Store::open(dir.path(), &tokenizer(), &CorpusOptions::default(), &mut |_, _| ()).is_err(),
+                "byte {at}"
+            );
             assert!(make(texts.path(), dir.path(), &options, Existing::GoOn).is_err(), "byte {at}");
             assert_eq!(fs::read(&path).unwrap(), damaged, "what is not understood stays");
         }
@@ -376,7 +381,9 @@ mod stores {
             bytes[at] = value;
             fs::write(&path, bytes).unwrap();
             sum_again(dir.path());
-            let error = Store::open(dir.path(), &tokenizer(), &mut |_, _| ()).unwrap_err().to_string();
+            let error = Store::open(dir.path(), &tokenizer(), &CorpusOptions::default(), &mut |_, _| ())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(list), "{error}");
         };
         // An id beyond the vocabulary; sentences that begin behind 0, together, and beyond their document.
@@ -415,7 +422,7 @@ mod stores {
         let options = StoreOptions::new(CorpusOptions::default());
         for _ in 0..2 {
             let store = make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap();
-            assert_eq!(store.corpus.tokens(), 2);
+            assert_eq!(store.read.corpus.tokens(), 2);
         }
     }
 
@@ -431,8 +438,8 @@ mod stores {
         let inputs = [folder.path().to_path_buf()];
         prepare(&inputs, &tokenizer, &options, dir.path(), Existing::GoOn, &mut |_, _, _| ()).unwrap();
         assert_eq!(fs::metadata(dir.path().join("shard-00000.tokens")).unwrap().len(), 8);
-        let store = Store::open(dir.path(), &tokenizer, &mut |_, _| ()).unwrap();
-        assert_eq!(documents(&store.corpus), [[[5, 70_005]]]);
+        let store = Store::open(dir.path(), &tokenizer, &CorpusOptions::default(), &mut |_, _| ()).unwrap();
+        assert_eq!(documents(&store.read.corpus), [[[5, 70_005]]]);
     }
 
     #[test]
@@ -454,13 +461,13 @@ mod stores {
         assert!(error.contains("1.txt has changed since the store was begun"), "{error}");
         let tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] a b".split(' ').map(str::to_string).collect();
         let other = Tokenizer::from_tokens(tokens, Casing::Uncased).unwrap();
-        let error = Store::open(dir.path(), &other, &mut |_, _| ()).unwrap_err().to_string();
+        let error = Store::open(dir.path(), &other, &CorpusOptions::default(), &mut |_, _| ()).unwrap_err().to_string();
         assert!(error.contains("made with another vocabulary"), "{error}");
         assert_eq!(contents(dir.path()), whole);
 
         // Made anew on request; a folder of other things is left alone in any case.
         let store = make(texts.path(), dir.path(), kept, Existing::Renew).unwrap();
-        assert_eq!((store.shards_found, store.corpus.documents()), (0, 61));
+        assert_eq!((store.shards_found, store.read.corpus.documents()), (0, 61));
         let store = make(texts.path(), dir.path(), kept, Existing::Replace).unwrap();
         assert_eq!(store.shards_found, 0);
         for existing in [Existing::GoOn, Existing::Renew, Existing::Replace] {
@@ -483,6 +490,6 @@ mod stores {
         let error = make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap_err();
         assert!(error.contains("a.txt: there are too many documents to find copies among"), "{error}");
         options.max_memory = Some(10_000_000);
-        assert_eq!(make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap().corpus.documents(), 3000);
+        assert_eq!(make(folder.path(), dir.path(), &options, Existing::GoOn).unwrap().read.corpus.documents(), 3000);
     }
 }

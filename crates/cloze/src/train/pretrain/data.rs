@@ -7,9 +7,9 @@ use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::checkpoint::temporary;
-use crate::data::corpus::{Existing, has_shards, is_store, prepare, remove_store};
+use crate::data::corpus::{Existing, has_shards, prepare, remove_store, store_among};
 use crate::data::google::InstanceFiles;
-use crate::data::{Corpus, CorpusOptions, Objective, Store, StoreOptions};
+use crate::data::{Corpus, Objective, Store, StoreOptions};
 use crate::error::at;
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Observer};
@@ -98,20 +98,6 @@ pub(super) fn plan_file(output: &Path) -> Result<PathBuf, Error> {
     Ok(cache.join(PLAN))
 }
 
-/// The store among the inputs, which then is the only one.
-pub(super) fn store_of(inputs: &[PathBuf]) -> Result<Option<&Path>, Error> {
-    match inputs {
-        [input] if is_store(input) => Ok(Some(input)),
-        _ => match inputs.iter().find(|input| is_store(input)) {
-            Some(store) => Err(Error::Settings(format!(
-                "{} is a store that `cloze prepare` made, which goes with no other input",
-                store.display()
-            ))),
-            None => Ok(None),
-        },
-    }
-}
-
 fn read_corpora(
     settings: &PretrainSettings,
     tokenizer: &Tokenizer,
@@ -122,20 +108,21 @@ fn read_corpora(
         let mut progress = |what, done, total| {
             let _ = observer(&Event::Progress { what, done, total });
         };
-        let store = match store_of(inputs)? {
+        let options = settings.corpus_options();
+        let store = match store_among(inputs)? {
             Some(dir) => {
-                check_options(dir, settings)?;
-                Store::open(dir, tokenizer, &mut |done, total| progress("checking the corpus", done, total))?
+                let mut progress = |done, total| progress("checking the corpus", done, total);
+                Store::open(dir, tokenizer, &options, &mut progress)?
             }
             None => {
-                let options = StoreOptions::new(settings.corpus_options());
+                let options = StoreOptions::new(options);
                 prepare(inputs, tokenizer, &options, &cache.join(name), Existing::Renew, &mut progress)?
             }
         };
         for text in store.notes() {
             let _ = observer(&Event::Note(text));
         }
-        Ok::<Corpus, Error>(store.corpus)
+        Ok::<Corpus, Error>(store.read.corpus)
     };
     let corpus = read(&settings.input, TRAIN)?;
     let (corpus, held_out) = if settings.dev.is_empty() {
@@ -173,19 +160,6 @@ fn read_corpora(
         );
     }
     Ok(Sets { train: Data::Corpus(corpus), held_out: held_out.map(Data::Corpus) })
-}
-
-/// A store has been made with some options; asking for others would change nothing.
-fn check_options(dir: &Path, settings: &PretrainSettings) -> Result<(), Error> {
-    let (asked, stored) = (settings.corpus_options(), Store::options(dir)?);
-    if asked == stored || asked == CorpusOptions::default() {
-        return Ok(());
-    }
-    Err(Error::Settings(format!(
-        "{} was prepared with other options for documents and sentences; leave out those given here, or prepare anew \
-         with them",
-        dir.display()
-    )))
 }
 
 fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {

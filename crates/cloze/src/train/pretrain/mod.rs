@@ -13,6 +13,7 @@ use cloze_tokenizer::Tokenizer;
 
 use crate::bench::train_operations;
 use crate::data::Objective;
+use crate::data::corpus::store_among;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
 use crate::params::{Declaration, HeadSet};
@@ -20,7 +21,7 @@ use crate::precision::check_training;
 use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, Start, StoredSettings, check_phases, phase_ends};
 use crate::{Config, Error};
 
-use self::data::{Sets, plan_file, remove_cache, store_of};
+use self::data::{Sets, plan_file, remove_cache};
 use self::samples::Samples;
 use self::source::Source;
 use super::Trainer;
@@ -104,7 +105,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
 fn tokenizer_path(settings: &PretrainSettings) -> Result<Option<PathBuf>, Error> {
     let of_store = match settings.start {
         Start::Model(_) => None,
-        _ => store_of(&settings.input)?.map(Path::to_path_buf),
+        _ => store_among(&settings.input)?.map(Path::to_path_buf),
     };
     Ok(settings.tokenizer.clone().or(of_store))
 }
