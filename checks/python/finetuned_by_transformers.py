@@ -8,8 +8,7 @@ JSON: what to set Cloze's own results beside.
 AdamW (bias-corrected, eps 1e-8, decay 0.01 not on biases and LayerNorm), a rise of the rate over 10 % of the steps, then
 linear to 0, clip 1.0, dropout as the model's configuration says; batches go through the model in parts of rows of
 about the same length, padded to the longest of the part: the same sums with less padding. Only the loss of answers
-depends on the padding, which takes part in transformers' softmax of starts and ends; with --answers-without-padding it
-does not.
+depends on it: transformers lets padding take part in the softmax of starts and ends.
 """
 
 import argparse
@@ -29,8 +28,6 @@ from transformers import (
     BertForTokenClassification,
     get_linear_schedule_with_warmup,
 )
-
-from losses_100_steps import answer_loss
 
 RECOGNISED = {
     "text": ["text", "text_a", "sentence", "sentence1", "#1 String"],
@@ -69,11 +66,7 @@ def labelled(batch):
     return int((batch["labels"] != -100).sum()) if batch["labels"].dim() == 2 else len(batch["labels"])
 
 
-def own_loss(model, batch):
-    return model(**batch).loss
-
-
-def train(model, items, batch_of, arguments, loss_of=own_loss):
+def train(model, items, batch_of, arguments):
     decayed, others = [], []
     for name, parameter in model.named_parameters():
         (others if name.endswith("bias") or "LayerNorm" in name else decayed).append(parameter)
@@ -91,7 +84,7 @@ def train(model, items, batch_of, arguments, loss_of=own_loss):
             weights = [labelled(part) for part in parts]
             optimizer.zero_grad()
             for part, weight in zip(parts, weights):
-                (loss_of(model, part) * (weight / sum(weights))).backward()
+                (model(**part).loss * (weight / sum(weights))).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -225,11 +218,11 @@ def questions(arguments, tokenizer):
                 end = min(at for at in own if offsets[at][1] >= last)
         items.append((owner, ids, kinds, offsets, start, end))
     model = BertForQuestionAnswering.from_pretrained(arguments.model, dtype=torch.float32)
-    train(model, items, batch_of, arguments, answer_loss if arguments.answers_without_padding else own_loss)
+    train(model, items, batch_of, arguments)
 
     best = [[] for _ in dev]
     null = [math.inf] * len(dev)
-    items = sorted(windows(dev), key=length_of)
+    items = windows(dev)
     with torch.inference_mode():
         for first in range(0, len(items), 16):
             chunk = items[first : first + 16]
@@ -272,7 +265,6 @@ def main():
     parser.add_argument("--rows", type=int, default=8, help="rows that go through the model at once")
     parser.add_argument("--warmup", type=float, default=0.1)
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--answers-without-padding", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

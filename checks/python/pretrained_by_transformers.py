@@ -143,7 +143,6 @@ def train(arguments):
     optimizer = torch.optim.AdamW(groups, lr=arguments.learning_rate, eps=1e-8, fused=True)
     for group in optimizer.param_groups:
         group["lr"] = arguments.learning_rate
-        group.pop("initial_lr", None)
     schedule = get_linear_schedule_with_warmup(optimizer, -(-steps // 100), steps)
     place = seen = 0
     for number in range(1, steps + 1):

@@ -168,8 +168,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Reads first weights, or those that an unfinished run has stopped with. The run is then ready to begin: nothing of
-    /// the output folder has been changed.
+    /// Reads first weights, or those that an unfinished run has stopped with, and changes nothing in the output folder:
+    /// [`Run::begin`] is yet to be called.
     pub fn open(self, options: &RunOptions, found: Found, observer: &mut Observer) -> Result<(Run, Trainer), Error> {
         let Prepared { kernels, tokenizer, config, update, .. } = self;
         let declaration = Declaration::new(&config, self.heads);
