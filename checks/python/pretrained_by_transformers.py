@@ -2,15 +2,15 @@
 to set the curves of both side by side.
 
     python pretrained_by_transformers.py sentences BOOK.txt... --train train.txt --dev dev.txt
-    cloze instances --google --input train.txt --vocab VOCAB --dupe-factor 3 --output train.jsonl   (and dev.jsonl)
-    cloze pretrain --instances train.jsonl --dev dev.jsonl --tokenizer VOCAB --preset tiny --time 30m --batch-size 32 \\
-        --learning-rate 5e-4 --optimizer adamw --output RUN
+    cloze instances --google --input train.txt --vocab VOCAB --dupe-factor 3 --max-seq-length 64 \\
+        --max-predictions-per-seq 10 --output train.jsonl   (and dev.jsonl)
+    cloze pretrain --instances train.jsonl --dev dev.jsonl --tokenizer VOCAB --preset tiny --max-seq-length 64 \\
+        --time 30m --batch-size 16 --learning-rate 1e-3 --dropout 0 --optimizer adamw --output RUN
     python pretrained_by_transformers.py train --instances train.jsonl --dev dev.jsonl --vocab VOCAB --minutes 30
 
 AdamW (bias-corrected, eps 1e-8, decay 0.01 not on biases and LayerNorm), a rise of the rate over 1 % of the steps, then
-linear to 0, clip 1.0, dropout 0.1. The number of steps follows from the time that the first ones take; instances are
-turned to tensors before the clock starts, and a batch is padded to its longest instance. Prints a line of JSON at every
-tenth of the run.
+linear to 0, clip 1.0. The number of steps follows from the time that the first ones take; instances are turned to tensors
+before the clock starts, and a batch is padded to its longest instance. Prints a line of JSON at every tenth of the run.
 """
 
 import argparse
@@ -99,7 +99,8 @@ def train(arguments):
     layers, hidden = SIZES[arguments.preset]
     config = BertConfig(
         vocab_size=len(tokens), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
-        intermediate_size=4 * hidden, pad_token_id=ids["[PAD]"],
+        intermediate_size=4 * hidden, pad_token_id=ids["[PAD]"], hidden_dropout_prob=arguments.dropout,
+        attention_probs_dropout_prob=arguments.dropout,
     )  # fmt: skip
     model = BertForPreTraining(config).train()
     decayed = lambda name: not name.endswith("bias") and "LayerNorm" not in name
@@ -166,8 +167,9 @@ def main():
     training.add_argument("--vocab", type=Path, required=True, help="a vocab.txt")
     training.add_argument("--preset", choices=SIZES, default="tiny")
     training.add_argument("--minutes", type=float, default=30)
-    training.add_argument("--batch-size", type=int, default=32)
-    training.add_argument("--learning-rate", type=float, default=5e-4)
+    training.add_argument("--batch-size", type=int, default=16)
+    training.add_argument("--learning-rate", type=float, default=1e-3)
+    training.add_argument("--dropout", type=float, default=0.0)
     training.add_argument("--threads", type=int, default=2)
     training.add_argument("--seed", type=int, default=1)
     training.set_defaults(run=train)
