@@ -41,11 +41,6 @@ def main(folder):
     (folder / "plain.txt").write_text(plain, encoding="utf-8")
     records = "".join(json.dumps({"id": n, "text": row}) + "\n" for n, row in enumerate(rows))
     (folder / "records.jsonl").write_text(records)
-    for name, data in [("plain.txt", plain.encode()), ("records.jsonl", records.encode())]:
-        half = len(data) // 2
-        packed = gzip.compress(data[:half], mtime=0) + gzip.compress(data[half:], mtime=0)
-        (folder / f"{name}.gz").write_bytes(packed)
-        (folder / f"{name}.zst").write_bytes(frames(data))
 
     table = pa.table({"id": pa.array(range(len(rows)), pa.int64()), "text": pa.array(rows, pa.string())})
     metas = [None if n % 10 == 9 else {"url": None if n % 3 == 0 else f"u{n}", "tags": ["a", "b"]}
@@ -64,6 +59,13 @@ def main(folder):
         ("required", required, {"compression": "snappy"}),
     ]:
         pq.write_table(data, folder / f"{name}.parquet", write_statistics=False, store_schema=False, **options)
+
+    for name in ["plain.txt", "records.jsonl", "row-groups.parquet"]:
+        data = (folder / name).read_bytes()
+        half = len(data) // 2
+        packed = gzip.compress(data[:half], mtime=0) + gzip.compress(data[half:], mtime=0)
+        (folder / f"{name}.gz").write_bytes(packed)
+        (folder / f"{name}.zst").write_bytes(frames(data))
 
 
 main(Path(sys.argv[1]))

@@ -22,7 +22,7 @@ fn pretrain(input: &str, output: &str) -> String {
     format!("{} --output {output}", PRETRAIN.replace("--input corpus.txt", &format!("--input {input}")))
 }
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 11] = [
     "plain.txt.gz",
     "plain.txt.zst",
     "records.jsonl",
@@ -32,6 +32,8 @@ const KINDS: [&str; 9] = [
     "gzip.parquet",
     "lz4.parquet",
     "brotli.parquet",
+    "row-groups.parquet.gz",
+    "row-groups.parquet.zst",
 ];
 
 #[test]

@@ -20,7 +20,7 @@ use crate::progress::Progress;
     Interrupted, the same command goes on from the last shard that was whole. The same text and flags give the same \
     files, with any number of threads.")]
 pub struct Arguments {
-    /// Text in UTF-8: .txt, .jsonl, .parquet, the first two also with .gz or .zst; folders of such files; or patterns
+    /// Text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
     /// such as 'books/**/*.txt'
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,

@@ -25,7 +25,7 @@ use crate::training::{self, RunArgs, UpdateFlags};
     Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint."
 )]
 pub struct Arguments {
-    /// Text in UTF-8: .txt, .jsonl, .parquet, the first two also with .gz or .zst; folders of such files; or patterns
+    /// Text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
     /// such as 'books/**/*.txt'; or a store that `cloze prepare` made
     #[arg(long, required_unless_present = "instances", num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,

@@ -79,7 +79,7 @@ struct TrainArguments {
 /// Which text is counted.
 #[derive(Debug, Args)]
 struct TextArgs {
-    /// Text in UTF-8: .txt, .jsonl, .parquet, the first two also with .gz or .zst; folders of such files; or patterns
+    /// Text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
     /// such as 'books/**/*.txt'
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,

@@ -34,8 +34,8 @@ pub(super) enum Compression {
 }
 
 /// Finds the files that `inputs` stand for. A file is taken as it is; a folder stands for all `.txt`, `.jsonl` and
-/// `.parquet` files below it, the first two also with `.gz` or `.zst` behind; anything else is a pattern, in which `*`
-/// and `?` stand for parts of a name, `[a-z]` for one of some letters, and `**` for any number of folders.
+/// `.parquet` files below it, also with `.gz` or `.zst` behind; anything else is a pattern, in which `*` and `?` stand
+/// for parts of a name, `[a-z]` for one of some letters, and `**` for any number of folders.
 ///
 /// # Errors
 /// A folder cannot be read or holds no such file; a pattern is malformed or fits no file; a file is not there.
@@ -246,6 +246,7 @@ mod tests {
             ("a.md.zst", (Kind::Text, Compression::Zstd)),
             ("a.jsonl.zst", (Kind::JsonLines, Compression::Zstd)),
             ("a.b.parquet", (Kind::Parquet, Compression::None)),
+            ("a.parquet.gz", (Kind::Parquet, Compression::Gzip)),
         ] {
             assert_eq!(kind(Path::new(name)), expected, "{name}");
         }

@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 
 use super::inputs::Compression;
-use super::unpack::{Unpacked, open};
+use super::unpack::{Unpacked, damaged, open};
 use crate::data::encoding::utf8;
 use crate::error::Error;
 
@@ -73,17 +73,7 @@ impl<'a> LineBlocks<'a> {
 
     /// The error of a file that cannot be read on.
     fn damaged(&self, source: std::io::Error) -> Error {
-        let path = self.path.to_path_buf();
-        let (name, test) = match self.compression {
-            Compression::None => return Error::Io { action: "read", path, source },
-            Compression::Gzip => ("gzip", "gzip -t"),
-            Compression::Zstd => ("zstd", "zstd -t"),
-        };
-        let line = self.lines_before + count_lines(&self.block) + 1;
-        let message = format!(
-            "from here on the {name} data is damaged or cut off ({source}); test the file with `{test}`, and fetch it again"
-        );
-        Error::Data { path, line: Some(line), message }
+        damaged(self.path, Some(self.lines_before + count_lines(&self.block) + 1), self.compression, source)
     }
 }
 

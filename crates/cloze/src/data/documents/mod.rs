@@ -20,7 +20,7 @@ pub use inputs::{Found, find_files};
 pub(crate) use lines::BLOCK_BYTES;
 
 use crate::error::{Error, at};
-use inputs::{Compression, Kind, kind};
+use inputs::{Kind, kind};
 use parquet::ParquetRows;
 use pieces::TextPieces;
 use records::JsonRecords;
@@ -148,15 +148,11 @@ fn read_file(
                 each(&as_pieces(path, &texts, options.document), bytes_done)?;
             }
         }
-        (Kind::Parquet, Compression::None) => {
-            let mut rows = ParquetRows::open(path, options)?;
+        (Kind::Parquet, compression) => {
+            let mut rows = ParquetRows::open(path, compression, options)?;
             while let Some((texts, bytes_done)) = rows.next_block()? {
                 each(&as_pieces(path, &texts, options.document), bytes_done)?;
             }
-        }
-        (Kind::Parquet, _) => {
-            let message = "a Parquet file is not read through another compression; unpack it first".to_string();
-            return Err(Error::Data { path: path.to_path_buf(), line: None, message });
         }
     }
     Ok(std::fs::metadata(path).map_err(at("read", path))?.len())

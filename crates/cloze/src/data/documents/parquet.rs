@@ -12,18 +12,21 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use super::DocumentOptions;
+use super::inputs::Compression as Packed;
 use super::lines::BLOCK_BYTES;
+use super::unpack::to_temporary_file;
 use crate::error::{Error, at};
 
 /// Rows that are read at once: few, because each may be as long as the limit for texts.
 const BATCH_ROWS: usize = 16;
 
-/// The texts of a Parquet file. In memory are the dictionary of a row group, its current pages, and a block of texts.
+/// The texts of a Parquet file; one that is packed as a whole is unpacked on the disk first, since its end tells what is
+/// where. In memory are the dictionary of a row group, its current pages, and a block of texts.
 pub(super) struct ParquetRows<'a> {
     path: &'a Path,
     file: SerializedFileReader<File>,
     /// Bytes of the file, and rows, which tell how much of it is done.
-    size: u64,
+    size_on_disk: u64,
     rows_total: usize,
     rows_done: usize,
     column: usize,
@@ -36,8 +39,11 @@ pub(super) struct ParquetRows<'a> {
 }
 
 impl<'a> ParquetRows<'a> {
-    pub(super) fn open(path: &'a Path, options: &DocumentOptions) -> Result<ParquetRows<'a>, Error> {
-        let file = File::open(path).map_err(at("read", path))?;
+    pub(super) fn open(path: &'a Path, packed: Packed, options: &DocumentOptions) -> Result<ParquetRows<'a>, Error> {
+        let file = match packed {
+            Packed::None => File::open(path).map_err(at("read", path))?,
+            packed => to_temporary_file(path, packed)?,
+        };
         let size = file.metadata().map_err(at("read", path))?.len();
         let wrong = |message| Error::Data { path: path.to_path_buf(), line: None, message };
         let file = SerializedFileReader::new(file).map_err(|error| {
@@ -53,7 +59,7 @@ impl<'a> ParquetRows<'a> {
         }
         Ok(ParquetRows {
             path,
-            size,
+            size_on_disk: std::fs::metadata(path).map_err(at("read", path))?.len(),
             rows_total,
             rows_done: 0,
             column,
@@ -88,7 +94,7 @@ impl<'a> ParquetRows<'a> {
             }
         }
         let share = self.rows_done as f64 / self.rows_total.max(1) as f64;
-        Ok((!texts.is_empty()).then_some((texts, (share * self.size as f64) as u64)))
+        Ok((!texts.is_empty()).then_some((texts, (share * self.size_on_disk as f64) as u64)))
     }
 
     /// The next rows, `None` being one without text; no rows at all at the end of the file.

@@ -155,6 +155,14 @@ fn damage_is_named_with_its_place() {
     assert!(failure("a.txt.zst", &flipped, &options).contains("the checksum does not fit"));
     assert!(failure("a.txt.gz", b"no gzip", &options).contains("a.txt.gz:1: from here on the gzip data"));
     assert!(failure("a.txt.zst", b"no zstd", &options).contains("a.txt.zst:1: from here on the zstd data"));
+    for ending in ["gz", "zst"] {
+        let name = format!("a.parquet.{ending}");
+        for bytes in [cut(&format!("row-groups.parquet.{ending}")), b"neither".to_vec()] {
+            let error = failure(&name, &bytes, &options);
+            let kind = if ending == "gz" { "gzip" } else { "zstd" };
+            assert!(error.starts_with(&format!("{name}: the {kind} data is damaged or cut off (")), "{error}");
+        }
+    }
     let error = failure("a.txt", b"fine\nl'\xE9t\xE9", &options);
     assert!(error.starts_with("a.txt:2: byte 3 of the line, 0xE9, is not UTF-8"), "{error}");
     let error = failure("a.jsonl", b"{\"text\": \"x\"}\n\n{\"t\": 1}", &options);
@@ -193,8 +201,10 @@ fn what_the_caller_says_ends_the_reading() {
 #[test]
 fn parquet_files_hold_the_same_rows() {
     let expected = expected();
-    for name in ["snappy", "row-groups", "gzip", "lz4", "brotli", "required"] {
-        let read = documents(&[fixture(&format!("{name}.parquet"))], &DocumentOptions::default());
+    let names = ["snappy", "row-groups", "gzip", "lz4", "brotli", "required"].map(|name| format!("{name}.parquet"));
+    let packed = ["gz", "zst"].map(|ending| format!("row-groups.parquet.{ending}"));
+    for name in names.iter().chain(&packed) {
+        let read = documents(&[fixture(name)], &DocumentOptions::default());
         assert_eq!(read.as_ref(), Ok(&expected), "{name}");
     }
     let zstd = documents(&[fixture("zstd.parquet")], &DocumentOptions::default());
@@ -229,8 +239,8 @@ fn parquet_files_that_cannot_be_read_are_named() {
     }
     let options = DocumentOptions::default();
     assert!(failure("a.parquet", b"", &options).starts_with("a.parquet: not a whole Parquet file ("));
+    assert!(failure("a.parquet.zst", b"", &options).starts_with("a.parquet.zst: not a whole Parquet file ("));
     assert!(failure("a.parquet", &[7; 90], &options).contains("not a whole Parquet file (Invalid Parquet file"));
-    assert!(failure("a.parquet.gz", b"", &options).contains("unpack it first"));
     let limit = DocumentOptions { line_limit: 5, ..DocumentOptions::default() };
     assert!(documents(&[fixture("snappy.parquet")], &limit).unwrap_err().contains(".parquet:1: the text has "));
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -33,6 +33,45 @@ pub(super) fn open(path: &Path, compression: Compression) -> Result<Unpacked, Er
         }
     };
     Ok(Unpacked { reader, bytes_done })
+}
+
+/// All of a packed file, unpacked, for formats that are not read from front to back. The new file has no name, and is
+/// gone when it is closed.
+pub(super) fn to_temporary_file(path: &Path, compression: Compression) -> Result<File, Error> {
+    let unwritten = |source: io::Error| {
+        let message = format!(
+            "cannot be unpacked into the folder for temporary files, {} ({source}); make room there, or choose another \
+             folder by the variable TMPDIR",
+            std::env::temp_dir().display()
+        );
+        Error::Data { path: path.to_path_buf(), line: None, message }
+    };
+    let mut packed = open(path, compression)?.reader;
+    let mut whole = tempfile::tempfile().map_err(unwritten)?;
+    loop {
+        let bytes = packed.fill_buf().map_err(|source| damaged(path, None, compression, source))?;
+        if bytes.is_empty() {
+            return Ok(whole);
+        }
+        whole.write_all(bytes).map_err(unwritten)?;
+        let read = bytes.len();
+        packed.consume(read);
+    }
+}
+
+/// The error of a file that cannot be read on, in a text from a line on.
+pub(super) fn damaged(path: &Path, line: Option<usize>, compression: Compression, source: io::Error) -> Error {
+    let path = path.to_path_buf();
+    let (name, test) = match compression {
+        Compression::None => return Error::Io { action: "read", path, source },
+        Compression::Gzip => ("gzip", "gzip -t"),
+        Compression::Zstd => ("zstd", "zstd -t"),
+    };
+    let place = if line.is_some() { "from here on the" } else { "the" };
+    let message = format!(
+        "{place} {name} data is damaged or cut off ({source}); test the file with `{test}`, and fetch it again"
+    );
+    Error::Data { path, line, message }
 }
 
 struct Counted {
