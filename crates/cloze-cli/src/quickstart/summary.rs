@@ -239,8 +239,8 @@ impl Summary {
             ),
             command(
                 "Then pre-training; interrupted, the same command goes on:",
-                "cloze pretrain --input my-text.txt --tokenizer my-vocab --preset tiny --steps 20000 --batch-size 32 \
-                 --learning-rate 5e-4 --output my-model"
+                "cloze pretrain --input my-text.txt --tokenizer my-vocab --preset tiny --phase 64:0.7 --phase 128:0.3 \
+                 --steps 20000 --batch-size 16 --optimizer adamw --learning-rate 1e-3 --dropout 0 --output my-model"
                     .to_string(),
             ),
             command(
