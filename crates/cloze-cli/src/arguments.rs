@@ -128,7 +128,7 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     note_report(dir, model.load_report());
     let (tokens, rows) = (model.tokenizer().vocab_size(), model.config().vocab_size);
     if tokens < rows {
-        eprintln!(
+        say!(
             "note: {}: the vocabulary has {tokens} tokens, the word embeddings have {rows}; that is as it should be if \
              they were padded, otherwise the vocabulary is another model's",
             dir.display()
@@ -141,7 +141,7 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
 pub fn note_report(dir: &Path, report: &Report) {
     for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
         if !names.is_empty() {
-            eprintln!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
+            say!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));
         }
     }
 }
@@ -149,7 +149,7 @@ pub fn note_report(dir: &Path, report: &Report) {
 /// Says that the processor computes something else than the precision asked for.
 pub fn note_substitute(substitute: Option<&str>) {
     if let Some(note) = substitute {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
 }
 

@@ -12,6 +12,8 @@ use cloze::data::{
 };
 use cloze::infer::Long;
 
+use crate::output::Output;
+use crate::progress::Progress;
 use crate::questions;
 
 /// How standard input is called in messages.
@@ -24,11 +26,11 @@ pub struct InputArgs {
     /// line, pairs separated by a tab
     #[arg(long, value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
     input: Option<PathBuf>,
-    /// A text
-    #[arg(long, value_name = "TEXT")]
+    /// Text to work on; it may begin with a dash
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
-    /// The second text of a pair
-    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "input")]
+    /// Second text of a pair
+    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "input", allow_hyphen_values = true)]
     text_b: Option<String>,
     #[command(flatten)]
     columns: ColumnArgs,
@@ -179,9 +181,27 @@ pub fn borrow(texts: &[InputText]) -> Vec<Text<'_>> {
     texts.iter().map(InputText::borrow).collect()
 }
 
-type Texts = Box<dyn Iterator<Item = anyhow::Result<InputText>>>;
+/// Texts, one after another.
+pub struct Texts {
+    texts: Box<dyn Iterator<Item = anyhow::Result<InputText>>>,
+    /// How many there are; nobody knows it of standard input.
+    total: Option<u64>,
+}
+
+impl Iterator for Texts {
+    type Item = anyhow::Result<InputText>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.texts.next()
+    }
+}
 
 impl InputArgs {
+    /// Whether the text is an argument, and so the only one.
+    pub fn is_single(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// Where a text came from, for messages.
     pub fn place(&self, text: &InputText) -> String {
         match &self.input {
@@ -212,7 +232,7 @@ impl InputArgs {
     pub fn texts(&self) -> anyhow::Result<Texts> {
         if let Some(text) = &self.text {
             let text = InputText { a: text.clone(), b: self.text_b.clone(), line: 1 };
-            return Ok(Box::new(std::iter::once(Ok(text))));
+            return Ok(Texts { texts: Box::new(std::iter::once(Ok(text))), total: Some(1) });
         }
         let Some(path) = &self.input else {
             bail!("neither --input nor --text is given");
@@ -233,7 +253,8 @@ impl InputArgs {
             return Ok(standard_input());
         };
         let text = |example: Example| Ok(InputText { a: example.text, b: example.text_b, line: example.line });
-        Ok(Box::new(examples.into_iter().map(text)))
+        let total = Some(examples.len() as u64);
+        Ok(Texts { texts: Box::new(examples.into_iter().map(text)), total })
     }
 }
 
@@ -250,14 +271,15 @@ fn has_words(path: &Path) -> anyhow::Result<bool> {
 /// Lines of standard input; a tab separates a pair.
 fn standard_input() -> Texts {
     let lines = io::stdin().lock().split(b'\n').zip(1..);
-    Box::new(lines.map(|(bytes, line): (io::Result<Vec<u8>>, usize)| {
+    let texts = lines.map(|(bytes, line): (io::Result<Vec<u8>>, usize)| {
         let bytes = bytes.with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
         let Ok(text) = std::str::from_utf8(&bytes) else {
             bail!("{STANDARD_INPUT}:{line}: not UTF-8; convert it, for example with iconv");
         };
         let text = if line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         Ok(split_pair(text.strip_suffix('\r').unwrap_or(text), line))
-    }))
+    });
+    Texts { texts: Box::new(texts), total: None }
 }
 
 fn split_pair(text: &str, line: usize) -> InputText {
@@ -267,21 +289,65 @@ fn split_pair(text: &str, line: usize) -> InputText {
     }
 }
 
-/// Hands texts over in groups, large enough to keep all threads at work.
+/// Texts of a group: enough to keep all threads at work.
+pub const GROUP: usize = 64;
+
+/// Hands texts over in groups, for answers to go to `output`. After each group, answers that are held back go out if the
+/// last ones did so a while ago, and standard error shows how much of the work that is called `what` is done.
 pub fn for_each_group(
-    texts: impl Iterator<Item = anyhow::Result<InputText>>,
-    mut work: impl FnMut(&[InputText]) -> anyhow::Result<()>,
+    texts: Texts,
+    what: &str,
+    output: &mut Output,
+    mut work: impl FnMut(&[InputText], &mut Output) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    const GROUP: usize = 64;
+    let Texts { texts, total } = texts;
+    let mut meter = Meter::new(what, total);
     let mut group = Vec::with_capacity(GROUP);
-    for text in texts {
+    let mut texts = texts.peekable();
+    while let Some(text) = texts.next() {
         group.push(text?);
-        if group.len() == GROUP {
-            work(&group)?;
+        if group.len() == GROUP || texts.peek().is_none() {
+            work(&group, output)?;
+            meter.add(group.len(), output)?;
             group.clear();
         }
     }
-    if group.is_empty() { Ok(()) } else { work(&group) }
+    Ok(())
+}
+
+/// How many texts are answered.
+pub struct Meter<'a> {
+    progress: Option<Progress>,
+    what: &'a str,
+    done: u64,
+    total: Option<u64>,
+}
+
+impl<'a> Meter<'a> {
+    /// Nothing is done yet of the work called `what`.
+    pub fn new(what: &'a str, total: Option<u64>) -> Meter<'a> {
+        Meter { progress: Progress::of_answers(), what, done: 0, total }
+    }
+
+    /// Adds answers that were just written.
+    pub fn add(&mut self, texts: usize, output: &mut Output) -> io::Result<()> {
+        self.done += texts as u64;
+        if let Some(progress) = &self.progress {
+            match self.total {
+                Some(total) => progress.at(self.what, self.done, total),
+                None => progress.counted(self.what, self.done),
+            }
+        }
+        output.flush_if_due()
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.progress {
+            progress.clear();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -299,9 +365,10 @@ mod tests {
     #[test]
     fn groups_keep_order_and_lose_nothing() {
         let texts = (0..130).map(|n| Ok(InputText { a: n.to_string(), b: None, line: n + 1 }));
+        let texts = Texts { texts: Box::new(texts), total: Some(130) };
         let mut sizes = Vec::new();
         let mut seen = Vec::new();
-        for_each_group(texts, |group| {
+        for_each_group(texts, "counting", &mut Output::new(true), |group, _| {
             sizes.push(group.len());
             seen.extend(group.iter().map(|text| text.a.clone()));
             Ok(())

@@ -4,6 +4,11 @@
 //! and warnings to standard error. Every sub-command has its file in `commands`.
 
 #![forbid(unsafe_code)]
+// They panic when nobody reads: `say!` and `Output` do not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+#[macro_use]
+mod say;
 
 mod arguments;
 mod commands;
@@ -13,22 +18,27 @@ mod progress;
 mod questions;
 mod quickstart;
 mod report;
+mod reporter;
 mod signals;
 mod training;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::Context as _;
+use clap::Parser as _;
 
 use arguments::Cli;
 
 fn main() -> ExitCode {
-    // Wrong usage ends here, with exit code 2.
-    let cli = Cli::parse();
-    if let Err(wrong) = cli.check() {
-        wrong.exit();
-    }
-    let result = signals::install().and_then(|()| commands::run(&cli));
+    let result = match Cli::try_parse().and_then(|cli| cli.check().map(|()| cli)) {
+        Ok(cli) => signals::install().and_then(|()| commands::run(&cli)),
+        // Help and version are answers.
+        Err(text) if !text.use_stderr() => {
+            text.print().context("cannot write to standard output").map(|()| ExitCode::SUCCESS)
+        }
+        // Wrong usage: exit code 2.
+        Err(wrong) => wrong.exit(),
+    };
     match result {
         Ok(code) => code,
         // Whoever reads our output has heard enough, as `head` has: no error.

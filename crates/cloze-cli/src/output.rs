@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, LineWriter, Write};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -9,7 +10,11 @@ use serde::Serialize;
 pub struct Output {
     writer: Box<dyn Write>,
     json: bool,
+    flushed: Instant,
 }
+
+/// Answers in a pipe are held back no longer than this, as long as there are new ones.
+const HELD_BACK: Duration = Duration::from_millis(200);
 
 impl Output {
     /// Answers as JSON lines or for people.
@@ -20,28 +25,39 @@ impl Output {
         } else {
             Box::new(BufWriter::with_capacity(1 << 16, stdout.lock()))
         };
-        Output { writer, json }
+        Output { writer, json, flushed: Instant::now() }
     }
 
     /// One answer: `value` with `--json`, else the lines that `readable` makes.
     pub fn answer<S: Display>(&mut self, value: &impl Serialize, readable: impl FnOnce() -> S) -> io::Result<()> {
-        if self.json {
-            serde_json::to_writer(&mut self.writer, value)?;
-            self.writer.write_all(b"\n")
+        let written = if self.json {
+            serde_json::to_writer(&mut self.writer, value).map_err(io::Error::from)
         } else {
-            writeln!(self.writer, "{}", readable())
-        }
+            write!(self.writer, "{}", readable())
+        };
+        written.and_then(|()| self.writer.write_all(b"\n")).map_err(named)
     }
 
     /// Hands over what is still held back, for whoever waits for it.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.flushed = Instant::now();
+        self.writer.flush().map_err(named)
+    }
+
+    /// The same, if the last time was a while ago.
+    pub fn flush_if_due(&mut self) -> io::Result<()> {
+        if self.flushed.elapsed() >= HELD_BACK { self.flush() } else { Ok(()) }
     }
 
     /// Hands over what is still held back. Every command ends with it, so that an error is seen.
     pub fn finish(mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.flush()
     }
+}
+
+/// The same error with the name of the stream; a closed pipe stays one.
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
 }
 
 /// Whether somewhere below this error stands a closed pipe.
@@ -56,11 +72,11 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// "error: …", with each cause that its error does not already tell on a line of its own.
 pub fn print_error(error: &anyhow::Error) {
     let mut told = error.to_string();
-    eprintln!("error: {told}");
+    say!("error: {told}");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
         if !told.contains(&cause) {
-            eprintln!("  because: {cause}");
+            say!("  because: {cause}");
             told = cause;
         }
     }
@@ -84,7 +100,7 @@ impl Cut {
     pub fn report(&self) {
         let Cut { texts, tokens } = self;
         if *texts > 0 {
-            eprintln!(
+            say!(
                 "note: texts that were too long and cut at the end: {texts}; tokens lost: {tokens} (see --max-length)"
             );
         }

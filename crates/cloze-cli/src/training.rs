@@ -1,20 +1,14 @@
-//! What `pretrain` and `finetune` share: their flags, how a run is shown, and how a signal stops it.
+//! Flags that `pretrain` and `finetune` share.
 
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
 use cloze::settings::{FinetuneTask, Start, UpdateSettings};
-use cloze::train::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
-use serde_json::{Value, json};
+use cloze::train::RunOptions;
 
 use crate::arguments::{Common, not_negative, part, positive};
-use crate::output::{Output, duration, grouped};
-use crate::progress::Progress;
-use crate::signals;
 
 /// Which weights a training starts from.
 #[derive(Debug, Args)]
@@ -212,184 +206,6 @@ impl RunArgs {
             save_steps: self.save_steps,
             keep_checkpoints: self.keep,
             max_memory: None,
-        }
-    }
-}
-
-/// Shows events: for people on standard error, with `--json` also as lines on standard output.
-pub struct Reporter {
-    progress: Progress,
-    json: Option<Output>,
-    /// A broken pipe, or whatever else kept a line from being written.
-    failure: Option<std::io::Error>,
-}
-
-impl Reporter {
-    /// Nothing is shown yet.
-    pub fn new(json: bool) -> Reporter {
-        Reporter { progress: Progress::new(), json: json.then(|| Output::new(true)), failure: None }
-    }
-
-    /// Shows one event.
-    pub fn show(&mut self, event: &Event) {
-        match event {
-            Event::Note(text) => self.progress.line(&format!("note: {text}")),
-            Event::Progress { what, done, total } => self.progress.at(what, *done, *total),
-            Event::Started { steps, steps_done: 0, parameters } => {
-                self.progress.line(&format!("{} parameters, {steps} steps", grouped(*parameters as u64)));
-            }
-            Event::Started { steps, steps_done, parameters } => self.progress.line(&format!(
-                "{} parameters, {steps} steps, {steps_done} of them done before",
-                grouped(*parameters as u64)
-            )),
-            Event::Step(step) => {
-                let left = duration(step.seconds_left);
-                let place = format!("step {} of {}, {left} left", grouped(step.step), grouped(step.steps));
-                self.progress.with_figures("training", step.step, step.steps, &place, &figures(step));
-            }
-            Event::Evaluated { step, metrics, .. } => {
-                self.progress.line(&format!("step {step}: {}", of_all(metrics).join(", ")));
-            }
-            Event::Saved { path, .. } => self.progress.line(&format!("saved {}", path.display())),
-        }
-        if let Some(output) = &mut self.json
-            && let Some(line) = json_line(event)
-            && let Err(error) = output.answer(&line, String::new).and_then(|()| output.flush())
-        {
-            self.failure.get_or_insert(error);
-        }
-    }
-
-    /// What the library asks after each event: go on, unless a signal came or nobody reads any more.
-    pub fn verdict(&self) -> ControlFlow<()> {
-        if signals::stop_requested() || self.failure.is_some() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    /// Takes the bar away and writes what is held back.
-    pub fn finish(self) -> std::io::Result<()> {
-        self.progress.clear();
-        match (self.failure, self.json) {
-            (Some(error), _) => Err(error),
-            (None, Some(output)) => output.finish(),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-/// Metrics on a line, without those of single types of entities, which may be many.
-fn of_all(metrics: &Metrics) -> Vec<String> {
-    let kinds: Vec<&str> = metrics.iter().filter_map(|(name, _)| name.strip_suffix("_support")).collect();
-    let of_kind =
-        |name: &str| kinds.iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('_')));
-    let shown = metrics.iter().filter(|(name, _)| !of_kind(name));
-    shown.map(|(name, value)| format!("{name} {value:.4}")).collect()
-}
-
-/// What `--json` tells of an event.
-fn json_line(event: &Event) -> Option<Value> {
-    match event {
-        Event::Note(text) => Some(json!({ "note": text })),
-        Event::Progress { .. } => None,
-        Event::Started { steps, steps_done, parameters } => {
-            Some(json!({ "steps": steps, "steps_done": steps_done, "parameters": parameters }))
-        }
-        Event::Step(step) => serde_json::to_value(step).ok(),
-        Event::Evaluated { step, epoch, metrics } => {
-            let mut line = json!({ "step": step, "epoch": epoch });
-            for (name, value) in metrics {
-                line[format!("eval_{}", name.trim_start_matches("eval_"))] = json!(value);
-            }
-            Some(line)
-        }
-        Event::Saved { step, path } => Some(json!({ "step": step, "saved": path })),
-    }
-}
-
-/// The figures of a step on one line, first what is of most interest: a narrow terminal cuts the rest.
-fn figures(step: &StepLog) -> String {
-    let mut parts = Vec::new();
-    let right = |share: f64| format!("{:.1} % right", 100.0 * share);
-    match (step.mlm_loss, step.mlm_perplexity, step.mlm_accuracy) {
-        (Some(loss), Some(perplexity), Some(accuracy)) => {
-            parts.push(format!("MLM {loss:.3} (perplexity {perplexity:.1}, {})", right(accuracy)));
-        }
-        _ => parts.push(format!("loss {:.3}", step.loss)),
-    }
-    if let (Some(loss), Some(accuracy)) = (step.nsp_loss, step.nsp_accuracy) {
-        parts.push(format!("NSP {loss:.3} ({})", right(accuracy)));
-    }
-    let fraction = step.fraction_of_ceiling.map(|share| format!(" ({:.0} % of the ceiling)", 100.0 * share));
-    parts.push(format!("{} tokens/s{}", grouped(step.tokens_per_second as u64), fraction.unwrap_or_default()));
-    parts.extend(step.peak_rss_bytes.map(|bytes| format!("{} MB", grouped(bytes >> 20))));
-    parts.push(format!("lr {:.1e}, |g| {:.2}", step.learning_rate, step.grad_norm));
-    parts.join(", ")
-}
-
-/// How a training ended.
-pub enum Ending {
-    /// All is done.
-    Finished,
-    /// It had been done before.
-    AlreadyFinished,
-    /// A signal stopped it after this step.
-    Stopped {
-        /// Steps done.
-        step: u64,
-    },
-}
-
-/// Runs a training, shows its events, and lets a signal stop it.
-pub fn train<F>(json: bool, work: F) -> anyhow::Result<Ending>
-where
-    F: FnOnce(&mut Observer) -> Result<Outcome, cloze::Error>,
-{
-    let mut reporter = Reporter::new(json);
-    let outcome = work(&mut |event| {
-        // Before the first step there is nothing to save, and reading a corpus may take minutes.
-        if matches!(event, Event::Started { .. }) {
-            signals::stop_at_next_step();
-        }
-        reporter.show(event);
-        reporter.verdict()
-    });
-    signals::stop_at_once();
-    reporter.finish()?;
-    Ok(match outcome? {
-        Outcome::Finished(_) => Ending::Finished,
-        Outcome::AlreadyFinished => Ending::AlreadyFinished,
-        Outcome::Stopped { step } => Ending::Stopped { step },
-    })
-}
-
-/// Has the report of a training that is finished written. The model is whole without it.
-pub fn write_report(ending: &Ending, write: impl FnOnce() -> anyhow::Result<PathBuf>) {
-    if let Ending::Finished = ending {
-        match write() {
-            Ok(path) => eprintln!("curves and figures: {}", path.display()),
-            Err(error) => eprintln!("note: no report was written: {error:#}"),
-        }
-    }
-}
-
-/// The exit code of a training that is a command of its own: 0 when it is finished, 1 when a signal
-/// stopped it.
-pub fn exit_code(ending: Ending, output: &Path) -> ExitCode {
-    match ending {
-        Ending::Finished => {
-            eprintln!("finished; the model is in {}", output.display());
-            ExitCode::SUCCESS
-        }
-        Ending::AlreadyFinished => {
-            eprintln!("this training is finished already; nothing was changed (--overwrite starts it anew)");
-            ExitCode::SUCCESS
-        }
-        Ending::Stopped { step } => {
-            eprintln!("stopped after step {step}; the same command goes on from there");
-            ExitCode::FAILURE
         }
     }
 }

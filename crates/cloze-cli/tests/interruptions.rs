@@ -79,8 +79,10 @@ fn stopped_by(signal: &str, world: &World, training: &str, model: &str) {
     let mut first = Training::start(world, &format!("{again} --threads 2"));
     assert!(first.read_until("learning_rate", 30));
     first.signal(signal);
-    let first = first.finish().fails(1, &["stopping", "stopped after step", "the same command goes on"]);
+    let code = if signal == "-INT" { 130 } else { 143 };
+    let first = first.finish().fails(code, &["stopping", "stopped after step", "the same command goes on"]);
     let saved: Value = serde_json::from_str(first.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(saved["finished"], false, "{saved}");
     let step = saved["step"].as_u64().unwrap();
     assert!(world.path(&format!("parts/checkpoint-{step}/model.safetensors")).is_file(), "{saved}");
     assert!(!world.path("parts/model.safetensors").exists(), "an unfinished run has no result");
@@ -112,7 +114,7 @@ fn the_first_epoch_stays_the_best_where_the_metric_is_never_defined() {
 }
 
 #[test]
-fn other_commands_end_at_once_with_exit_code_1() {
+fn other_commands_end_at_once_with_the_exit_code_of_the_signal() {
     let world = World::new();
     let mut command = world.command("tokenize --tokenizer vocab.txt --input - --json");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -125,7 +127,7 @@ fn other_commands_end_at_once_with_exit_code_1() {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(child.wait().unwrap().code(), Some(143));
     drop(writer.join().unwrap());
 }
 

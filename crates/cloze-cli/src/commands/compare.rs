@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::arguments::{Common, open_model};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::output::Output;
-use crate::training::Reporter;
+use crate::reporter::Reporter;
 
 /// Flags of `cloze compare`.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         reporter.verdict()
     };
     let comparison = compare([&first, &second], &arguments.data, &options, observer)?;
-    reporter.finish()?;
+    reporter.clear();
     let mut output = Output::new(common.json);
     output.answer(&line(&comparison), || readable(&comparison))?;
     Ok(output.finish()?)

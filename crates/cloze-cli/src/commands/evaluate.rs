@@ -14,7 +14,7 @@ use crate::arguments::{Common, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
 use crate::output::Output;
 use crate::questions::AnswerArgs;
-use crate::training::Reporter;
+use crate::reporter::Reporter;
 
 /// Flags of `cloze evaluate`.
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         }
         _ => bail!("--input: labelled examples come in one file; evaluate others one by one"),
     };
-    reporter.finish()?;
+    reporter.clear();
     if let Some(answers) = &evaluation.answers {
         arguments.answers.write_files(&answers.questions, &answers.nbest)?;
     }

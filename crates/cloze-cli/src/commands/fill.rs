@@ -3,14 +3,14 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::Args;
 use cloze::infer::{self, FilledMask};
 use serde::Serialize;
 
 use crate::arguments::{Common, open_model};
-use crate::input::{InputArgs, InputText};
-use crate::output::Output;
+use crate::input::{InputArgs, InputText, for_each_group};
+use crate::output::{Output, grouped};
 
 /// Flags of `cloze fill`.
 #[derive(Debug, Args)]
@@ -58,16 +58,40 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         );
     }
     let mut output = Output::new(common.json);
-    for text in arguments.input.texts()? {
-        let text = text?;
-        let masks = model
-            .fill(text.borrow(), arguments.top_k.get())
-            .map_err(|error| anyhow!("{}: {error}", arguments.input.place(&text)))?;
-        let line = Line { text: joined(&text), masks: masks.into_iter().map(Mask::from).collect() };
-        output.answer(&line, || readable(&line))?;
+    let (mut answered, mut skipped) = (0, 0);
+    for_each_group(arguments.input.texts()?, "filling", &mut output, |group, output| {
+        for text in group {
+            let place = arguments.input.place(text);
+            match model.fill(text.borrow(), arguments.top_k.get()) {
+                Ok(masks) => {
+                    let line = Line { text: joined(text), masks: masks.into_iter().map(Mask::from).collect() };
+                    output.answer(&line, || readable(&line))?;
+                    answered += 1;
+                }
+                // A text without a mask, or a mask that would be cut off: the other texts of a file have answers.
+                Err(cloze::Error::Settings(message)) if !arguments.input.is_single() => {
+                    if skipped < SKIPPED_NAMED {
+                        say!("note: {place}: skipped: {message}");
+                    }
+                    skipped += 1;
+                }
+                Err(error) => bail!("{place}: {error}"),
+            }
+        }
+        Ok(())
+    })?;
+    output.finish()?;
+    if skipped > SKIPPED_NAMED {
+        say!("note: {} texts were skipped; the first {SKIPPED_NAMED} are named above", grouped(skipped));
     }
-    Ok(output.finish()?)
+    if answered == 0 && skipped > 0 {
+        bail!("no text could be filled; write [MASK] for the words to fill in");
+    }
+    Ok(())
 }
+
+/// Skipped texts that are named; the others are counted.
+const SKIPPED_NAMED: u64 = 20;
 
 impl From<FilledMask> for Mask {
     fn from(mask: FilledMask) -> Mask {

@@ -15,6 +15,7 @@ use crate::arguments::{Common, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::questions::QuestionArgs;
 use crate::report;
+use crate::reporter::{Reporter, write_report};
 use crate::training::{self, OptimizerName, RunArgs, TaskName, TokenizerArgs, UpdateFlags};
 
 /// Flags of `cloze finetune`.
@@ -179,13 +180,14 @@ fn class_weights(text: &str) -> Result<ClassWeights, String> {
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
     let options = arguments.run.options(common);
-    let ending = training::train(common.json, |observer| match arguments.seeds.as_slice() {
+    let mut reporter = Reporter::new(common.json);
+    let ending = reporter.train(|observer| match arguments.seeds.as_slice() {
         [] => finetune(&settings, &options, observer),
         seeds => finetune_seeds(&settings, seeds, &options, observer),
     })?;
-    training::write_report(&ending, || match arguments.seeds.as_slice() {
+    write_report(&ending, || match arguments.seeds.as_slice() {
         [] => report::finetune::write(&options.output),
         _ => report::seeds::write_all(&options.output),
     });
-    Ok(training::exit_code(ending, &options.output))
+    reporter.conclude(&ending, &options.output)
 }

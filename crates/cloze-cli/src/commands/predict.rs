@@ -11,13 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::arguments::{Common, open_model};
-use crate::input::{InputArgs, InputText, LongArgs, borrow, for_each_group};
+use crate::input::{GROUP, InputArgs, InputText, LongArgs, Meter, borrow, for_each_group};
 use crate::output::{Cut, Output};
-use crate::progress::Progress;
 use crate::questions::AnswerArgs;
-
-/// Sentences or questions that are worked on together.
-const SENTENCES_AT_A_TIME: usize = 64;
 
 /// Flags of `cloze predict`.
 #[derive(Debug, Args)]
@@ -162,11 +158,11 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let aggregation = arguments.aggregation.map(Aggregation::from);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    for_each_group(arguments.input.texts()?, |group| {
+    for_each_group(arguments.input.texts()?, "predicting", &mut output, |group, output| {
         if task == Task::NextSentence {
             need_pairs(arguments, group)?;
         }
-        answer(&model, task, &borrow(group), options, aggregation, &mut output, &mut cut)
+        answer(&model, task, &borrow(group), options, aggregation, output, &mut cut)
     })?;
     output.finish()?;
     cut.report();
@@ -184,13 +180,16 @@ fn label_sentences(
     let aggregation = arguments.aggregation.map(Aggregation::from);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    for group in sentences.chunks(SENTENCES_AT_A_TIME) {
+    let mut meter = Meter::new("labelling", Some(sentences.len() as u64));
+    for group in sentences.chunks(GROUP) {
         let words: Vec<Words> = group.iter().map(|sentence| Words::Split(&sentence.words)).collect();
         for answer in model.label_words(&words, options, aggregation)? {
             cut.add(answer.extent.truncated);
             output.answer(&WordsLine::new(&answer), || readable_words(&answer))?;
         }
+        meter.add(group.len(), &mut output)?;
     }
+    drop(meter);
     output.finish()?;
     cut.report();
     Ok(())
@@ -237,9 +236,9 @@ fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, 
     };
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    let (mut nbest, mut done) = (Vec::new(), 0);
-    let progress = Progress::new();
-    for group in asked.chunks(SENTENCES_AT_A_TIME) {
+    let mut nbest = Vec::new();
+    let mut meter = Meter::new("answering", Some(asked.len() as u64));
+    for group in asked.chunks(GROUP) {
         let texts: Vec<(&str, &str)> = group.iter().map(|own| (own.question.as_str(), &*own.context)).collect();
         for (question, found) in group.iter().zip(model.answer(&texts, options, settings)?) {
             let answer = found.nbest.answer();
@@ -261,10 +260,9 @@ fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, 
                 nbest.push(found.nbest);
             }
         }
-        done += group.len() as u64;
-        progress.at("answering", done, asked.len() as u64);
+        meter.add(group.len(), &mut output)?;
     }
-    progress.clear();
+    drop(meter);
     output.finish()?;
     arguments.answers.write_files(&asked, &nbest)?;
     cut.report();

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let mut told = |what: &'static str, done, total| progress.at(what, done, total);
     let store = prepare(&arguments.input, &tokenizer, &options, &arguments.output, existing, &mut told)?;
     progress.clear();
-    store.notes().iter().for_each(|note| eprintln!("note: {note}"));
+    store.notes().iter().for_each(|note| say!("note: {note}"));
     let plan = PlanOptions {
         max_seq_length: arguments.max_seq_length as usize,
         short_seq_prob: 0.1,

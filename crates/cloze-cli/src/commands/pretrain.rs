@@ -16,6 +16,7 @@ use cloze::train::{RunOptions, pretrain};
 use crate::arguments::{Cli, Common, memory, part, positive, share};
 use crate::input::CorpusArgs;
 use crate::report;
+use crate::reporter::{Reporter, write_report};
 use crate::training::{self, RunArgs, UpdateFlags};
 
 /// Flags of `cloze pretrain`.
@@ -215,7 +216,8 @@ impl Arguments {
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
     let options = RunOptions { max_memory: arguments.max_memory, ..arguments.run.options(common) };
-    let ending = training::train(common.json, |observer| pretrain(&settings, &options, observer))?;
-    training::write_report(&ending, || report::pretrain::write(&options.output));
-    Ok(training::exit_code(ending, &options.output))
+    let mut reporter = Reporter::new(common.json);
+    let ending = reporter.train(|observer| pretrain(&settings, &options, observer))?;
+    write_report(&ending, || report::pretrain::write(&options.output));
+    reporter.conclude(&ending, &options.output)
 }

@@ -5,7 +5,7 @@ use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use crate::arguments::{Common, TokenizerArgs, casing};
-use crate::input::InputArgs;
+use crate::input::{InputArgs, for_each_group};
 use crate::output::{Cut, Output};
 
 /// Flags of `cloze tokenize`.
@@ -51,19 +51,25 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let max_length = arguments.max_length.map(|length| length as usize);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    for text in arguments.input.texts()? {
-        let text = text?;
-        let encoding = match &text.b {
-            Some(b) => tokenizer.encode_pair(&text.a, b, max_length),
-            None => tokenizer.encode(&text.a, max_length),
-        };
-        cut.add(encoding.truncated);
-        let tokens: Vec<&str> = encoding.ids.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
-        let readable = tokens.join(" ");
-        let line =
-            Tokens { ids: &encoding.ids, tokens, offsets: &encoding.offsets, token_type_ids: &encoding.token_type_ids };
-        output.answer(&line, || readable)?;
-    }
+    for_each_group(arguments.input.texts()?, "tokenizing", &mut output, |group, output| {
+        for text in group {
+            let encoding = match &text.b {
+                Some(b) => tokenizer.encode_pair(&text.a, b, max_length),
+                None => tokenizer.encode(&text.a, max_length),
+            };
+            cut.add(encoding.truncated);
+            let tokens: Vec<&str> = encoding.ids.iter().map(|&id| tokenizer.token(id).unwrap_or_default()).collect();
+            let readable = tokens.join(" ");
+            let line = Tokens {
+                ids: &encoding.ids,
+                tokens,
+                offsets: &encoding.offsets,
+                token_type_ids: &encoding.token_type_ids,
+            };
+            output.answer(&line, || readable)?;
+        }
+        Ok(())
+    })?;
     output.finish()?;
     cut.report();
     Ok(())

@@ -190,7 +190,7 @@ fn take_folder(folder: &Path) -> anyhow::Result<()> {
 fn files_of(input: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let found = find_files(input)?;
     for path in &found.skipped {
-        eprintln!("{}: skipped, being hidden or of another ending", path.display());
+        say!("{}: skipped, being hidden or of another ending", path.display());
     }
     Ok(found.files)
 }

@@ -18,6 +18,7 @@ use cloze::settings::{FILE_NAME, RunSettings, StoredSettings};
 use cloze::train::{MARK, REPORT, is_ours};
 
 pub use chart::{Chart, Line, Series, Unit, points};
+pub use run::State;
 pub use table::{Cell, Table};
 
 const STYLE: &str = include_str!("style.css");

@@ -95,6 +95,25 @@ pub struct Evaluation {
     pub mistakes: Vec<Mistake>,
 }
 
+impl State {
+    /// Reads the state of a run or of a checkpoint.
+    pub fn read(dir: &Path) -> anyhow::Result<State> {
+        json(&dir.join("trainer_state.json"))
+    }
+
+    /// Metrics of the evaluation after `step`, else of the last one.
+    pub fn evaluation(&self, step: Option<u64>) -> Map<String, Value> {
+        let evaluations = || self.log_history.iter().rev().filter_map(Value::as_object);
+        let metrics = |entry: &Map<String, Value>| -> Map<String, Value> {
+            let own = entry.iter().filter_map(|(name, value)| Some((name.strip_prefix("eval_")?, value)));
+            own.map(|(name, value)| (name.to_string(), value.clone())).collect()
+        };
+        let is_wanted = |entry: &&Map<String, Value>| entry.get("step").and_then(Value::as_u64) == step;
+        let wanted = evaluations().filter(is_wanted).map(metrics).find(|metrics| !metrics.is_empty());
+        wanted.or_else(|| evaluations().map(metrics).find(|metrics| !metrics.is_empty())).unwrap_or_default()
+    }
+}
+
 impl FinishedRun {
     /// Reads the folder of a fine-tuning; others are refused with what they are.
     pub fn read(dir: &Path) -> anyhow::Result<FinishedRun> {
@@ -109,7 +128,7 @@ impl FinishedRun {
         if !run.finished {
             bail!("the fine-tuning in {shown} has not finished; the command that started it goes on with it");
         }
-        let (state, evaluation) = (dir.join("trainer_state.json"), dir.join(EVALUATION));
+        let evaluation = dir.join(EVALUATION);
         if !evaluation.is_file() {
             bail!("{shown} has no {EVALUATION}: the fine-tuning is of an older version of Cloze; train once more");
         }
@@ -118,7 +137,7 @@ impl FinishedRun {
             settings,
             run,
             stored,
-            state: json(&state)?,
+            state: State::read(dir)?,
             evaluation: json(&evaluation)?,
         })
     }
@@ -149,7 +168,7 @@ impl PretrainingRun {
         let Some(model) = model else {
             bail!("the pre-training in {shown} has no checkpoint yet; the first one tells how it goes");
         };
-        let state = json(&model.join("trainer_state.json"))?;
+        let state = State::read(&model)?;
         Ok(PretrainingRun { model, settings, run, state })
     }
 }

@@ -17,7 +17,7 @@ const CEILING_MILLISECONDS: u64 = 20;
 
 pub(super) struct Pace {
     steps: VecDeque<PacedStep>,
-    /// Operations a second that the machine does at most, and when that was found.
+    /// Operations a second that the machine does at most as far as is known, and when that was measured last.
     ceiling: Option<(f64, Instant)>,
 }
 
@@ -47,20 +47,25 @@ impl Pace {
         log.seconds_left = seconds / (self.steps.len() - 1) as f64 * (log.steps - log.step) as f64;
         if operations.is_some() {
             let operations: f64 = self.steps.iter().skip(1).map(|step| step.operations).sum();
-            log.fraction_of_ceiling = Some(operations / seconds / self.ceiling(kernels));
+            let reached = operations / seconds;
+            log.fraction_of_ceiling = Some(reached / self.ceiling(reached, kernels));
         }
         log.peak_rss_bytes = peak_resident_bytes();
     }
 
-    fn ceiling(&mut self, kernels: &Cpu) -> f64 {
-        match self.ceiling {
-            Some((ceiling, at)) if at.elapsed() < TIME_BETWEEN_CEILINGS => ceiling,
-            _ => {
-                let ceiling = 1e9 * kernels.ceiling_gflops(CEILING_MILLISECONDS);
-                self.ceiling = Some((ceiling, Instant::now()));
-                ceiling
+    /// The most operations a second that this machine has shown so far. A measurement that other programs disturb finds
+    /// less than the machine can do, so that the largest one counts; `reached` is a measurement, too.
+    fn ceiling(&mut self, reached: f64, kernels: &Cpu) -> f64 {
+        let (known, measured_at) = match self.ceiling {
+            Some((known, at)) if at.elapsed() < TIME_BETWEEN_CEILINGS => (known, at),
+            before => {
+                let measured = 1e9 * kernels.ceiling_gflops(CEILING_MILLISECONDS);
+                (before.map_or(measured, |(known, _)| known.max(measured)), Instant::now())
             }
-        }
+        };
+        let known = known.max(reached);
+        self.ceiling = Some((known, measured_at));
+        known
     }
 
     /// Leaves out the time since the last step, which went to something else.
