@@ -64,7 +64,8 @@ fn linear(cpu: &Cpu, purpose: Purpose, peak: f64, rows: usize, shape: MatrixShap
     }
     let dx = best(|| cpu.linear_backward_input(&mut x, &y, &weight, Store::Overwrite, rows, 0..outputs));
     let (x, y) = (numbers(rows * inputs), numbers(rows * outputs));
-    let dw = best(|| cpu.linear_backward_weight(&mut arena, weight_at, Some(bias_at), &y, &x, shape, rows));
+    let starts = vec![0, rows as u32];
+    let dw = best(|| cpu.linear_backward_weight(&mut arena, weight_at, Some(bias_at), &y, &x, shape, &starts));
     print_row(&format!("{rows} × {inputs} → {outputs}"), peak, flops, &[forward, dx, dw]);
 }
 

@@ -25,9 +25,10 @@
 //!   of rows or on its place among them: products walk the inner dimension in order, in one chain of
 //!   multiply-adds for each element, whatever the shape.
 //! - A sum over rows (the gradient of a weight, a bias, a table) is one chain in the order of the
-//!   rows which starts from the stored value. Adding the gradients of two halves of a batch, one call
-//!   after the other, therefore gives the bits of one call with the whole batch. Threads split
-//!   columns, never rows.
+//!   rows which starts from the stored value. Products of short numbers take several rows at a step:
+//!   neighbours in one sequence, counted from its first row. Adding the gradients of two parts of a
+//!   batch, each of whole sequences, one call after the other, therefore gives the bits of one call
+//!   with the whole batch. Threads split columns, never rows.
 
 #![warn(missing_docs)]
 
@@ -416,7 +417,10 @@ pub trait Kernels: Send + Sync + Sized {
 
     /// Adds the gradients of a linear layer of shape `shape` to `gradients`: at `weight`
     /// `[outputs, inputs]` `+= Σ_r dy[r, o] · x[r, i]`, at `bias` `[outputs]` `+= Σ_r dy[r, o]`; each
-    /// element is one chain over the rows in order, starting from the stored value.
+    /// element is one chain over the rows in order, starting from the stored value. `starts` holds the
+    /// first row of each sequence, then the number of rows: exactly `sequences + 1` integers. A step of
+    /// the chain may take two rows of one sequence, the first with an even number in it, but never rows
+    /// of two sequences.
     #[allow(clippy::too_many_arguments)]
     fn linear_backward_weight(
         &self,
@@ -426,7 +430,7 @@ pub trait Kernels: Send + Sync + Sized {
         dy: &Self::Activations,
         x: &Self::Activations,
         shape: MatrixShape,
-        rows: usize,
+        starts: &Self::Indices,
     );
 
     /// `y = activation(x)`, the first `len` elements.

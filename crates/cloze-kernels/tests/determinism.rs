@@ -342,6 +342,63 @@ fn gradients_of_linear_layers_in_two_calls() {
     }
 }
 
+/// Where sequences of these lengths begin, then the number of all rows.
+fn starts_of(lengths: &[usize]) -> Vec<u32> {
+    let ends = lengths.iter().scan(0, |end, len| {
+        *end += *len as u32;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
+/// Also of pairs of bf16, which must not depend on how many rows come before a sequence; of single rows, as heads read
+/// them; and of more rows than are packed at a time.
+#[test]
+fn gradients_of_sequences_in_two_calls() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let k = Cpu::with_precision(3, precision).unwrap();
+        for (lengths, outputs, inputs) in [
+            (&[1, 7, 2, 0, 13, 37, 130, 5][..], 37, 64),
+            (&[1; 9], 2, 77),
+            (&[19, 19, 20, 19], 300, 33),
+            (&[701, 1, 998, 1201, 3], 17, 49),
+        ] {
+            let starts = starts_of(lengths);
+            let rows = starts[lengths.len()] as usize;
+            let layer = Layer::random(1, outputs, inputs);
+            let (x, dy, gradients) =
+                (random(3, rows * inputs), random(4, rows * outputs), random(5, layer.arena_len()));
+            let add = |gradients: &[f64], sequences: std::ops::Range<usize>| {
+                let rows = starts[sequences.start] as usize..starts[sequences.end] as usize;
+                let (dy, x) = (part(&dy, outputs, rows.clone()), part(&x, inputs, rows));
+                let starts = starts_of(&lengths[sequences]);
+                linear::linear_backward_weight_of(&k, gradients, dy, x, &layer, true, &starts)
+            };
+            let once = add(&gradients, 0..lengths.len());
+            assert_ne!(once, gradients);
+            for cut in 1..lengths.len() {
+                let twice = add(&add(&gradients, 0..cut), cut..lengths.len());
+                assert_same_bits(&format!("{precision:?}, {lengths:?} cut before sequence {cut}"), &twice, &once);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_a_sequence_of_bf16_in_calls_of_even_rows() {
+    let k = Cpu::with_precision(2, Precision::Bf16).unwrap();
+    let (rows, layer) = (37, Layer::random(1, 37, 64));
+    let (x, dy, gradients) = (random(3, rows * 64), random(4, rows * 37), random(5, layer.arena_len()));
+    let add = |gradients: &[f64], range: std::ops::Range<usize>| {
+        let (dy, x) = (part(&dy, 37, range.clone()), part(&x, 64, range.clone()));
+        linear::linear_backward_weight(&k, gradients, dy, x, &layer, true, range.len())
+    };
+    let once = add(&gradients, 0..rows);
+    for cut in [2, 18, 36] {
+        assert_same_bits(&format!("cut at {cut}"), &add(&add(&gradients, 0..cut), cut..rows), &once);
+    }
+}
+
 #[test]
 fn gradients_of_layer_norm_in_two_calls() {
     let k = cpu();

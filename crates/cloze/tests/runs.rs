@@ -17,7 +17,7 @@ use cloze::optim::{OptimizerKind, OptimizerSettings};
 use cloze::params::{Declaration, HeadSet, TaskHead};
 use cloze::settings::{Budget, FinetuneSettings, FinetuneTask, PretrainSettings, Start};
 use cloze::train::{Event, Outcome, RunOptions, Trainer, finetune, pretrain};
-use cloze::{Config, Cpu, Error};
+use cloze::{Config, Cpu, Error, Precision};
 
 use world::{WORDS, World, ignore, stop_after};
 
@@ -122,12 +122,31 @@ fn a_damaged_checkpoint_is_noticed_and_the_one_before_it_used() {
 
 #[test]
 fn accumulation_gives_the_bits_of_the_whole_batch() {
-    let world = World::new();
-    pretrain(&world.pretraining(), &world.options("whole", 2), &mut ignore).unwrap();
-    let mut settings = world.pretraining();
-    settings.update.accumulate = 4;
-    pretrain(&settings, &world.options("parts", 2), &mut ignore).unwrap();
-    assert!(world.weights("whole") == world.weights("parts"));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let world = World::new();
+        let mut settings = world.pretraining();
+        settings.update.precision = precision;
+        pretrain(&settings, &world.options("whole", 2), &mut ignore).unwrap();
+        for accumulate in [3, 4] {
+            settings.update.accumulate = accumulate;
+            let output = format!("{accumulate}-parts");
+            pretrain(&settings, &world.options(&output, 2), &mut ignore).unwrap();
+            assert!(world.weights("whole") == world.weights(&output), "{precision:?} in {accumulate} parts");
+        }
+    }
+}
+
+#[test]
+fn fine_tuning_in_parts_gives_the_bits_of_the_whole_batch() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let world = World::new();
+        let mut settings = FinetuneSettings { epochs: 2, ..world.finetuning() };
+        settings.update.precision = precision;
+        finetune(&settings, &world.options("whole", 2), &mut ignore).unwrap();
+        settings.update.accumulate = 5;
+        finetune(&settings, &world.options("parts", 2), &mut ignore).unwrap();
+        assert!(world.weights("whole") == world.weights("parts"), "{precision:?}");
+    }
 }
 
 #[test]

@@ -211,13 +211,14 @@ pub(crate) fn groups(columns: Range<usize>) -> impl Iterator<Item = Range<usize>
     (first..columns.end).step_by(GROUP).map(move |at| at.max(columns.start)..columns.end.min(at + GROUP))
 }
 
+/// Steps of one part of an inner dimension: of B three panels, and of A the rows of a block, share the second cache.
+pub(crate) const INNER_STEPS_MAX: usize = 1024;
+
 /// An inner dimension in parts, for products that make their panels on the fly. Such panels stay in the caches
 /// while they are used, and where one part ends the chains wait in the result for the next: no bit changes.
 /// An empty dimension is one empty part.
 pub(crate) fn inner_parts(kind: Kind, inner: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    // Of B three panels, and of A the rows of a block, share the second cache.
-    const STEPS_MAX: usize = 1024;
-    let part = STEPS_MAX * kind.numbers();
+    let part = INNER_STEPS_MAX * kind.numbers();
     let parts = inner.len().div_ceil(part).max(1);
     (0..parts).map(move |at| inner.start + at * part..inner.end.min(inner.start + (at + 1) * part))
 }

@@ -5,11 +5,12 @@ use std::ops::Range;
 use super::activation;
 use super::chunks::{chunks_mut, for_each_part};
 use super::disjoint::two_spans_mut;
-use super::gemm::{Block, Blocks, GROUP, Left, Start, for_each_block, groups, inner_parts, multiply};
+use super::gemm::{Block, Blocks, GROUP, INNER_STEPS_MAX, Left, Start, for_each_block, groups, multiply};
 use super::matrix::Matrix;
 use super::operand::{Arithmetic, Kind, Rows, with_rows};
-use super::panels::{COLUMNS, Panels, pack_columns, packed_len};
+use super::panels::{COLUMNS, Panels, pack_sequences, packed_len};
 use super::pool;
+use super::row_steps::{RowSteps, parts};
 use super::scratch;
 use super::shared::SharedMut;
 use super::simd::Level;
@@ -139,7 +140,8 @@ pub(crate) fn backward_input(
     });
 }
 
-/// `dW[o, i] += Σ_r dy[r, o] · x[r, i]` and `dbias[o] += Σ_r dy[r, o]`, in one arena.
+/// `dW[o, i] += Σ_r dy[r, o] · x[r, i]` and `dbias[o] += Σ_r dy[r, o]`, in one arena, over the rows of the sequences
+/// that begin at `starts`.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn backward_weight(
     arithmetic: Arithmetic,
@@ -149,17 +151,16 @@ pub(crate) fn backward_weight(
     dy: &[f32],
     x: &[f32],
     shape: MatrixShape,
-    rows: usize,
+    starts: &[u32],
 ) {
     let MatrixShape { outputs, inputs } = shape;
-    let (dy, x) = (&dy[..rows * outputs], &x[..rows * inputs]);
     assert_eq!(weight.len, outputs * inputs, "numbers of a weight");
     assert!(bias.is_none_or(|bias| bias.len == outputs), "numbers of a bias");
     let (dbias, dw) = two_spans_mut(gradients, bias.unwrap_or(Span { start: 0, len: 0 }), weight);
     let dw = SharedMut::new(dw);
-    for rows in inner_parts(arithmetic.kind, 0..rows) {
-        let dy = Columns { x: &dy[rows.start * outputs..rows.end * outputs], rows: rows.len(), columns: outputs };
-        let x = Columns { x: &x[rows.start * inputs..rows.end * inputs], rows: rows.len(), columns: inputs };
+    for steps in parts(arithmetic.kind, starts, INNER_STEPS_MAX) {
+        let dy = Columns { x: dy, steps: &steps, columns: outputs };
+        let x = Columns { x, steps: &steps, columns: inputs };
         let add_product = |dy: Panels, x: Panels, outputs: Range<usize>, inputs_here: Range<usize>| {
             let block = Block { data: dw, first: outputs.start * inputs + inputs_here.start, stride: inputs };
             let (outputs, inputs_here) = (0..outputs.len(), 0..inputs_here.len());
@@ -178,11 +179,11 @@ pub(crate) fn backward_weight(
     }
 }
 
-/// Columns of `x [rows, columns]`, over whose rows a product sums.
+/// Columns of `x [rows, columns]`, over some of whose rows a product sums.
 #[derive(Clone, Copy)]
 struct Columns<'a> {
     x: &'a [f32],
-    rows: usize,
+    steps: &'a RowSteps<'a>,
     columns: usize,
 }
 
@@ -192,7 +193,7 @@ impl Columns<'_> {
     fn with_panels(&self, arithmetic: Arithmetic, sums: &mut [f32], work: impl FnOnce(Panels)) {
         // Columns that one thread packs together: 256 bytes of every row.
         const WIDTH: usize = 4 * COLUMNS;
-        let depth = arithmetic.kind.steps(self.rows);
+        let depth = self.steps.count();
         scratch::with(packed_len(self.columns, depth), |words| {
             let sums = (!sums.is_empty()).then(|| chunks_mut(sums, WIDTH));
             for_each_part((chunks_mut(words, (WIDTH * depth).max(1)), sums), |at, (words, sums)| {
@@ -205,7 +206,7 @@ impl Columns<'_> {
     /// Calls `work` with panels of some columns at a time, and which they are, on all threads. The thread that
     /// packs them finds them in its second cache; otherwise as [`Columns::with_panels`].
     fn for_each_part(&self, arithmetic: Arithmetic, sums: &mut [f32], work: impl Fn(Panels, Range<usize>) + Sync) {
-        let depth = arithmetic.kind.steps(self.rows);
+        let depth = self.steps.count();
         let width = if self.columns >= 16 * GROUP { 2 * GROUP } else { GROUP };
         let parts = self.columns.div_ceil(width);
         let sums_given = !sums.is_empty();
@@ -226,7 +227,7 @@ impl Columns<'_> {
     fn pack(&self, arithmetic: Arithmetic, words: &mut [f32], first: usize, width: usize, sums: &mut [f32]) {
         let Arithmetic { level, kind } = arithmetic;
         let (x, columns) = (self.x.get(first..).unwrap_or_default(), width.min(self.columns - first));
-        pack_columns(level, kind, words, x, self.columns, columns, self.rows, sums);
+        pack_sequences(level, kind, words, x, self.columns, columns, self.steps, sums);
     }
 }
 
@@ -268,7 +269,7 @@ mod tests {
             let f32 = Arithmetic { level, kind: Kind::F32 };
             let (weight, bias) = (Span { start: 0, len: outputs * inputs }, outputs * inputs);
             let bias = Some(Span { start: bias, len: outputs });
-            backward_weight(f32, &mut gradients, weight, bias, &dy, &x, SHAPE, ROWS);
+            backward_weight(f32, &mut gradients, weight, bias, &dy, &x, SHAPE, &[0, ROWS as u32]);
         });
         [y, pre, relu, dx, gradients].map(|numbers| bits(&numbers))
     }
@@ -346,10 +347,10 @@ mod tests {
             let mut whole = numbers(outputs + outputs * inputs, 6);
             let mut halves = whole.clone();
             let f32 = Arithmetic { level, kind: Kind::F32 };
-            backward_weight(f32, &mut whole, weight, bias, &dy, &x, SHAPE, ROWS);
-            backward_weight(f32, &mut halves, weight, bias, &dy, &x, SHAPE, 100);
+            backward_weight(f32, &mut whole, weight, bias, &dy, &x, SHAPE, &[0, ROWS as u32]);
+            backward_weight(f32, &mut halves, weight, bias, &dy, &x, SHAPE, &[0, 100]);
             let (dy, x) = (&dy[100 * outputs..], &x[100 * inputs..]);
-            backward_weight(f32, &mut halves, weight, bias, dy, x, SHAPE, ROWS - 100);
+            backward_weight(f32, &mut halves, weight, bias, dy, x, SHAPE, &[0, ROWS as u32 - 100]);
             assert!(bits(&whole) == bits(&halves), "{level:?}");
         }
     }

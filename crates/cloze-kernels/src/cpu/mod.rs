@@ -21,6 +21,7 @@ mod optimizer;
 mod panels;
 mod pool;
 mod residual;
+mod row_steps;
 mod rows;
 mod scratch;
 mod shared;
@@ -318,10 +319,10 @@ impl Kernels for Cpu {
         dy: &Vec<f32>,
         x: &Vec<f32>,
         shape: MatrixShape,
-        rows: usize,
+        starts: &Vec<u32>,
     ) {
         let arithmetic = self.other();
-        self.scope(|| linear::backward_weight(arithmetic, gradients, weight, bias, dy, x, shape, rows));
+        self.scope(|| linear::backward_weight(arithmetic, gradients, weight, bias, dy, x, shape, starts));
     }
 
     fn activation_forward(&self, y: &mut Vec<f32>, x: &Vec<f32>, activation: Activation, len: usize) {

@@ -6,6 +6,7 @@
 
 use super::lines::LINE;
 use super::operand::{Kind, pack_words_across, to_words};
+use super::row_steps::RowSteps;
 use super::scratch;
 use super::simd::{Level, multiversion};
 use crate::Size;
@@ -64,7 +65,38 @@ pub(crate) fn pack_columns(
     assert!(inner == 0 || rows.len() >= (inner - 1) * stride + columns, "{inner} rows of {columns}");
     match kind {
         Kind::F32 => pack_f32_columns(level, panels, rows, stride, columns, inner, sums),
-        _ => pack_words_across(level, kind, panels, rows, stride, columns, inner, sums),
+        _ => {
+            let depth = kind.steps(inner);
+            pack_words_across(level, kind, panels, depth, 0..depth, rows, stride, columns, inner, sums);
+        }
+    }
+}
+
+/// [`pack_columns`] of the rows of `steps`, where `rows` begins at the batch's first row.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn pack_sequences(
+    level: Level,
+    kind: Kind,
+    panels: &mut [f32],
+    rows: &[f32],
+    stride: usize,
+    columns: usize,
+    steps: &RowSteps,
+    sums: &mut [f32],
+) {
+    if kind == Kind::F32 {
+        let inner = steps.rows.len();
+        return pack_columns(level, kind, panels, &rows[steps.rows.start * stride..], stride, columns, inner, sums);
+    }
+    let depth = steps.count();
+    assert_eq!(panels.len(), packed_len(columns, depth));
+    assert!(sums.is_empty() || sums.len() == columns, "{} sums of {columns} columns", sums.len());
+    let mut first_step = 0;
+    for run in steps.runs().filter(|run| !run.is_empty()) {
+        let (inner, at) = (run.len(), first_step..first_step + kind.steps(run.len()));
+        first_step = at.end;
+        let rows = &rows[run.start * stride..];
+        pack_words_across(level, kind, panels, depth, at, rows, stride, columns, inner, sums);
     }
 }
 

@@ -217,8 +217,9 @@ impl Kernels for Reference {
         dy: &Vec<f64>,
         x: &Vec<f64>,
         shape: MatrixShape,
-        rows: usize,
+        starts: &Vec<u32>,
     ) {
+        let rows = *starts.last().expect("the number of rows") as usize;
         linear::linear_backward_weight(gradients, weight, bias, dy, x, shape, rows);
     }
 

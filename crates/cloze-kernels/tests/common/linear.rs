@@ -5,7 +5,9 @@ use std::ops::Range;
 use cloze_kernels::{Activation, Kernels, LayerNorm, MatrixShape, Size, Span, Store};
 
 use super::assert_same_bits;
-use super::buffers::{activations, inference_matrix, matrix, read_activations, read_vector, unset_activations, vector};
+use super::buffers::{
+    activations, indices, inference_matrix, matrix, read_activations, read_vector, unset_activations, vector,
+};
 
 pub const ACTIVATIONS: [Activation; 4] =
     [Activation::GeluErf, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
@@ -148,7 +150,7 @@ pub fn linear_backward_input<K: Kernels>(
     read_activations(k, &dx, len)
 }
 
-/// The arena `gradients` after the call; see [`Layer::spans`].
+/// The arena `gradients` after the call with all rows in one sequence; see [`Layer::spans`].
 pub fn linear_backward_weight<K: Kernels>(
     k: &K,
     gradients: &[f64],
@@ -158,10 +160,24 @@ pub fn linear_backward_weight<K: Kernels>(
     with_bias: bool,
     rows: usize,
 ) -> Vec<f64> {
+    linear_backward_weight_of(k, gradients, dy, x, layer, with_bias, &[0, rows as u32])
+}
+
+/// [`linear_backward_weight`] of the sequences that begin at `starts`.
+pub fn linear_backward_weight_of<K: Kernels>(
+    k: &K,
+    gradients: &[f64],
+    dy: &[f64],
+    x: &[f64],
+    layer: &Layer,
+    with_bias: bool,
+    starts: &[u32],
+) -> Vec<f64> {
     let mut arena = vector(k, gradients);
     let (weight, bias) = layer.spans();
     let (dy, x) = (activations(k, dy), activations(k, x));
-    k.linear_backward_weight(&mut arena, weight, with_bias.then_some(bias), &dy, &x, layer.shape, rows);
+    let starts = indices(k, starts);
+    k.linear_backward_weight(&mut arena, weight, with_bias.then_some(bias), &dy, &x, layer.shape, &starts);
     read_vector(k, &arena, gradients.len())
 }
 

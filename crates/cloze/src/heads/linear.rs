@@ -70,7 +70,7 @@ pub fn linear_logits<K: Kernels>(
 }
 
 /// Backward of [`linear_logits`], from the gradient of the logits in `tape`: overwrites `dinput` and adds to
-/// `gradients`.
+/// `gradients`. `starts` holds the first row of each sequence, then the number of rows.
 #[allow(clippy::too_many_arguments)]
 pub fn linear_logits_backward<K: Kernels>(
     network: &Network<K>,
@@ -82,6 +82,7 @@ pub fn linear_logits_backward<K: Kernels>(
     head: &Linear<K::Matrix, K::Vector>,
     dropout: Option<Dropout<K::Indices>>,
     rows: usize,
+    starts: &K::Indices,
 ) {
     let (kernels, columns) = (&network.kernels, network.config.hidden_size);
     let shape = layout.weight.shape;
@@ -89,7 +90,7 @@ pub fn linear_logits_backward<K: Kernels>(
     let dlogits = &tape.logits;
     let input = if dropout.is_some() { &tape.dropped } else { input };
     let (weight_at, bias_at) = (layout.weight.span, Some(layout.bias));
-    kernels.linear_backward_weight(gradients, weight_at, bias_at, dlogits, input, shape, rows);
+    kernels.linear_backward_weight(gradients, weight_at, bias_at, dlogits, input, shape, starts);
     match dropout {
         Some(dropout) => {
             let ddropped = &mut tape.ddropped;

@@ -1,6 +1,8 @@
 //! The masked language model head: `LayerNorm(act(W · h + b))` times the word embeddings, and
 //! cross-entropy over the vocabulary. Only masked tokens get this far.
 
+use std::ops::Range;
+
 use cloze_kernels::{Kernels, MatrixShape, Size, Span, Store};
 
 use crate::Error;
@@ -9,9 +11,43 @@ use crate::params::{MatrixSpan, MlmHead};
 
 use super::Tally;
 
-/// Rows that go through the head at a time, so that never all logits exist at once. The sums do not
+/// Rows that go through the head at a time, at most, so that never all logits exist at once. The sums do not
 /// depend on it: each is a chain over the rows in order.
 pub const ROWS_AT_A_TIME: usize = 256;
+
+/// Rows that go through the head together, of all that are masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Which of the masked rows.
+    pub(super) rows: Range<usize>,
+    /// Where among them each sequence begins, then their number.
+    pub(super) starts: Vec<u32>,
+}
+
+/// Divides masked rows into turns of at most `rows_max`, an even number. `starts` holds the first masked row of each
+/// sequence, then the number of all.
+///
+/// A turn ends at the end of a sequence or after an even number of its rows: there the kernels begin a step, whichever
+/// sequences a part of a batch has.
+pub(super) fn turns(starts: &[u32], rows_max: usize) -> Vec<Turn> {
+    let mut turns: Vec<Turn> = Vec::new();
+    for sequence in starts.windows(2) {
+        let (mut from, to) = (sequence[0] as usize, sequence[1] as usize);
+        while from < to {
+            let left = turns.last().map_or(0, |turn| rows_max - turn.rows.len());
+            let fits = if to - from <= left { to - from } else { left / 2 * 2 };
+            if fits == 0 {
+                turns.push(Turn { rows: from..from, starts: vec![0] });
+                continue;
+            }
+            let turn = turns.last_mut().expect("a turn with room");
+            from += fits;
+            turn.rows.end = from;
+            turn.starts.push(turn.rows.len() as u32);
+        }
+    }
+    turns
+}
 
 /// The buffers of the head, for `rows` masked tokens.
 pub struct MlmTape<K: Kernels> {
@@ -19,6 +55,8 @@ pub struct MlmTape<K: Kernels> {
     rows: K::Indices,
     /// The tokens that stood there: `[rows]`
     labels: K::Indices,
+    /// Where each sequence begins, then the number of rows.
+    starts: K::Indices,
     count: usize,
     /// `[rows, hidden]`
     hidden: K::Activations,
@@ -48,6 +86,7 @@ impl<K: Kernels> MlmTape<K> {
         Ok(MlmTape {
             rows: kernels.indices(),
             labels: kernels.indices(),
+            starts: kernels.indices(),
             count: 0,
             hidden: buffer()?,
             pre: buffer()?,
@@ -148,16 +187,19 @@ pub fn mlm_losses<K: Kernels>(
 }
 
 /// Backward of the last [`mlm_losses`] for a loss of `scale · Σ losses`: adds to `buffers.dhidden` at
-/// the rows, and to `gradients`. The decoder's goes to the word embeddings' own place.
+/// the rows, and to `gradients`. The decoder's goes to the word embeddings' own place. `starts` says where each
+/// sequence begins among the rows, then their number.
 pub fn mlm_backward<K: Kernels>(
     network: &Network<K>,
     buffers: &mut ActivationGradients<K>,
     gradients: &mut K::Vector,
     layout: &MlmHead<MatrixSpan, Span>,
     tape: &mut MlmTape<K>,
+    starts: &[u32],
     scale: f64,
-) {
+) -> Result<(), Error> {
     let (kernels, config) = (&network.kernels, &network.config);
+    kernels.write_indices(&mut tape.starts, starts)?;
     let head = network.parameters.mlm.as_ref().expect("the network has an MLM head");
     let (count, columns, vocab) = (tape.count, config.hidden_size, config.vocab_size);
     let size = Size { rows: count, columns };
@@ -178,7 +220,7 @@ pub fn mlm_backward<K: Kernels>(
         dlogits,
         &tape.transformed,
         decoder_at.shape,
-        count,
+        &tape.starts,
     );
     let dtransformed = &mut tape.dtransformed;
     kernels.linear_backward_input(dtransformed, dlogits, decoder, Store::Overwrite, count, 0..vocab);
@@ -197,8 +239,24 @@ pub fn mlm_backward<K: Kernels>(
     kernels.activation_backward(dtransformed, &mut tape.pre, config.activation(), count * columns);
     let shape = MatrixShape { outputs: columns, inputs: columns };
     let (weight, bias) = (layout.transform.weight.span, Some(layout.transform.bias));
-    kernels.linear_backward_weight(gradients, weight, bias, dtransformed, &tape.hidden, shape, count);
+    kernels.linear_backward_weight(gradients, weight, bias, dtransformed, &tape.hidden, shape, &tape.starts);
     let (dhidden, weight) = (&mut tape.dhidden, &head.transform.weight);
     kernels.linear_backward_input(dhidden, dtransformed, weight, Store::Overwrite, count, 0..columns);
     kernels.scatter_add_rows(&mut buffers.dhidden, dhidden, &tape.rows, size);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_full_and_cut_no_pair_of_a_sequence() {
+        let turn = |rows: Range<usize>, starts: &[u32]| Turn { rows, starts: starts.to_vec() };
+        assert_eq!(turns(&[0, 3, 3, 5], 8), [turn(0..5, &[0, 3, 5])]);
+        assert_eq!(turns(&[0, 3, 8, 9], 6), [turn(0..5, &[0, 3, 5]), turn(5..9, &[0, 3, 4])]);
+        assert_eq!(turns(&[0, 9], 4), [turn(0..4, &[0, 4]), turn(4..8, &[0, 4]), turn(8..9, &[0, 1])]);
+        assert_eq!(turns(&[0, 3, 6], 4), [turn(0..3, &[0, 3]), turn(3..6, &[0, 3])]);
+        assert!(turns(&[0], 4).is_empty() && turns(&[0, 0], 4).is_empty());
+    }
 }

@@ -4,13 +4,13 @@ use cloze_kernels::{Kernels, RowCoordinates};
 
 use crate::model::{
     ActivationGradients, Batch, Draws, Keep, Network, PackedBatch, PoolerTape, ReadRows, Site, Tape, dropout,
-    encoder_backward, encoder_forward, pooler_backward, pooler_forward,
+    encoder_backward, encoder_forward, pooler_backward, pooler_forward, starts_within,
 };
 use crate::params::Declaration;
 use crate::{Config, Error};
 
 use super::linear::{linear_logits, linear_logits_backward};
-use super::mlm::ROWS_AT_A_TIME;
+use super::mlm::{ROWS_AT_A_TIME, turns};
 use super::targets::{Targets, Totals, TrainingBatch};
 use super::task::{cross_entropy, task_losses};
 use super::{LinearTape, MlmTape, Tally, mlm_backward, mlm_logits, mlm_losses};
@@ -38,6 +38,8 @@ pub struct Workspace<K: Kernels> {
     batch: PackedBatch<K>,
     read: ReadRows<K>,
     first_rows: K::Indices,
+    /// Starts of sequences of one row each.
+    first_starts: K::Indices,
     first_coordinates: RowCoordinates<K::Indices>,
     /// Embeddings and encoder.
     pub tape: Tape<K>,
@@ -56,6 +58,7 @@ impl<K: Kernels> Workspace<K> {
             batch: PackedBatch::new(kernels),
             read: ReadRows::new(kernels),
             first_rows: kernels.indices(),
+            first_starts: kernels.indices(),
             first_coordinates: RowCoordinates { sequences: kernels.indices(), positions: kernels.indices() },
             tape: Tape::new(kernels, config, keep)?,
             pooler: PoolerTape::new(kernels)?,
@@ -111,6 +114,7 @@ pub fn losses<K: Kernels>(
         batch,
         read,
         first_rows: first,
+        first_starts,
         first_coordinates,
         tape,
         pooler,
@@ -142,12 +146,13 @@ pub fn losses<K: Kernels>(
 
     if let Targets::Pretraining { masked_rows, masked_labels, .. } = &part.targets {
         let masked_places = place_of(masked_rows);
-        for (places, labels) in masked_places.chunks(ROWS_AT_A_TIME).zip(masked_labels.chunks(ROWS_AT_A_TIME)) {
-            mlm_logits(network, mlm, hidden, places)?;
-            mlm_losses(network, mlm, &mut losses.mlm, labels)?;
+        for turn in turns(&starts_within(masked_rows, &part.batch.starts), ROWS_AT_A_TIME) {
+            mlm_logits(network, mlm, hidden, &masked_places[turn.rows.clone()])?;
+            mlm_losses(network, mlm, &mut losses.mlm, &masked_labels[turn.rows])?;
             if let Some((gradients, declaration)) = &mut gradients {
                 let layout = declaration.layout.mlm.as_ref().expect("the declaration has an MLM head");
-                mlm_backward(network, buffers, gradients, layout, mlm, 1.0 / totals.masked as f64);
+                let scale = 1.0 / totals.masked as f64;
+                mlm_backward(network, buffers, gradients, layout, mlm, &turn.starts, scale)?;
             }
         }
     }
@@ -156,8 +161,8 @@ pub fn losses<K: Kernels>(
         let is_nsp = reader == Reader::NextSentence;
         let head = if is_nsp { &network.parameters.nsp } else { &network.parameters.task };
         let head = head.as_ref().expect("the network has the head of these targets");
-        let (count, coordinates) = match reader {
-            Reader::Tokens | Reader::Span => (rows.len(), &read.coordinates),
+        let (count, starts, coordinates) = match reader {
+            Reader::Tokens | Reader::Span => (rows.len(), &read.starts, &read.coordinates),
             Reader::NextSentence | Reader::Pooled => {
                 let sequences = part.batch.sequences();
                 kernels.write_indices(first, &place_of(first_rows(&part.batch)))?;
@@ -165,7 +170,8 @@ pub fn losses<K: Kernels>(
                 let numbers: Vec<u32> = (0..sequences as u32).map(|index| first_sequence as u32 + index).collect();
                 kernels.write_indices(&mut first_coordinates.sequences, &numbers)?;
                 kernels.write_indices(&mut first_coordinates.positions, &vec![0; sequences])?;
-                (sequences, &*first_coordinates)
+                kernels.write_indices(first_starts, &(0..=sequences as u32).collect::<Vec<u32>>())?;
+                (sequences, &*first_starts, &*first_coordinates)
             }
         };
         // Next sentence prediction and answers read their input as it is, the others after dropout.
@@ -196,12 +202,16 @@ pub fn losses<K: Kernels>(
             let head_at = head_at.as_ref().expect("the declaration has the head of these targets");
             if reads_tokens {
                 let dhidden = &mut buffers.dhidden;
-                linear_logits_backward(network, dhidden, gradients, head_at, logits, hidden, head, dropout, count);
+                linear_logits_backward(
+                    network, dhidden, gradients, head_at, logits, hidden, head, dropout, count, starts,
+                );
             } else {
                 let PoolerTape { pooled, dpooled, .. } = &mut *pooler;
-                linear_logits_backward(network, dpooled, gradients, head_at, logits, pooled, head, dropout, count);
+                linear_logits_backward(
+                    network, dpooled, gradients, head_at, logits, pooled, head, dropout, count, starts,
+                );
                 let pooler_at = layout.pooler.as_ref().expect("the declaration has a pooler");
-                pooler_backward(network, buffers, gradients, pooler_at, pooler, first, count);
+                pooler_backward(network, buffers, gradients, pooler_at, pooler, first, starts, count);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::network::{LayerCall, Site, layer_norm};
 use super::{ActivationGradients, Keep, LayerTape};
 
 fn starts<'a, K: Kernels>(call: &'a LayerCall<'_, K>) -> AttentionStarts<'a, K::Indices> {
-    AttentionStarts { queries: call.read.map_or(&call.batch.starts, |read| &read.starts), keys: &call.batch.starts }
+    AttentionStarts { queries: call.row_starts(), keys: &call.batch.starts }
 }
 
 /// `tape.attention_output [rows, hidden]` from the layer's input `x [tokens, hidden]`.
@@ -103,7 +103,7 @@ pub(super) fn attention_block_backward<K: Kernels>(
         doutput,
         &tape.context,
         square,
-        rows,
+        call.row_starts(),
     );
     let weight = &layer.attention_output.weight;
     kernels.linear_backward_input(&mut buffers.dcontext, doutput, weight, Store::Overwrite, rows, 0..hidden);
@@ -128,7 +128,7 @@ pub(super) fn attention_block_backward<K: Kernels>(
         &buffers.dq,
         x_rows,
         square,
-        rows,
+        call.row_starts(),
     );
     kernels.linear_backward_weight(
         gradients,
@@ -137,7 +137,7 @@ pub(super) fn attention_block_backward<K: Kernels>(
         &buffers.dkv,
         x,
         MatrixShape { outputs: 2 * hidden, inputs: hidden },
-        tokens,
+        &call.batch.starts,
     );
     let weight = &layer.qkv.weight;
     match call.read {

@@ -174,13 +174,16 @@ impl<K: Kernels> ReadRows<K> {
     pub fn write(&mut self, kernels: &K, batch: &Batch, rows: &[u32], first_sequence: usize) -> Result<(), Error> {
         assert!(rows.is_sorted_by(|a, b| a < b), "rows must ascend");
         self.count = rows.len();
-        let starts: Vec<u32> =
-            batch.starts.iter().map(|&start| rows.partition_point(|&row| row < start) as u32).collect();
         kernels.write_indices(&mut self.rows, rows)?;
-        kernels.write_indices(&mut self.starts, &starts)?;
+        kernels.write_indices(&mut self.starts, &starts_within(rows, &batch.starts))?;
         write_coordinates(kernels, &mut self.coordinates, batch, rows, first_sequence)?;
         Ok(())
     }
+}
+
+/// Where the sequences that begin at `starts` begin among `rows`, ascending rows of the batch.
+pub(crate) fn starts_within(rows: &[u32], starts: &[u32]) -> Vec<u32> {
+    starts.iter().map(|&start| rows.partition_point(|&row| row < start) as u32).collect()
 }
 
 fn write_coordinates<K: Kernels>(

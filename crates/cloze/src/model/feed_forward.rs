@@ -97,7 +97,7 @@ pub(super) fn feed_forward_block_backward<K: Kernels>(
         &buffers.dhidden,
         pre,
         MatrixShape { outputs: hidden, inputs: intermediate },
-        rows,
+        call.row_starts(),
     );
     kernels.linear_backward_weight(
         gradients,
@@ -106,7 +106,7 @@ pub(super) fn feed_forward_block_backward<K: Kernels>(
         dintermediate,
         &tape.attention_output,
         MatrixShape { outputs: intermediate, inputs: hidden },
-        rows,
+        call.row_starts(),
     );
     kernels.linear_backward_input(
         &mut buffers.dattention_output,

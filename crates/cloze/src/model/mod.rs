@@ -12,6 +12,7 @@ mod network;
 mod pooler;
 mod tape;
 
+pub(crate) use batch::starts_within;
 pub use batch::{Batch, PackedBatch, ReadRows};
 pub use encoder::{encoder_backward, encoder_forward};
 pub use network::{Draws, Network};

@@ -168,6 +168,11 @@ impl<K: Kernels> LayerCall<'_, K> {
         self.read.map_or(self.batch.tokens, |read| read.count)
     }
 
+    /// First read row of each sequence, then their number.
+    pub fn row_starts(&self) -> &K::Indices {
+        self.read.map_or(&self.batch.starts, |read| &read.starts)
+    }
+
     /// Where the read rows stand.
     pub fn coordinates(&self) -> &RowCoordinates<K::Indices> {
         self.read.map_or(&self.batch.coordinates, |read| &read.coordinates)

@@ -57,7 +57,9 @@ pub fn pooler_forward<K: Kernels>(
     Ok(())
 }
 
-/// From `tape.dpooled`, which is overwritten, to `buffers.dhidden`, which is added to.
+/// From `tape.dpooled`, which is overwritten, to `buffers.dhidden`, which is added to. `starts` are those of sequences
+/// of one row each.
+#[allow(clippy::too_many_arguments)]
 pub fn pooler_backward<K: Kernels>(
     network: &Network<K>,
     buffers: &mut ActivationGradients<K>,
@@ -65,6 +67,7 @@ pub fn pooler_backward<K: Kernels>(
     layout: &Linear<MatrixSpan, Span>,
     tape: &mut PoolerTape<K>,
     first_rows: &K::Indices,
+    starts: &K::Indices,
     sequences: usize,
 ) {
     let kernels = &network.kernels;
@@ -73,7 +76,7 @@ pub fn pooler_backward<K: Kernels>(
     let shape = MatrixShape { outputs: columns, inputs: columns };
     kernels.activation_backward(&mut tape.dpooled, &mut tape.pre, Activation::Tanh, sequences * columns);
     let (weight, bias) = (layout.weight.span, Some(layout.bias));
-    kernels.linear_backward_weight(gradients, weight, bias, &tape.dpooled, &tape.first, shape, sequences);
+    kernels.linear_backward_weight(gradients, weight, bias, &tape.dpooled, &tape.first, shape, starts);
     let outputs = 0..columns;
     kernels.linear_backward_input(
         &mut tape.dfirst,

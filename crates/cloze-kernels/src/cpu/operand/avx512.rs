@@ -46,14 +46,17 @@ pub(super) unsafe fn bf16_words(words: &mut [f32], numbers: &[f32]) {
     }
 }
 
-/// [`super::pack_words_across`] in bf16.
+/// [`super::pack_words_across`] in bf16: fills the steps from `first_step` on.
 ///
 /// # Safety
 ///
 /// The processor has AVX-512 F, BW, VL and BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn pack_bf16_columns(
     panels: &mut [f32],
+    depth: usize,
+    first_step: usize,
     rows: &[f32],
     stride: usize,
     columns: usize,
@@ -76,7 +79,7 @@ pub(super) unsafe fn pack_bf16_columns(
         let first = &rows[2 * step * stride..][..columns];
         let second = if 2 * step + 1 < inner { &rows[(2 * step + 1) * stride..][..columns] } else { &[] };
         for (panel, at) in (0..columns).step_by(LANES).enumerate() {
-            let line = &mut panels[(panel * steps + step) * LANES..][..LANES];
+            let line = &mut panels[(panel * depth + first_step + step) * LANES..][..LANES];
             // SAFETY: the processor has the instructions; a line is a register, and `load` and the mask leave
             // out what does not exist.
             unsafe {

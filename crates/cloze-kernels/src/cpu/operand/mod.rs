@@ -8,6 +8,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+use std::ops::Range;
+
 use super::chunks::{chunks_mut, for_each_part};
 use super::disjoint::rows_per_task;
 use super::panels::COLUMNS;
@@ -146,25 +148,28 @@ pub(crate) fn to_words(level: Level, kind: Kind, words: &mut [f32], numbers: &[f
     }
 }
 
-/// [`super::panels::pack_columns`] for words of several numbers: those of a column, one from each row. Not
-/// for int8.
+/// [`super::panels::pack_columns`] for words of several numbers: those of a column, one from each row. Fills the steps
+/// `steps` of panels that have `depth`. Not for int8.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn pack_words_across(
     level: Level,
     kind: Kind,
     panels: &mut [f32],
+    depth: usize,
+    steps: Range<usize>,
     rows: &[f32],
     stride: usize,
     columns: usize,
     inner: usize,
     sums: &mut [f32],
 ) {
+    assert!(steps.end <= depth && steps.len() == kind.steps(inner), "{inner} rows in steps {steps:?} of {depth}");
     match (kind, level) {
         #[cfg(target_arch = "x86_64")]
         (Kind::Bf16, Level::Avx512) => {
             let sums = (!sums.is_empty()).then_some(sums);
             // SAFETY: `Kind::Bf16` and `Level::Avx512` are made only where the processor has them.
-            unsafe { avx512::pack_bf16_columns(panels, rows, stride, columns, inner, sums) };
+            unsafe { avx512::pack_bf16_columns(panels, depth, steps.start, rows, stride, columns, inner, sums) };
         }
         _ => unreachable!("{kind:?} on {level:?}"),
     }
@@ -287,9 +292,21 @@ mod tests {
             let mut panels = vec![f32::NAN; steps * columns.next_multiple_of(COLUMNS)];
             let mut sums = vec![1.0; columns];
             let level = Level::detect();
-            pack_words_across(level, kind, &mut panels, &numbers, stride, columns, inner, &mut sums);
+            let all = 0..steps;
+            pack_words_across(
+                level,
+                kind,
+                &mut panels,
+                steps,
+                all.clone(),
+                &numbers,
+                stride,
+                columns,
+                inner,
+                &mut sums,
+            );
             let mut silent = vec![f32::NAN; panels.len()];
-            pack_words_across(level, kind, &mut silent, &numbers, stride, columns, inner, &mut []);
+            pack_words_across(level, kind, &mut silent, steps, all, &numbers, stride, columns, inner, &mut []);
             assert!(panels.iter().zip(&silent).all(|(a, b)| a.to_bits() == b.to_bits()));
             for (at, word) in panels.iter().enumerate() {
                 let (panel, step, lane) = (at / COLUMNS / steps, at / COLUMNS % steps, at % COLUMNS);
