@@ -5,7 +5,9 @@
 
 A case is a few sentences in one scheme. Gold labels are valid or random; predictions are the gold labels with some
 replaced, or random. Figures are [precision, recall, f1, support]. IO is IOB1 without B. "default" is null where seqeval
-does not know the prefixes (L, U). Where no type occurs, seqeval's means are NaN; 0 is written.
+does not know the prefixes (L, U). Where no type occurs, seqeval's means are NaN; 0 is written. "suffix" is IOB1, IOB2
+or IOBES written as X-B. seqeval scores BMES as IOBES, with I for M; where gold labels and predictions are valid, its
+default mode must give the same with M.
 
 With --conlleval, the Perl script of CoNLL-2000 is run on every case of IOB1, IOB2 and IO, and must print the same.
 """
@@ -24,7 +26,7 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as
 from seqeval.metrics.v1 import precision_recall_fscore_support as strict_scores
 
 KINDS = ["X", "Y", "a-b"]
-PREFIXES = {"IOB1": "IIB", "IOB2": "BI", "IOBES": "BIES", "BILOU": "BILU", "IO": "I"}
+PREFIXES = {"IOB1": "IIB", "IOB2": "BI", "IOBES": "BIES", "BILOU": "BILU", "IO": "I", "IOE2": "IIE", "BMES": "BMES"}
 NAMES = ["precision", "recall", "FB1"]
 
 
@@ -41,9 +43,18 @@ def valid(scheme, length):
             "IO": "I" * words,
             "IOBES": "S" if words == 1 else "B" + "I" * (words - 2) + "E",
             "BILOU": "U" if words == 1 else "B" + "I" * (words - 2) + "L",
+            "BMES": "S" if words == 1 else "B" + "M" * (words - 2) + "E",
+            "IOE2": "I" * (words - 1) + "E",
         }[scheme]
         labels, last = labels + [f"{letter}-{kind}" for letter in letters], kind
     return labels[:length]
+
+
+def is_valid(labels):
+    """Whether labels in BMES follow their scheme."""
+    places = ["O", *labels, "O"]
+    pairs = [(before[0], after[0], before[2:] == after[2:]) for before, after in zip(places, places[1:])]
+    return all((before in "BM") == (after in "ME") and (before not in "BM" or same) for before, after, same in pairs)
 
 
 def any_label(scheme):
@@ -57,13 +68,21 @@ def sentence(scheme):
     return gold, [any_label(scheme) if random.random() < change else label for label in gold]
 
 
+def with_suffix(sentences):
+    return [[label if label == "O" else f"{label[2:]}-{label[0]}" for label in labels] for labels in sentences]
+
+
+def with_inside(sentences):
+    return [["I" + label[1:] if label[0] == "M" else label for label in labels] for labels in sentences]
+
+
 def figures(scores, kinds, **options):
     def rows(average):
         return scores(gold, predictions, average=average, zero_division=0, **options)
 
     gold, predictions = kinds
     listed = [[float(value) for value in row] for row in rows(None)]
-    names = sorted({name for labels in (gold, predictions) for name in types(labels, options.get("scheme"))})
+    names = sorted({name for labels in (gold, predictions) for name in types(labels, options)})
     assert len(names) == len(listed[0])
     return {
         "micro": [float(value) for value in rows("micro")],
@@ -72,12 +91,12 @@ def figures(scores, kinds, **options):
     }
 
 
-def types(sentences, scheme):
-    if scheme:
-        return schemes.Entities(sentences, scheme).unique_tags
+def types(sentences, options):
+    if "scheme" in options:
+        return schemes.Entities(sentences, **options).unique_tags
     from seqeval.metrics.sequence_labeling import get_entities
 
-    return {kind for kind, _, _ in get_entities(sentences)}
+    return {kind for kind, _, _ in get_entities(sentences, **options)}
 
 
 def check_conlleval(script, case):
@@ -98,7 +117,7 @@ def check_conlleval(script, case):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output", type=Path)
-    parser.add_argument("--cases", type=int, default=75)
+    parser.add_argument("--cases", type=int, default=126)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--conlleval")
     arguments = parser.parse_args()
@@ -109,16 +128,24 @@ def main():
         name = list(PREFIXES)[index % len(PREFIXES)]
         pairs = [sentence(name) for _ in range(random.randint(1, 7))]
         gold, predictions = [gold for gold, _ in pairs], [labels for _, labels in pairs]
-        scheme = schemes.IOB1 if name == "IO" else getattr(schemes, name)
+        suffix = name in ("IOB1", "IOB2", "IOBES") and index // len(PREFIXES) % 3 == 2
+        if suffix:
+            gold, predictions = with_suffix(gold), with_suffix(predictions)
+        scheme = getattr(schemes, {"IO": "IOB1", "BMES": "IOBES"}.get(name, name))
+        read = (with_inside(gold), with_inside(predictions))
         case = {
             "scheme": name,
+            "suffix": suffix,
             "gold": [" ".join(labels) for labels in gold],
             "predictions": [" ".join(labels) for labels in predictions],
             "accuracy": accuracy_score(gold, predictions),
-            "default": None if name == "BILOU" else figures(default_scores, (gold, predictions)),
-            "strict": figures(strict_scores, (gold, predictions), scheme=scheme),
+            "default": None if name == "BILOU" else figures(default_scores, read, suffix=suffix),
+            "strict": figures(strict_scores, read, scheme=scheme, suffix=suffix),
         }
-        if arguments.conlleval and name in ("IOB1", "IOB2", "IO"):
+        # In valid labels both modes find the same, and M needs no translation.
+        if name == "BMES" and case["default"] == case["strict"] and all(map(is_valid, gold + predictions)):
+            assert figures(default_scores, (gold, predictions), suffix=False) == case["default"], case
+        if arguments.conlleval and name in ("IOB1", "IOB2", "IO") and not suffix:
             check_conlleval(arguments.conlleval, case)
         cases.append(case)
     rows = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)

@@ -3,7 +3,8 @@
     python pipeline_entities.py crates/cloze/tests/fixtures/pipeline_entities.json [--cases N] [--seed N]
 
 Texts are random words over a small vocabulary, with punctuation, letters of two bytes and more, and words without a
-token ([UNK]). Scores are random, many of them equal, in float64. Only the pipeline's own gathering, aggregating and
+token ([UNK]). Labels are in IOB1 or IOB2, or plain; entities of other schemes the pipeline takes apart. Scores are
+random, many of them equal, in float64. Only the pipeline's own gathering, aggregating and
 leaving out of "O" runs; there is no model. Tokens are [start, end, word], entities [label, start, end, text, score].
 """
 
@@ -23,9 +24,8 @@ WORDS = ["a", "ab", "abab", "ababa", "ba", "béé", "Ab", "zzz", "🙂", "東", 
 LABELS = [
     ["O", "B-X", "I-X", "B-Y", "I-Y"],
     ["O", "I-X", "B-X", "I-Y"],
-    ["O", "S-X", "B-X", "I-X", "E-X"],
-    ["NOUN", "ADJ-B", "I-O", "B", "O"],
-    ["O", "B-a-b", "I-a-b", "a-b"],
+    ["NOUN", "ADJ", "E", "S", "O"],
+    ["O", "B-a-b", "I-a-b", "B-a"],
 ]
 
 

@@ -99,6 +99,57 @@ fn words_are_labelled_with_entities_in_the_text_as_it_is() {
     assert_eq!(world.run("predict --model first --input words.conll --json").ok().json().len(), 12);
 }
 
+/// BIOES in one spelling, BMES in another; a word of which the tokenizer leaves nothing stands within an entity.
+#[test]
+fn predicted_entities_are_those_that_were_measured() {
+    let world = world();
+    let bioes = "the\tO\nred\tB-colour\n\u{200b}\tI-colour\nblue\tE-colour\ncat\tS-animal\n\n\
+        a\tO\nred\tB-colour\nred\tI-colour\nblue\tE-colour\ndog\tS-animal\n\n";
+    for (spelling, data) in [
+        ("bioes", bioes.to_string()),
+        ("bmes", bioes.replace("I-colour", "colour_M").replace("B-colour", "colour_B").replace("E-colour", "colour_E")),
+    ] {
+        let data = if spelling == "bmes" { data.replace("S-animal", "animal_S") } else { data };
+        world.write("words.conll", data.repeat(8));
+        let trained = format!("--epochs 30 --dropout 0 --output {spelling}");
+        train(&world, "tokens", "words.conll", &trained);
+        let line = world.run(&format!("evaluate --model {spelling} --input words.conll --json")).ok().answer();
+        assert_eq!(
+            (&line["accuracy"], &line["f1"], &line["strict_f1"]),
+            (&json!(1.0), &json!(1.0), &json!(1.0)),
+            "{line}"
+        );
+        let lines = world.run(&format!("predict --model {spelling} --input words.conll --json")).ok().json();
+        let entities = |line: &Value| -> Vec<(String, String)> {
+            let of =
+                |entity: &Value| (entity["label"].as_str().unwrap().into(), entity["text"].as_str().unwrap().into());
+            line["entities"].as_array().unwrap().iter().map(of).collect()
+        };
+        let own = |label: &str, text: &str| (label.to_string(), text.to_string());
+        assert_eq!(entities(&lines[0]), [own("colour", "red \u{200b} blue"), own("animal", "cat")], "{}", lines[0]);
+        assert_eq!(entities(&lines[1]), [own("colour", "red red blue"), own("animal", "dog")], "{}", lines[1]);
+    }
+}
+
+/// The tagger is perfect on one file; in the other all `N` and `V` are exchanged.
+#[test]
+fn one_letter_parts_of_speech_are_plain_labels() {
+    let world = world();
+    let tagged = "cat N\nruns V\nthe E\ndog S\n\ndog S\nruns V\nthe E\ncat N\n\n".repeat(8);
+    world.write("pos.conll", &tagged);
+    world.write("exchanged.conll", tagged.replace(" N", " X").replace(" V", " N").replace(" X", " V"));
+    train(&world, "tokens", "pos.conll", "--epochs 30 --dropout 0");
+    let line = world.run("evaluate --model model --input exchanged.conll --json").ok().answer();
+    assert_eq!(
+        (&line["accuracy"], &line["f1"], &line["strict_f1"]),
+        (&json!(0.5), &Value::Null, &Value::Null),
+        "{line}"
+    );
+    let run = world.run("evaluate --model model --input pos.conll --json").ok();
+    assert!(run.stderr.contains("the labels mark no entities"), "{}", run.stderr);
+    assert_eq!(world.json("model/cloze.json")["metrics"]["accuracy"], json!(1.0));
+}
+
 #[test]
 fn questions_are_answered_from_their_text_or_not_at_all() {
     let world = world();

@@ -80,6 +80,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod characters;
 pub mod check;
 pub mod checkpoint;
 pub mod config;

@@ -33,8 +33,7 @@ pub struct Arguments {
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
-    /// How tokens become entities, where words are labelled [default: first, or average if the model was trained
-    /// with --subtokens mean]
+    /// How tokens become entities, where words are labelled [default: from the words' labels, as evaluate measures them]
     #[arg(long, value_name = "HOW")]
     aggregation: Option<AggregationName>,
     #[command(flatten)]

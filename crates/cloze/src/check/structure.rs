@@ -63,6 +63,7 @@ pub(super) fn name(scheme: Scheme) -> &'static str {
         Scheme::Iob1 => "IOB1",
         Scheme::Iob2 => "IOB2",
         Scheme::Bioes => "BIOES",
+        Scheme::Ioe2 => "IOE2",
         Scheme::Io => "IO",
         Scheme::None => "plain labels",
     }

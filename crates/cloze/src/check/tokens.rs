@@ -1,12 +1,14 @@
 //! What the tokenizer makes of a file: lengths, unknown words, and words of which nothing is left.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use cloze_tokenizer::{Encoding, Tokenizer};
+use cloze_tokenizer::Tokenizer;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::characters::Characters;
 use crate::infer::Long;
 
 use crate::settings::FinetuneTask;
@@ -131,17 +133,14 @@ fn tokenize<'a>(tokenizer: &Tokenizer, item: &Item<'a>) -> Tokenized<'a> {
         }
         result.length += tokens.len() + 1;
         result.words += tokens.words.last().copied().flatten().map_or(0, |word| word + 1);
-        let places = (0..tokens.len()).filter(|&at| tokens.ids[at] == unknown_id);
-        result.unknown.extend(places.map(|at| slice(text, &tokens, at)));
+        let unknown = (0..tokens.len()).filter(|&at| tokens.ids[at] == unknown_id);
+        let places: Vec<Range<usize>> = unknown.map(|at| tokens.offsets[at].0..tokens.offsets[at].1).collect();
+        if !places.is_empty() {
+            let characters = Characters::of(text);
+            result.unknown.extend(places.into_iter().map(|place| characters.slice(place)));
+        }
     }
     result
-}
-
-/// The characters of a token.
-fn slice<'a>(text: &'a str, tokens: &Encoding, at: usize) -> &'a str {
-    let (start, end) = tokens.offsets[at];
-    let byte = |place| text.char_indices().nth(place).map_or(text.len(), |(byte, _)| byte);
-    &text[byte(start)..byte(end)]
 }
 
 /// Words and texts that are not empty and yet have no token, as such that can only not be seen.

@@ -1,12 +1,12 @@
-//! How the labels of words mark entities: the schemes, which one a file has, and where it is broken.
+//! Schemes of labels that mark entities: which one a file has, and where it is broken.
 //!
-//! A label is `O` outside of entities, or a prefix, a dash and the entity's type: `B-LOC`. A type may hold dashes.
-//! A prefix alone (`B`, as where there is only one kind of entity) has the type `_`. BILOU's `L-` and `U-` are other
-//! spellings of `E-` and `S-`. Everything else is a plain label, such as a part of speech.
+//! The letters of [`Notation`] are the same for all schemes: `M-` is another spelling of `I-`, `L-` of `E-`, `U-` and
+//! `W-` of `S-`. Every label that its notation does not know is plain, such as a part of speech.
 
 use std::fmt;
 
 use crate::data::conll::Sentence;
+use crate::data::notation::{Notation, OUTSIDE, Prefix};
 
 /// How labels mark where entities begin and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +15,11 @@ pub enum Scheme {
     Iob1,
     /// `B-X` for the first word of an entity, `I-X` for the others. Also called BIO.
     Iob2,
-    /// `B-X` for the first word, `E-X` for the last, `I-X` between them, `S-X` for a single one. Also called IOBES, or
-    /// with the letters L and U, BILOU.
+    /// `B-X` for the first word, `E-X` for the last, `I-X` between them, `S-X` for a single one. Also called IOBES;
+    /// with the letters L and U BILOU, with M BMES, with M and W BMEWO.
     Bioes,
+    /// `E-X` for the last word of an entity, `I-X` for the others.
+    Ioe2,
     /// `I-X` for every word of an entity. Entities of one type that touch are one.
     Io,
     /// Labels that mark no entities, such as parts of speech.
@@ -48,40 +50,40 @@ impl fmt::Display for Violation {
 
 /// The scheme of labelled sentences.
 ///
-/// As [`Scheme::of_labels`] says, but where there are `B-` and `I-`, the order of the labels tells IOB1 from IOB2: it
-/// is the one that they break less often, and IOB2 where they break both as often.
+/// As [`Scheme::of_labels`] says, but where there are `B-` and `I-`, the order of the labels tells IOB1 from IOB2.
 pub fn detect(sentences: &[Sentence]) -> Scheme {
-    let scheme = Scheme::of_labels(sentences.iter().flat_map(|sentence| &sentence.labels));
-    let faults = |scheme| -> usize { sentences.iter().map(|sentence| faults(&sentence.labels, scheme).count()).sum() };
-    if scheme == Scheme::Iob2 && faults(Scheme::Iob1) < faults(Scheme::Iob2) { Scheme::Iob1 } else { scheme }
+    let labels = || sentences.iter().flat_map(|sentence| &sentence.labels);
+    let sequences = || sentences.iter().map(|sentence| sentence.labels.as_slice());
+    Scheme::of_labels(labels()).told_by_order(Notation::of(labels()), sequences)
 }
 
 /// All labels that `scheme` does not allow where they stand, in the order of the file. Plain labels
 /// ([`Scheme::None`]) allow everything.
 pub fn check(sentences: &[Sentence], scheme: Scheme) -> Vec<Violation> {
+    let notation = Notation::of(sentences.iter().flat_map(|sentence| &sentence.labels));
     let in_sentence = |sentence: &Sentence| -> Vec<Violation> {
         let violation = |(position, fault): (usize, Fault)| Violation {
             line: sentence.line,
             position,
             word: sentence.words[position].clone(),
             label: sentence.labels[position].clone(),
-            problem: fault.message(&sentence.labels[position], scheme),
+            problem: fault.message(&sentence.labels[position], notation, scheme),
         };
-        faults(&sentence.labels, scheme).map(violation).collect()
+        faults(&sentence.labels, notation, scheme).map(violation).collect()
     };
     sentences.iter().flat_map(in_sentence).collect()
 }
 
-/// The same entities in IOB2. What breaks its scheme is read as `conlleval` reads it: an `I-X` may open an entity.
-/// Plain labels stay as they are.
-pub fn to_iob2<L: AsRef<str>>(labels: &[L]) -> Vec<String> {
+/// The same entities in IOB2. Labels that break their scheme are read as `conlleval` reads them: an `I-X` may open an
+/// entity. Plain labels stay as they are.
+pub fn to_iob2<L: AsRef<str>>(labels: &[L], notation: Notation) -> Vec<String> {
     let mut previous = OUTSIDE;
     let mut converted = Vec::with_capacity(labels.len());
     for label in labels {
-        let place = parse(label.as_ref());
+        let place = notation.parse(label.as_ref());
         converted.push(match place {
             Some(place) if place != OUTSIDE => {
-                format!("{}-{}", if place.opens_after(previous) { "B" } else { "I" }, place.kind)
+                notation.label(if place.opens_after(previous) { "B" } else { "I" }, place.kind)
             }
             _ => label.as_ref().to_string(),
         });
@@ -91,140 +93,116 @@ pub fn to_iob2<L: AsRef<str>>(labels: &[L]) -> Vec<String> {
 }
 
 impl Scheme {
-    /// The scheme of a set of labels: BIOES if there is `E-` or `S-` (`L-`, `U-`); else IOB2 if there is `B-`; else IO
-    /// if there is `I-`; else none.
+    /// The scheme of a set of labels: BIOES if there is `S-`, or `E-` with `B-`; IOE2 if there is `E-` alone; else
+    /// IOB2 if there is `B-`; else IO if there is `I-`; else none.
     ///
     /// A set cannot tell everything. With `B-` and `I-` it might be IOB1, see [`detect`]. Labels of IOB1 without
-    /// any `B-` look like IO, and there mean the same. Labels without prefix are taken for plain ones, even
-    /// if they name types of entities. One label with a prefix is enough for a scheme; the plain ones among them are
-    /// then for [`check`] to find.
-    pub fn of_labels<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) -> Scheme {
-        let (mut ends, mut begins, mut inside) = (false, false, false);
+    /// any `B-` look like IO, and there mean the same. Labels of which [`Notation::of`] makes nothing have no scheme;
+    /// the plain ones among others are for [`check`] to find.
+    pub fn of_labels<L: AsRef<str>>(labels: impl IntoIterator<Item = L> + Clone) -> Scheme {
+        let notation = Notation::of(labels.clone());
+        let (mut singles, mut ends, mut begins, mut inside) = (false, false, false, false);
         for label in labels {
-            match parse(label.as_ref()).map(|place| place.prefix) {
-                Some(Prefix::End | Prefix::Single) => ends = true,
+            match notation.parse(label.as_ref()).map(|place| place.prefix) {
+                Some(Prefix::Single) => singles = true,
+                Some(Prefix::End) => ends = true,
                 Some(Prefix::Begin) => begins = true,
                 Some(Prefix::Inside) => inside = true,
                 Some(Prefix::Outside) | None => {}
             }
         }
-        match (ends, begins, inside) {
-            (true, _, _) => Scheme::Bioes,
-            (_, true, _) => Scheme::Iob2,
-            (_, _, true) => Scheme::Io,
+        match (singles, ends, begins, inside) {
+            (true, ..) | (_, true, true, _) => Scheme::Bioes,
+            (_, true, ..) => Scheme::Ioe2,
+            (_, _, true, _) => Scheme::Iob2,
+            (_, _, _, true) => Scheme::Io,
             _ => Scheme::None,
         }
+    }
+
+    /// IOB1 instead of IOB2 if the label sequences of sentences break it less often.
+    pub(crate) fn told_by_order<'a, L: AsRef<str> + 'a, S: Iterator<Item = &'a [L]>>(
+        self,
+        notation: Notation,
+        sequences: impl Fn() -> S,
+    ) -> Scheme {
+        let broken = |scheme| -> usize { sequences().map(|labels| faults(labels, notation, scheme).count()).sum() };
+        if self == Scheme::Iob2 && broken(Scheme::Iob1) < broken(Scheme::Iob2) { Scheme::Iob1 } else { self }
     }
 
     pub(crate) fn allows(self, prefix: Prefix) -> bool {
         match (self, prefix) {
             (Scheme::None, _) => false,
             (_, Prefix::Outside | Prefix::Inside) | (Scheme::Bioes, _) => true,
-            (Scheme::Iob1 | Scheme::Iob2, Prefix::Begin) => true,
+            (Scheme::Iob1 | Scheme::Iob2, Prefix::Begin) | (Scheme::Ioe2, Prefix::End) => true,
             _ => false,
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Prefix {
-    Outside,
-    Begin,
-    Inside,
-    End,
-    Single,
-}
-
-/// What a label says of a word: where in an entity it stands, and of which type that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
-    pub(crate) prefix: Prefix,
-    pub(crate) kind: &'a str,
-}
-
-pub(crate) const OUTSIDE: Place = Place { prefix: Prefix::Outside, kind: "" };
-
-/// The type of a prefix that stands alone.
-const NO_KIND: &str = "_";
-
-impl Place<'_> {
-    /// Whether an entity that the word before is in, not its last by its label, may go on here.
-    pub(crate) fn goes_on_after(self, previous: Place) -> bool {
-        matches!(previous.prefix, Prefix::Begin | Prefix::Inside) && self.kind == previous.kind
-    }
-
-    /// Whether an entity opens here, as `conlleval` reads labels, also such as break their scheme.
-    pub(crate) fn opens_after(self, previous: Place) -> bool {
-        match self.prefix {
-            Prefix::Outside => false,
-            Prefix::Begin | Prefix::Single => true,
-            Prefix::Inside | Prefix::End => !self.goes_on_after(previous),
-        }
-    }
-}
-
-/// `None` for a plain label.
-pub(crate) fn parse(label: &str) -> Option<Place<'_>> {
-    if label == "O" {
-        return Some(OUTSIDE);
-    }
-    let mut characters = label.chars();
-    let prefix = match characters.next()? {
-        'B' => Prefix::Begin,
-        'I' => Prefix::Inside,
-        'E' | 'L' => Prefix::End,
-        'S' | 'U' => Prefix::Single,
-        _ => return None,
-    };
-    match characters.as_str() {
-        "" | "-" => Some(Place { prefix, kind: NO_KIND }),
-        rest => rest.strip_prefix('-').map(|kind| Place { prefix, kind }),
-    }
-}
-
 enum Fault {
-    /// The label is plain or has a prefix of another scheme.
+    /// The label is plain or of another scheme.
     Foreign,
-    /// It goes on with an entity that is not there.
+    /// It continues an entity that is not there.
     NothingBefore,
     /// It divides two entities where there is only one.
     NothingToDivide,
-    /// It opens an entity, or goes on with one, that has no end.
+    /// It opens or continues an entity that has no end.
     NoEnd,
 }
 
 impl Fault {
-    fn message(&self, label: &str, scheme: Scheme) -> String {
-        let kind = parse(label).map_or("", |place| place.kind);
-        match (self, scheme) {
-            (Fault::Foreign, Scheme::Iob1 | Scheme::Iob2) => "has no prefix of the scheme; expected B-, I- or O".into(),
-            (Fault::Foreign, Scheme::Io) => "has no prefix of the scheme; expected I- or O".into(),
-            (Fault::Foreign, _) => "has no prefix of the scheme; expected B-, I-, E-, S- or O".into(),
-            (Fault::NothingBefore, _) => {
-                format!("follows no B-{kind} or I-{kind}; expected B-{kind} to open an entity")
+    fn message(&self, label: &str, notation: Notation, scheme: Scheme) -> String {
+        let kind = notation.parse(label).map_or("", |place| place.kind);
+        let name = |letter: &str| notation.label(letter, kind);
+        let spelled = |letters: &[&str]| -> String {
+            let letters = letters.iter().map(|letter| notation.label(letter, ""));
+            letters.collect::<Vec<_>>().join(", ")
+        };
+        let expected = match scheme {
+            Scheme::Iob1 | Scheme::Iob2 => &["B", "I"][..],
+            Scheme::Io => &["I"],
+            Scheme::Ioe2 => &["I", "E"],
+            Scheme::Bioes | Scheme::None => &["B", "I", "E", "S"],
+        };
+        match self {
+            Fault::Foreign => format!("is no label of the scheme; expected {} or O", spelled(expected)),
+            Fault::NothingBefore => {
+                format!("follows no {} or {}; expected {} to open an entity", name("B"), name("I"), name("B"))
             }
-            (Fault::NothingToDivide, _) => {
-                format!("follows no entity of its type; expected I-{kind}, as B- only divides entities in IOB1")
+            Fault::NothingToDivide => {
+                let (inside, begin) = (name("I"), spelled(&["B"]));
+                format!("follows no entity of its type; expected {inside}, as {begin} only divides entities in IOB1")
             }
-            (Fault::NoEnd, _) => format!("is not followed by I-{kind} or E-{kind}; expected an end of the entity"),
+            Fault::NoEnd if scheme == Scheme::Ioe2 => {
+                format!("is not followed by {} or {}; expected {} to end the entity", name("I"), name("E"), name("E"))
+            }
+            Fault::NoEnd => {
+                format!("is not followed by {} or {}; expected an end of the entity", name("I"), name("E"))
+            }
         }
     }
 }
 
 /// Places whose label breaks the scheme, one fault each.
-fn faults<L: AsRef<str>>(labels: &[L], scheme: Scheme) -> impl Iterator<Item = (usize, Fault)> {
-    let place = move |index: usize| labels.get(index).map_or(Some(OUTSIDE), |label| parse(label.as_ref()));
+fn faults<L: AsRef<str>>(
+    labels: &[L],
+    notation: Notation,
+    scheme: Scheme,
+) -> impl Iterator<Item = (usize, Fault)> + use<'_, L> {
+    let place = move |index: usize| labels.get(index).map_or(Some(OUTSIDE), |label| notation.parse(label.as_ref()));
     let fault = move |index: usize| {
         let Some(here) = place(index).filter(|here| scheme.allows(here.prefix)) else { return Some(Fault::Foreign) };
         let previous = index.checked_sub(1).and_then(place).unwrap_or(OUTSIDE);
         let next = place(index + 1).unwrap_or(OUTSIDE);
-        let follows = here.goes_on_after(previous);
+        let follows = here.continues(previous);
         let is_followed = matches!(next.prefix, Prefix::Inside | Prefix::End) && next.kind == here.kind;
         match (scheme, here.prefix) {
             (Scheme::Iob1, Prefix::Begin) if !follows => Some(Fault::NothingToDivide),
             (Scheme::Iob2, Prefix::Inside) if !follows => Some(Fault::NothingBefore),
             (Scheme::Bioes, Prefix::Inside | Prefix::End) if !follows => Some(Fault::NothingBefore),
             (Scheme::Bioes, Prefix::Begin | Prefix::Inside) if !is_followed => Some(Fault::NoEnd),
+            (Scheme::Ioe2, Prefix::Inside) if !is_followed => Some(Fault::NoEnd),
             _ => None,
         }
     };
@@ -246,20 +224,6 @@ mod tests {
     }
 
     #[test]
-    fn labels_have_a_prefix_and_a_type() {
-        let parsed = |label| parse(label).map(|place| (place.prefix, place.kind));
-        assert_eq!(parsed("O"), Some((Prefix::Outside, "")));
-        assert_eq!(parsed("B-creative-work"), Some((Prefix::Begin, "creative-work")));
-        assert_eq!(parsed("I--x"), Some((Prefix::Inside, "-x")));
-        assert_eq!((parsed("E-X"), parsed("L-X")), (Some((Prefix::End, "X")), Some((Prefix::End, "X"))));
-        assert_eq!((parsed("S-X"), parsed("U-X")), (Some((Prefix::Single, "X")), Some((Prefix::Single, "X"))));
-        assert_eq!((parsed("I"), parsed("I-")), (Some((Prefix::Inside, "_")), Some((Prefix::Inside, "_"))));
-        for plain in ["", "NOUN", "B_X", "b-X", "BX", "IN", "o", "O-X", "X-B", "É-X"] {
-            assert_eq!(parsed(plain), None, "{plain}");
-        }
-    }
-
-    #[test]
     fn the_scheme_is_told_by_the_labels() {
         for (texts, expected) in [
             (&["O B-X I-X O", "B-X B-X I-X"][..], Scheme::Iob2),
@@ -273,6 +237,16 @@ mod tests {
             (&["B-X E-X S-Y O"], Scheme::Bioes),
             (&["S-Y O"], Scheme::Bioes),
             (&["B-X I-X L-X U-Y O"], Scheme::Bioes),
+            (&["B-PER M-PER E-PER O O S-LOC"], Scheme::Bioes),
+            (&["B M E S"], Scheme::Bioes),
+            (&["B-X M-X E-X W-Y O"], Scheme::Bioes),
+            (&["O I-X E-X E-X O"], Scheme::Ioe2),
+            (&["O E-X"], Scheme::Ioe2),
+            (&["O I_X I_X O", "I_X B_X I_X I_Y"], Scheme::Iob1),
+            (&["O X-I X-I O", "X-I X-B X-I Y-I"], Scheme::Iob1),
+            // One-letter parts of speech.
+            (&["N V E S", "S V E N"], Scheme::None),
+            (&["S V A"], Scheme::None),
             (&["DET NOUN PRP$ -LRB-"], Scheme::None),
             (&["PER O O"], Scheme::None),
             (&["O O"], Scheme::None),
@@ -290,6 +264,9 @@ mod tests {
             (Scheme::Iob2, "O B-X I-X B-X I-X O B-Y", &[][..]),
             (Scheme::Iob2, "I-X I-X O I-X B-X I-Y I-Y", &[0, 3, 5]),
             (Scheme::Iob2, "B-X E-X I-X S-X X U-X", &[1, 2, 3, 4, 5]),
+            (Scheme::Bioes, "B-PER M-PER E-PER O O S-LOC", &[]),
+            (Scheme::Bioes, "PER-B PER-M PER-E O O LOC-S PER-M", &[6]),
+            (Scheme::Ioe2, "I-X E-X O I-X I-Y E-Y E-X I-X", &[3, 7]),
             (Scheme::Iob1, "I-X B-X B-X I-X I-Y O I-X", &[]),
             (Scheme::Iob1, "B-X I-X O B-X I-X B-Y", &[0, 3, 5]),
             (Scheme::Io, "I-X I-X I-Y O", &[]),
@@ -314,7 +291,7 @@ mod tests {
         assert_eq!(messages("O I-X", Scheme::Iob2), [expected]);
         let found = messages("B-X X", Scheme::Iob1);
         assert!(found[0].contains("word 1 `B-X`: `B-X` follows no entity of its type; expected I-X"), "{found:?}");
-        assert!(found[1].contains("`X` has no prefix of the scheme; expected B-, I- or O"), "{found:?}");
+        assert!(found[1].contains("`X` is no label of the scheme; expected B-, I- or O"), "{found:?}");
         let found = messages("B-X", Scheme::Bioes);
         assert!(found[0].contains("`B-X` is not followed by I-X or E-X"), "{found:?}");
     }
@@ -326,12 +303,15 @@ mod tests {
             "O B-X I-X B-X I-X B-Y O B-Y",
             "O B-X E-X B-X E-X S-Y O S-Y",
             "O B-X L-X B-X L-X U-Y O U-Y",
+            "O I-X E-X I-X E-X E-Y O E-Y",
             "O E-X I-X S-X E-X S-Y O I-Y",
         ] {
             let expected =
                 if text.starts_with("O E-X") { "O B-X B-X B-X B-X B-Y O B-Y" } else { "O B-X I-X B-X I-X B-Y O B-Y" };
-            assert_eq!(to_iob2(&labels(text)), labels(expected), "{text}");
+            assert_eq!(to_iob2(&labels(text), Notation::Prefix('-')), labels(expected), "{text}");
         }
-        assert_eq!(to_iob2(&labels("NOUN B I O I I-X")), labels("NOUN B-_ I-_ O B-_ B-X"));
+        assert_eq!(to_iob2(&labels("B M E S O"), Notation::Bare), labels("B I I B O"));
+        assert_eq!(to_iob2(&labels("X_B X_E NOUN X_S"), Notation::Suffix('_')), labels("X_B X_I NOUN X_B"));
+        assert_eq!(to_iob2(&labels("NOUN B I O S"), Notation::Plain), labels("NOUN B I O S"));
     }
 }

@@ -23,7 +23,7 @@ use super::bootstrap::Comparison;
 use super::results::{Details, Results, as_map};
 use super::task::{classes, read, several_labels, values};
 use super::texts::TextResults;
-use super::words::{WordResults, read_labelled_words};
+use super::words::{WordResults, note_on_plain_labels, read_labelled_words};
 
 /// How good a model is on some data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -199,9 +199,9 @@ pub(crate) fn results(
             let long = options.reading.long.or(model.settings().long).or(Some(Long::Window));
             let reading = model.reading(ReadOptions { long, ..options.reading })?;
             let subtokens = model.settings().subtokens.unwrap_or_default();
-            let (read, gold, note) =
+            let (read, gold, notes) =
                 read_labelled_words(model.tokenizer(), &sentences, labels, reading, subtokens, path)?;
-            tell(note, observer);
+            notes.into_iter().chain(note_on_plain_labels(labels)).for_each(|note| tell(Some(note), observer));
             let results = WordResults::of(&read, &gold, labels, |windows| model.token_logits(windows), observer)?;
             (Results::Words(results), Source::Sentences(sentences))
         }

@@ -25,4 +25,4 @@ pub use evaluate::{
 pub use results::{Calibration, Details, Mistake};
 pub(crate) use task::{Gold, classes, read, several_labels, values};
 pub(crate) use texts::TextResults;
-pub(crate) use words::{WordResults, read_labelled_words};
+pub(crate) use words::{WordResults, note_on_plain_labels, read_labelled_words};

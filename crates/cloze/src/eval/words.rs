@@ -5,8 +5,7 @@ use std::path::Path;
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
-use crate::data::labelling::Scheme;
-use crate::data::{Sentence, SentenceFormat};
+use crate::data::{Notation, Scheme, Sentence, SentenceFormat};
 use crate::infer::{
     ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, read_sentences_of_words,
     softmax,
@@ -20,7 +19,7 @@ use super::entities::{EntityMode, Scores, entity_scores, entity_spans};
 use super::results::{Confusion, Figures, for_each_chunk, named};
 use super::task::label_id;
 
-/// Sentences as a model reads them, the label ids of their words, and a sentence about what is long, if anything is.
+/// Sentences as a model reads them, the label ids of their words, and notes about long sentences and lost words.
 #[allow(clippy::type_complexity)]
 pub(crate) fn read_labelled_words(
     tokenizer: &Tokenizer,
@@ -29,7 +28,7 @@ pub(crate) fn read_labelled_words(
     reading: Reading,
     subtokens: Subtokens,
     path: &Path,
-) -> Result<(Vec<ReadSentence>, Vec<Vec<usize>>, Option<String>), Error> {
+) -> Result<(Vec<ReadSentence>, Vec<Vec<usize>>, Vec<String>), Error> {
     let a_word_a_line = SentenceFormat::of(path)? == SentenceFormat::Columns;
     let ids_of = |sentence: &Sentence| {
         let of_word = |(word, label): (usize, &String)| {
@@ -45,15 +44,31 @@ pub(crate) fn read_labelled_words(
     let long = read.iter().filter(|sentence| sentence.extent.truncated > 0 || sentence.windows.len() > 1).count();
     let lost: usize = read.iter().map(|sentence| sentence.extent.truncated).sum();
     let windows: usize = read.iter().map(|sentence| sentence.windows.len()).sum();
-    let note = (long > 0).then(|| {
-        format!(
+    let mut notes = Vec::new();
+    if long > 0 {
+        notes.push(format!(
             "{}: {long} of {} sentences are longer than {} tokens; {windows} windows in all, {lost} tokens were cut off",
             path.display(),
             read.len(),
             reading.max_length
-        )
-    });
-    Ok((read, gold, note))
+        ));
+    }
+    let without_tokens: usize = read.iter().map(|sentence| sentence.without_tokens.len()).sum();
+    if without_tokens > 0 {
+        notes.push(format!(
+            "{}: the tokenizer leaves nothing of {without_tokens} words (invisible characters); they count in no metric",
+            path.display()
+        ));
+    }
+    Ok((read, gold, notes))
+}
+
+/// A note that no entities are measured, if these labels mark none.
+pub(crate) fn note_on_plain_labels(labels: &[String]) -> Option<String> {
+    let is_plain = Notation::of(labels) == Notation::Plain;
+    is_plain.then(|| {
+        "the labels mark no entities (as B-X, I-X, O do), so accuracy is measured and F1 of entities is not".to_string()
+    })
 }
 
 /// What a model says of the words of sentences, and what it should say.
@@ -61,10 +76,16 @@ pub(crate) fn read_labelled_words(
 pub(crate) struct WordResults {
     /// Tokens of each sentence.
     pub lengths: Vec<usize>,
+    /// The words of each sentence that have tokens; the others take part in nothing, as in transformers' `run_ner`.
+    words: Vec<Vec<usize>>,
+    /// The label of each of these words.
     gold: Vec<Vec<usize>>,
-    /// The logits of each word; nothing for a word that was not read.
+    /// The logits of each of these words; nothing for a word that was cut off.
     logits: Vec<Vec<Option<Vec<f64>>>>,
     labels: Vec<String>,
+    notation: Notation,
+    /// The scheme of the gold labels, for strict mode.
+    scheme: Scheme,
     temperature: f64,
 }
 
@@ -99,12 +120,27 @@ impl WordResults {
                     let rows = logits_of_words(window, &own, labels.len());
                     window.decides.clone().zip(rows).for_each(|(word, row)| of_sentence[word] = row);
                 }
-                logits.push(of_sentence);
+                logits.push(without(of_sentence, &sentence.without_tokens));
             }
             Ok(())
         })?;
         let lengths = sentences.iter().map(|sentence| sentence.extent.tokens).collect();
-        Ok(WordResults { lengths, gold: gold.to_vec(), logits, labels: labels.to_vec(), temperature: 1.0 })
+        let with_tokens = |sentence: &ReadSentence| without((0..sentence.words).collect(), &sentence.without_tokens);
+        let words: Vec<Vec<usize>> = sentences.iter().map(with_tokens).collect();
+        let of_words = |(words, gold): (&Vec<usize>, &Vec<usize>)| words.iter().map(|&word| gold[word]).collect();
+        let notation = Notation::of(labels);
+        let names = |gold: &Vec<usize>| gold.iter().map(|&label| labels[label].as_str()).collect();
+        let names: Vec<Vec<&str>> = gold.iter().map(names).collect();
+        Ok(WordResults {
+            lengths,
+            gold: words.iter().zip(gold).map(of_words).collect(),
+            words,
+            logits,
+            labels: labels.to_vec(),
+            notation,
+            scheme: Scheme::of_labels(labels).told_by_order(notation, || names.iter().map(Vec::as_slice)),
+            temperature: 1.0,
+        })
     }
 
     /// Applies what is stored with the model.
@@ -124,7 +160,7 @@ impl WordResults {
         self.read_words().all(|(row, _)| row.iter().all(|logit| logit.is_finite()))
     }
 
-    /// The loss first. Words that were not read count as wrong. Where labels have no scheme, as parts of speech, there
+    /// The loss first. Words that were cut off count as wrong. Where labels have no scheme, as parts of speech, there
     /// are no entities to count.
     pub fn metrics(&self) -> Metrics {
         let losses = self.read_words().map(|(row, gold)| cross_entropy(row, gold));
@@ -132,13 +168,13 @@ impl WordResults {
         let mut metrics = vec![named("loss", loss)];
         let all: Vec<usize> = (0..self.gold.len()).collect();
         metrics.extend(self.figures().of(&all));
-        if self.scheme() == Scheme::None {
+        if self.scheme == Scheme::None {
             return metrics;
         }
         let (predicted, gold) = self.names();
-        let strict = entity_scores(&predicted, &gold, EntityMode::Strict(self.scheme())).micro;
+        let strict = entity_scores(&predicted, &gold, self.notation, EntityMode::Strict(self.scheme)).micro;
         metrics.extend([named("strict_precision", strict.precision), named("strict_recall", strict.recall)]);
-        let scores = entity_scores(&predicted, &gold, EntityMode::Conlleval);
+        let scores = entity_scores(&predicted, &gold, self.notation, EntityMode::Conlleval);
         metrics.push(named("macro_f1", scores.macro_mean.f1));
         for (kind, Scores { precision, recall, f1, support }) in scores.kinds {
             metrics.push((format!("{kind}_precision"), precision));
@@ -152,7 +188,7 @@ impl WordResults {
     /// The metrics of some of the sentences.
     pub fn figures(&self) -> Figures<'_> {
         let counts = self.counts();
-        let has_entities = self.scheme() != Scheme::None;
+        let has_entities = self.scheme != Scheme::None;
         let names = ["accuracy", "precision", "recall", "f1", "strict_f1"];
         let names = if has_entities { names.to_vec() } else { names[..1].to_vec() };
         Figures::new(names, move |chosen| {
@@ -190,11 +226,11 @@ impl WordResults {
         let (gold, predicted): (Vec<usize>, Vec<usize>) =
             self.read_words().map(|(row, gold)| (gold, argmax(row))).unzip();
         let matrix = confusion_matrix(&predicted, &gold, self.labels.len());
-        if self.scheme() == Scheme::None {
+        if self.scheme == Scheme::None {
             return Confusion { classes: self.labels.iter().cloned().zip(class_figures(&matrix)).collect(), matrix };
         }
         let (predicted, gold) = self.names();
-        let kinds = entity_scores(&predicted, &gold, EntityMode::Conlleval).kinds.into_iter();
+        let kinds = entity_scores(&predicted, &gold, self.notation, EntityMode::Conlleval).kinds.into_iter();
         let figures = |Scores { precision, recall, f1, support }| ClassFigures { precision, recall, f1, support };
         Confusion { classes: kinds.map(|(kind, scores)| (kind, figures(scores))).collect(), matrix }
     }
@@ -211,21 +247,20 @@ impl WordResults {
 
     /// What a sentence of these words should give, and what the model says: entities, or labels where there are none.
     pub fn answer(&self, at: usize, words: &[String]) -> (String, String) {
+        let own = &self.words[at];
         let told = |labels: &[&str]| -> String {
-            let parts: Vec<String> = match self.scheme() {
-                Scheme::None => words.iter().zip(labels).map(|(word, label)| format!("{word}/{label}")).collect(),
-                _ => entity_spans(labels, EntityMode::Conlleval)
+            let parts: Vec<String> = match self.scheme {
+                Scheme::None => {
+                    own.iter().zip(labels).map(|(&word, label)| format!("{}/{label}", words[word])).collect()
+                }
+                _ => entity_spans(labels, self.notation, EntityMode::Conlleval)
                     .iter()
-                    .map(|span| format!("{} ({})", words[span.start..span.end].join(" "), span.kind))
+                    .map(|span| format!("{} ({})", words[own[span.start]..=own[span.end - 1]].join(" "), span.kind))
                     .collect(),
             };
             parts.join(", ")
         };
         (told(&self.gold_names(at)), told(&self.predicted_names(at)))
-    }
-
-    fn scheme(&self) -> Scheme {
-        Scheme::of_labels(&self.labels)
     }
 
     /// The logits and the label of each word that was read.
@@ -251,7 +286,7 @@ impl WordResults {
 
     fn counts(&self) -> Vec<Counts> {
         let (predicted, gold) = self.names();
-        let scheme = self.scheme();
+        let (notation, scheme) = (self.notation, self.scheme);
         let of_sentence = |(predicted, gold): (&Vec<&str>, &Vec<&str>)| {
             let right_words = predicted.iter().zip(gold).filter(|(a, b)| a == b).count();
             let mut counts = Counts { words: gold.len(), right_words, ..Counts::default() };
@@ -259,7 +294,7 @@ impl WordResults {
                 return counts;
             }
             for (at, mode) in [EntityMode::Conlleval, EntityMode::Strict(scheme)].into_iter().enumerate() {
-                let (found, wanted) = (entity_spans(predicted, mode), entity_spans(gold, mode));
+                let (found, wanted) = (entity_spans(predicted, notation, mode), entity_spans(gold, notation, mode));
                 counts.gold[at] = wanted.len();
                 counts.found[at] = found.len();
                 counts.right[at] = found.iter().filter(|span| wanted.contains(span)).count();
@@ -267,5 +302,103 @@ impl WordResults {
             counts
         };
         predicted.iter().zip(&gold).map(of_sentence).collect()
+    }
+}
+
+/// The items of a list but for those at some places, which ascend.
+fn without<T>(items: Vec<T>, places: &[usize]) -> Vec<T> {
+    let kept = items.into_iter().enumerate().filter(|(at, _)| places.binary_search(at).is_err());
+    kept.map(|(_, item)| item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::infer::Extent;
+
+    use super::*;
+
+    /// A model that predicts what is told, of sentences of words with so many tokens each. Gold and predicted labels
+    /// are divided by spaces; a word without tokens has a prediction, too, of which nothing is read.
+    fn results(labels: &str, sentences: &[(&[u32], &str, &str)]) -> WordResults {
+        let labels: Vec<String> = labels.split(' ').map(str::to_string).collect();
+        let ids = |names: &str| -> Vec<usize> {
+            names.split(' ').map(|name| labels.iter().position(|own| own == name).unwrap()).collect()
+        };
+        let read = |counts: &[u32]| {
+            let counts: Vec<u32> = counts.iter().map(|&count| count.min(1)).collect();
+            let tokens = (1..=counts.iter().sum()).collect();
+            ReadSentence {
+                words: counts.len(),
+                without_tokens: (0..counts.len()).filter(|&word| counts[word] == 0).collect(),
+                windows: vec![SentenceWindow { ids: Vec::new(), decides: 0..counts.len(), tokens, counts }],
+                extent: Extent { tokens: 2, windows: 1, truncated: 0 },
+            }
+        };
+        let read: Vec<ReadSentence> = sentences.iter().map(|(counts, ..)| read(counts)).collect();
+        let gold: Vec<Vec<usize>> = sentences.iter().map(|(_, gold, _)| ids(gold)).collect();
+        let logits = |(counts, _, predicted): &(&[u32], &str, &str)| -> Vec<f64> {
+            let with_tokens = ids(predicted).into_iter().zip(*counts).filter(|(_, count)| **count > 0);
+            with_tokens.flat_map(|(id, _)| (0..labels.len()).map(move |at| f64::from(u8::from(at == id)))).collect()
+        };
+        let logits: Vec<Vec<f64>> = sentences.iter().map(logits).collect();
+        let logits_of = |windows: &[&SentenceWindow]| {
+            assert_eq!(windows.len(), logits.len());
+            Ok(logits.clone())
+        };
+        WordResults::of(&read, &gold, &labels, logits_of, &mut |_| std::ops::ControlFlow::Continue(())).unwrap()
+    }
+
+    fn metric(results: &WordResults, name: &str) -> Option<f64> {
+        results.metrics().into_iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// The middle word is U+200B, of which the tokenizer leaves nothing.
+    #[test]
+    fn a_word_without_tokens_is_in_no_metric_and_within_its_entity() {
+        let found = results("B-PER I-PER O", &[(&[1, 0, 1, 1], "B-PER I-PER I-PER O", "B-PER O I-PER O")]);
+        for name in ["accuracy", "precision", "recall", "f1", "strict_f1", "macro_f1", "PER_f1", "PER_support"] {
+            assert_eq!(metric(&found, name), Some(1.0), "{name}");
+        }
+        assert_eq!(found.is_right(), [true]);
+        assert_eq!(found.confidences().1, [true; 3]);
+        let words = ["Ann", "\u{200b}", "Lee", "came"].map(str::to_string);
+        assert_eq!(found.answer(0, &words).1, "Ann \u{200b} Lee (PER)");
+    }
+
+    #[test]
+    fn one_letter_parts_of_speech_are_no_entities() {
+        let found = results("E N S V", &[(&[1; 4], "N V E S", "V N E S"), (&[1; 4], "S V E N", "S N E V")]);
+        assert_eq!(metric(&found, "accuracy"), Some(0.5));
+        for name in ["f1", "strict_f1", "precision", "macro_f1"] {
+            assert_eq!(metric(&found, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_and_scheme_has_entities() {
+        for (labels, gold, predicted, f1) in [
+            ("B_PER I_PER O", "B_PER I_PER O", "B_PER I_PER O", 1.0),
+            ("PER-B PER-I O", "PER-B PER-I PER-B", "PER-B PER-I O", 2.0 / 3.0),
+            ("B-PER E-PER M-PER O S-LOC", "B-PER M-PER E-PER O O S-LOC", "B-PER M-PER E-PER O O S-LOC", 1.0),
+            ("B-PER E-PER M-PER O S-LOC", "B-PER M-PER E-PER O O S-LOC", "B-PER M-PER M-PER E-PER O O", 0.0),
+            ("B E M S", "B M E S S", "B M E B E", 0.4),
+        ] {
+            let found = results(labels, &[(&vec![1; gold.split(' ').count()], gold, predicted)]);
+            assert!((metric(&found, "f1").unwrap() - f1).abs() < 1e-15, "{gold}: {:?}", found.metrics());
+            assert!((metric(&found, "strict_f1").unwrap() - f1).abs() < 1e-15, "{gold}: {:?}", found.metrics());
+        }
+    }
+
+    /// seqeval 1.2.2 with mode="strict", scheme=IOB1.
+    #[test]
+    fn strict_figures_of_iob1_are_those_of_iob1() {
+        let gold = "I-PER I-PER O I-LOC B-LOC O I-PER";
+        let found = results("B-LOC I-LOC I-PER O", &[(&[1; 7], gold, "I-PER O O I-LOC B-LOC O O")]);
+        assert_eq!((metric(&found, "strict_precision"), metric(&found, "strict_recall")), (Some(2.0 / 3.0), Some(0.5)));
+        let found = results("B-LOC I-LOC I-PER O", &[(&[1; 7], gold, "I-PER O O I-LOC I-LOC O I-PER")]);
+        assert_eq!(
+            (metric(&found, "strict_precision"), metric(&found, "strict_recall")),
+            (Some(1.0 / 3.0), Some(0.25))
+        );
     }
 }

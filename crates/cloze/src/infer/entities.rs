@@ -2,6 +2,11 @@
 
 use std::ops::Range;
 
+use crate::characters::Characters;
+use crate::data::Notation;
+use crate::data::entity_spans::{EntityMode, entity_spans};
+use crate::data::notation::Prefix;
+
 use super::argmax;
 
 /// How the labels of tokens become those of words and entities.
@@ -31,7 +36,8 @@ pub struct Token {
 /// A stretch of the text and what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entity {
-    /// Its type: the label without what stands before the first dash. With [`Aggregation::None`] the whole label.
+    /// Its type: the label without prefix or suffix. The whole label with [`Aggregation::None`], and where labels mark
+    /// no entities.
     pub label: String,
     /// Its first character in the text.
     pub start: usize,
@@ -45,11 +51,15 @@ pub struct Entity {
 
 /// The entities of a text, from left to right; what is `O` is left out. `probabilities` is `[tokens, labels]`.
 ///
-/// The rules are those of transformers' `TokenClassificationPipeline`: a token (or word) belongs to the entity before
-/// it if the type is the same and its own prefix is not `B-`. Prefixes other than `B-` and `I-` count as a part of the
-/// type, so entities in BIOES come in pieces; so do words with plain labels, such as parts of speech, unless neighbours
-/// have the same. Of equal probabilities the first label is taken. One thing differs: the pipeline guesses whether a
-/// token goes on with a word by comparing the lengths of the token and of its text; here it is known.
+/// Tokens (or words) are grouped by [`entity_spans`] as evaluation groups words, in BIOES, BMES and BILOU, too. In IOB1,
+/// IOB2 and IO this is what transformers' `TokenClassificationPipeline` gives: a token belongs to the entity before it
+/// if the type is the same and its own prefix is not `B-`. The pipeline takes entities of other schemes apart; it also
+/// guesses whether a token continues a word by comparing the lengths of the token and of its text; here that is known.
+/// With [`Aggregation::Simple`] tokens of one word with the same label are one piece, if that label ends an entity
+/// (`E-`, `S-`).
+///
+/// Where labels mark no entities, such as parts of speech, neighbours with the same label make an "entity". Of equal
+/// probabilities the first label is taken. Characters that the text does not have are cut off.
 pub fn entities(
     text: &str,
     tokens: &[Token],
@@ -59,37 +69,65 @@ pub fn entities(
 ) -> Vec<Entity> {
     assert_eq!(probabilities.len(), tokens.len() * labels.len(), "probabilities of {} labels", labels.len());
     assert!(!labels.is_empty(), "there are no labels");
-    let pieces = pieces(tokens, probabilities.chunks_exact(labels.len()), aggregation);
-    let goes_on = |previous: &Piece, piece: &Piece| {
-        let (previous, label) = (&labels[previous.label], &labels[piece.label]);
-        aggregation != Aggregation::None && !label.starts_with("B-") && kind(previous) == kind(label)
-    };
-    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
-    let entity = |group: &[Piece]| {
-        let label = &labels[group[0].label];
-        let label = if aggregation == Aggregation::None { label } else { after_first_dash(label) };
-        let (start, end) = (group[0].start, group[group.len() - 1].end);
-        Entity {
-            label: label.to_string(),
-            start,
-            end,
-            text: text[bytes[start]..bytes[end]].to_string(),
-            score: group.iter().map(|piece| piece.score).sum::<f64>() / group.len() as f64,
-        }
-    };
-    pieces.chunk_by(goes_on).map(entity).filter(|entity| entity.label != "O").collect()
+    let pieces = pieces(tokens, probabilities.chunks_exact(labels.len()), labels, aggregation);
+    let characters = Characters::of(text);
+    if aggregation == Aggregation::None {
+        let each = pieces.iter().filter(|piece| labels[piece.label] != OUTSIDE);
+        return each.map(|piece| entity(&characters, std::slice::from_ref(piece), &labels[piece.label])).collect();
+    }
+    grouped(&characters, &pieces, labels)
 }
 
+/// The label of words in no entity.
+const OUTSIDE: &str = "O";
+
 /// A token or a word with the label it has got.
-struct Piece {
-    label: usize,
-    score: f64,
-    start: usize,
-    end: usize,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Piece {
+    /// The label's id.
+    pub label: usize,
+    /// The sum of the probabilities of this label over the tokens that are counted.
+    pub score: f64,
+    /// How many those are.
+    pub count: usize,
+    /// Its first character in the text.
+    pub start: usize,
+    /// One more than its last character.
+    pub end: usize,
+}
+
+/// The entities that neighbouring pieces make up.
+pub(super) fn grouped(characters: &Characters, pieces: &[Piece], labels: &[String]) -> Vec<Entity> {
+    let notation = Notation::of(labels);
+    let names: Vec<&str> = pieces.iter().map(|piece| labels[piece.label].as_str()).collect();
+    if notation == Notation::Plain {
+        let groups = pieces.chunk_by(|a, b| a.label == b.label);
+        let groups = groups.map(|group| (group, labels[group[0].label].as_str())).filter(|(_, name)| *name != OUTSIDE);
+        return groups.map(|(group, name)| entity(characters, group, name)).collect();
+    }
+    let spans = entity_spans(&names, notation, EntityMode::Conlleval);
+    spans.iter().map(|span| entity(characters, &pieces[span.start..span.end], span.kind)).collect()
+}
+
+fn entity(characters: &Characters, group: &[Piece], label: &str) -> Entity {
+    let range = characters.clamp(group[0].start..group[group.len() - 1].end);
+    let count: usize = group.iter().map(|piece| piece.count).sum();
+    Entity {
+        label: label.to_string(),
+        start: range.start,
+        end: range.end,
+        text: characters.slice(range).to_string(),
+        score: group.iter().map(|piece| piece.score).sum::<f64>() / count as f64,
+    }
 }
 
 /// Tokens one by one, or joined to words.
-fn pieces<'a>(tokens: &[Token], mut rows: impl Iterator<Item = &'a [f64]>, aggregation: Aggregation) -> Vec<Piece> {
+fn pieces<'a>(
+    tokens: &[Token],
+    mut rows: impl Iterator<Item = &'a [f64]>,
+    labels: &[String],
+    aggregation: Aggregation,
+) -> Vec<Piece> {
     let of_words = !matches!(aggregation, Aggregation::None | Aggregation::Simple);
     let piece = |word: &[Token]| {
         let rows: Vec<&[f64]> = rows.by_ref().take(word.len()).collect();
@@ -103,23 +141,32 @@ fn pieces<'a>(tokens: &[Token], mut rows: impl Iterator<Item = &'a [f64]>, aggre
         };
         let label = argmax(&row);
         let (start, end) = (word[0].characters.start, word[word.len() - 1].characters.end);
-        Piece { label, score: row[label], start, end }
+        Piece { label, score: row[label], count: 1, start, end }
     };
-    tokens.chunk_by(|a, b| of_words && a.word == b.word).map(piece).collect()
+    let pieces: Vec<Piece> = tokens.chunk_by(|a, b| of_words && a.word == b.word).map(piece).collect();
+    if aggregation != Aggregation::Simple {
+        return pieces;
+    }
+    let notation = Notation::of(labels);
+    let ends = |label: usize| {
+        let place = notation.parse(&labels[label]);
+        place.is_some_and(|place| matches!(place.prefix, Prefix::End | Prefix::Single))
+    };
+    let mut joined: Vec<Piece> = Vec::new();
+    for (at, piece) in pieces.into_iter().enumerate() {
+        match joined.last_mut() {
+            Some(last) if last.label == piece.label && tokens[at].word == tokens[at - 1].word && ends(piece.label) => {
+                (last.score, last.count, last.end) = (last.score + piece.score, last.count + 1, piece.end);
+            }
+            _ => joined.push(piece),
+        }
+    }
+    joined
 }
 
 fn mean(rows: &[&[f64]]) -> Vec<f64> {
     let sum = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>();
     (0..rows[0].len()).map(|column| sum(column) / rows.len() as f64).collect()
-}
-
-/// The type by which neighbours are compared.
-fn kind(label: &str) -> &str {
-    label.strip_prefix("B-").or_else(|| label.strip_prefix("I-")).unwrap_or(label)
-}
-
-fn after_first_dash(label: &str) -> &str {
-    label.split_once('-').map_or(label, |(_, kind)| kind)
 }
 
 #[cfg(test)]
@@ -131,7 +178,7 @@ mod tests {
     /// The pipeline sums a long entity's scores in another order.
     const SUM: f64 = 1e-14;
 
-    /// transformers 5.23.0, by `checks/python/pipeline_entities.py`.
+    /// transformers 5.24.0, by `checks/python/pipeline_entities.py`.
     #[test]
     fn entities_equal_those_of_the_pipeline() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pipeline_entities.json");

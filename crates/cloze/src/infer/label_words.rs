@@ -1,10 +1,11 @@
 use cloze_tokenizer::Encoding;
 
 use crate::Error;
+use crate::characters::Characters;
 use crate::params::TaskHead;
 
 use super::classify::{argmax, softmax};
-use super::entities::{Aggregation, Entity, Token, entities};
+use super::entities::{Aggregation, Entity, Piece, Token, entities, grouped};
 use super::sentences::{ReadSentence, SentenceWindow, logits_of_words, read_sentence, window_logits};
 use super::words::Subtokens;
 use super::{Extent, Long, Model, ReadOptions, Reading};
@@ -41,8 +42,11 @@ struct Tokenized {
 
 impl Model {
     /// The labels of the words of texts, and the entities that they make up. Longer texts are read in windows of
-    /// whole words, unless `options` or the model say otherwise. By default a word, and with it an entity, is what
-    /// its first token is, or with a model that was trained so the mean of its tokens.
+    /// whole words, unless `options` or the model say otherwise.
+    ///
+    /// By default the entities are those of the words' labels, which evaluation measures: a word's label comes from
+    /// the logits of its first token, or of all its tokens' mean if the model was trained so. An `aggregation` makes
+    /// the entities from the tokens' probabilities instead.
     ///
     /// # Errors
     /// If the model has no head for tokens.
@@ -57,10 +61,6 @@ impl Model {
             "head for tokens; fine-tune it first",
         )?;
         let subtokens = self.settings.subtokens.unwrap_or_default();
-        let aggregation = aggregation.unwrap_or(match subtokens {
-            Subtokens::First => Aggregation::First,
-            Subtokens::Mean => Aggregation::Average,
-        });
         let long = options.long.or(self.settings.long).or(Some(Long::Window));
         let reading = self.reading(ReadOptions { long, ..options })?;
         let read: Vec<Tokenized> = texts.iter().map(|text| self.read_words(text, reading)).collect();
@@ -115,11 +115,12 @@ impl Model {
         text: &Tokenized,
         logits: &[Vec<f64>],
         subtokens: Subtokens,
-        aggregation: Aggregation,
+        aggregation: Option<Aggregation>,
     ) -> WordLabels {
         let names = &self.config.labels;
         let temperature = self.settings.temperature.unwrap_or(1.0);
-        let mut labels = vec![None; text.words.len()];
+        let scaled = |row: &[f64]| softmax(&row.iter().map(|logit| logit / temperature).collect::<Vec<_>>());
+        let (mut labels, mut pieces) = (vec![None; text.words.len()], Vec::new());
         let (mut tokens, mut probabilities) = (Vec::new(), Vec::new());
         let mut first_tokens = vec![0; text.words.len()];
         for (token, word) in text.tokens.words.iter().enumerate().rev() {
@@ -132,16 +133,24 @@ impl Model {
             };
             let mut rows = logits.chunks(names.len());
             for ((word, &count), row) in window.decides.clone().zip(&window.counts).zip(of_words) {
-                labels[word] = row.map(|row| names[argmax(&row)].clone());
-                for token in first_tokens[word]..first_tokens[word] + count as usize {
+                let own = first_tokens[word]..first_tokens[word] + count as usize;
+                if let Some(row) = row {
+                    let label = argmax(&row);
+                    labels[word] = Some(names[label].clone());
+                    let (start, end) = (text.tokens.offsets[own.start].0, text.tokens.offsets[own.end - 1].1);
+                    pieces.push(Piece { label, score: scaled(&row)[label], count: 1, start, end });
+                }
+                for token in own {
                     let (start, end) = text.tokens.offsets[token];
                     tokens.push(Token { characters: start..end, word });
-                    let row = rows.next().expect("a row for each token");
-                    probabilities.extend(softmax(&row.iter().map(|logit| logit / temperature).collect::<Vec<_>>()));
+                    probabilities.extend(scaled(rows.next().expect("a row for each token")));
                 }
             }
         }
-        let entities = entities(&text.text, &tokens, &probabilities, names, aggregation);
+        let entities = match aggregation {
+            None => grouped(&Characters::of(&text.text), &pieces, names),
+            Some(aggregation) => entities(&text.text, &tokens, &probabilities, names, aggregation),
+        };
         WordLabels { words: text.words.clone(), labels, entities, extent: text.sentence.extent }
     }
 }
@@ -160,7 +169,7 @@ fn first_logits(window: &SentenceWindow, logits: &[f64], outputs: usize) -> Vec<
 /// The words of a text from its tokens, which then count them without gaps: words of which no token is left are not
 /// among them.
 fn words_of(text: &str, tokens: &mut Encoding) -> Vec<String> {
-    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    let characters = Characters::of(text);
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     let mut last = None;
     for (word, &(start, end)) in tokens.words.iter_mut().zip(&tokens.offsets) {
@@ -172,7 +181,7 @@ fn words_of(text: &str, tokens: &mut Encoding) -> Vec<String> {
         last = *word;
         *word = Some(ranges.len() - 1);
     }
-    ranges.into_iter().map(|(start, end)| text[bytes[start]..bytes[end]].to_string()).collect()
+    ranges.into_iter().map(|(start, end)| characters.slice(start..end).to_string()).collect()
 }
 
 /// Without the `[CLS]` and `[SEP]` around.

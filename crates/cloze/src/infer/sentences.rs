@@ -33,6 +33,8 @@ pub(crate) struct ReadSentence {
     pub windows: Vec<SentenceWindow>,
     /// Number of words; windows decide the first of them, and all unless the sentence was cut.
     pub words: usize,
+    /// Words that have no token, ascending.
+    pub without_tokens: Vec<usize>,
     pub extent: Extent,
 }
 
@@ -78,10 +80,11 @@ pub(crate) fn read_sentence(
         true => vec![window(0..0, 0..0)],
         false => windows.into_iter().map(|own| window(own.words, own.decides)).collect(),
     };
+    let without_tokens = (0..words).filter(|&word| counts[word] == 0).collect();
     let decided = windows.last().map_or(0, |window| window.decides.end);
     let read: usize = (0..decided).map(kept).sum();
     let extent = Extent { tokens: read + 2, windows: windows.len(), truncated: tokens.len() - read };
-    ReadSentence { windows, words, extent }
+    ReadSentence { windows, words, without_tokens, extent }
 }
 
 /// Sentences that come split into words, on rayon's threads.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::characters::Characters;
 use crate::data::Question;
 use crate::infer::softmax;
 
@@ -54,8 +55,8 @@ pub struct Nbest {
     /// Which of them is the answer. It is the first, unless the null threshold decides otherwise.
     pub chosen: usize,
     /// How much more the logits of `[CLS]`, summed as start and end in the window where they are least, say that there
-    /// is no answer than the logits of the best span say that it is one. `f64::MAX` if no span is possible; JSON
-    /// has no infinity.
+    /// is no answer than the logits of the best span say that it is one. The logits of a span count as 0 if none is
+    /// possible, as in Google's `run_squad.py`; the answer is then "" whatever the threshold.
     pub null_odds: f64,
 }
 
@@ -99,19 +100,19 @@ pub fn answers(
 ) -> Nbest {
     assert!(settings.n_best > 0, "n_best is 0");
     assert_eq!(question.windows.len(), logits.len(), "windows and logits");
-    let mut candidates = candidates(question, logits, settings);
+    let characters = Characters::of(context);
+    let mut candidates = candidates(question, &characters, logits, settings);
     let null = null_candidate(logits);
     candidates.sort_by(Candidate::best_first);
-    let null_odds = candidates.first().map_or(f64::MAX, |best| null.score() - best.score());
+    // Google's script takes logits of 0 for a span where none is possible.
+    let null_odds = null.score() - candidates.first().map_or(0.0, Candidate::score);
     let has_null = settings.null_threshold.is_some() || candidates.is_empty();
     if has_null {
         candidates.push(null.clone());
         candidates.sort_by(Candidate::best_first);
     }
 
-    let bytes: Vec<usize> = context.char_indices().map(|(byte, _)| byte).chain([context.len()]).collect();
-    let text_of =
-        |chars: &Option<Range<usize>>| chars.clone().map_or("", |at| &context[bytes[at.start]..bytes[at.end]]);
+    let text_of = |chars: &Option<Range<usize>>| chars.clone().map_or("", |at| characters.slice(at));
     let mut seen = HashSet::new();
     let mut kept: Vec<(&Candidate, &str)> = Vec::new();
     for candidate in &candidates {
@@ -194,7 +195,12 @@ impl Candidate {
     }
 }
 
-fn candidates(question: &QuestionWindows, logits: &[(Vec<f32>, Vec<f32>)], settings: AnswerSettings) -> Vec<Candidate> {
+fn candidates(
+    question: &QuestionWindows,
+    characters: &Characters,
+    logits: &[(Vec<f32>, Vec<f32>)],
+    settings: AnswerSettings,
+) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for (window, (starts, ends)) in question.windows.iter().zip(logits) {
         assert_eq!(window.ids.len(), starts.len(), "tokens and start logits");
@@ -211,7 +217,7 @@ fn candidates(question: &QuestionWindows, logits: &[(Vec<f32>, Vec<f32>)], setti
                 let (Some(first), Some(last)) = (question.chars(window, start), question.chars(window, end)) else {
                     continue;
                 };
-                let chars = Some(first.start..last.end);
+                let chars = Some(characters.clamp(first.start..last.end));
                 candidates.push(Candidate { chars, start_logit: starts[start], end_logit: ends[end] });
             }
         }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Checkpoint;
 use crate::data::{ColumnSpec, Sentence, label_order, read_sentences};
-use crate::eval::{WordResults, read_labelled_words};
+use crate::eval::{WordResults, note_on_plain_labels, read_labelled_words};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::{InferenceWorkspace, ReadSentence, Reading, SentenceWindow, window_logits};
 use crate::model::Batch;
@@ -53,6 +53,9 @@ pub(super) fn read(
     config.problem_type = None;
     let _ =
         observer(&Event::Note(format!("{} sentences to train on, labels {}", train.len(), config.labels.join(", "))));
+    if let Some(note) = note_on_plain_labels(&config.labels) {
+        let _ = observer(&Event::Note(note));
+    }
     let mut train = WordData::new(settings, config, tokenizer, &settings.train, &train, observer)?;
     train.weights = labels::weights(&settings.class_weights, train.gold.iter().flatten().copied(), &config.labels)?;
     let dev = WordData::new(settings, config, tokenizer, &settings.dev, &dev, observer)?;
@@ -71,8 +74,8 @@ impl WordData {
     ) -> Result<WordData, Error> {
         let reading = Reading { max_length: settings.max_seq_length, long: settings.long };
         let (labels, subtokens) = (&config.labels, settings.subtokens);
-        let (sentences, gold, note) = read_labelled_words(tokenizer, sentences, labels, reading, subtokens, path)?;
-        if let Some(note) = note {
+        let (sentences, gold, notes) = read_labelled_words(tokenizer, sentences, labels, reading, subtokens, path)?;
+        for note in notes {
             let _ = observer(&Event::Note(note));
         }
         let windows_of =
