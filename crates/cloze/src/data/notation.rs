@@ -62,7 +62,7 @@ impl Notation {
         };
         let opens = |letter: &&str| matches!(*letter, "B" | "I");
         let bare = || labels.iter().filter_map(|label| Notation::Bare.split(label)).map(|(letter, _)| letter);
-        if bare().all(|letter| is_letter(letter)) && bare().any(|letter| opens(&letter)) {
+        if bare().all(is_letter) && bare().any(|letter| opens(&letter)) {
             return Notation::Bare;
         }
         let mut best = (Notation::Plain, 0);
