@@ -1,7 +1,10 @@
 //! The flags that several sub-commands share.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -14,13 +17,12 @@ use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::commands::Command;
 
-/// BERT from raw text to predictions: vocabulary, pre-training, fine-tuning, evaluation, prediction,
-/// embedding. Models are Hugging Face directories.
+/// Make and use BERT models, from raw text to predictions. Models are Hugging Face directories.
 #[derive(Debug, Parser)]
 #[command(
     name = "cloze",
     version,
-    max_term_width = 100,
+    max_term_width = HELP_WIDTH,
     after_help = "Example, the whole way in a few minutes:\n  cloze quickstart"
 )]
 pub struct Cli {
@@ -34,16 +36,16 @@ pub struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Options of every command")]
 pub struct Common {
-    /// Everything drawn at random follows from it
-    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    /// Seed of all random draws
+    #[arg(long, global = true, value_name = "N", default_value_t = 1, value_parser = at_least(0_u64))]
     pub seed: u64,
-    /// Threads to compute with; results are the same for any number [default: all that this process may use]
-    #[arg(long, global = true, value_name = "N")]
+    /// Compute with N threads; the results are the same for any N [default: all that this process may use]
+    #[arg(long, global = true, value_name = "N", value_parser = at_least(NonZeroUsize::MIN))]
     threads: Option<NonZeroUsize>,
-    /// Number format to compute in: f32; bf16, which is faster and has fewer digits; or int8, for using a model
-    /// only, faster still [default: f32]
+    /// Compute in this number format: bf16 is faster and has fewer digits; int8 is faster still and cannot train
+    /// [default: f32]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = precision_parser())]
     precision: Option<Precision>,
     /// Answer in JSON lines
@@ -54,17 +56,85 @@ pub struct Common {
 impl Cli {
     /// Refuses flags that are right one by one, but not together.
     pub fn check(&self) -> Result<(), clap::Error> {
-        if !self.command.trains() {
-            return Ok(());
+        if self.command.trains() {
+            check_training(self.common.training_precision()).map_err(|error| {
+                wrong_usage(self.command.path(), ErrorKind::ArgumentConflict, &format!("--precision: {error}"))
+            })?;
         }
-        let wrong =
-            |error: cloze::Error| Cli::command().error(ErrorKind::ArgumentConflict, format!("--precision: {error}"));
-        check_training(self.common.training_precision()).map_err(wrong)?;
         match &self.command {
             Command::Pretrain(arguments) => arguments.check(),
             _ => Ok(()),
         }
     }
+}
+
+/// Widest help, in columns.
+const HELP_WIDTH: usize = 100;
+
+/// The program's flags, their usage laid out for the terminal, which `clap` does for all the rest of a help.
+pub fn command() -> clap::Command {
+    let mut cli = Cli::command();
+    cli.build();
+    lay_out_usage(cli, help_width())
+}
+
+/// Columns of a help: those of the terminal, or of `COLUMNS`, as `clap` has it.
+fn help_width() -> usize {
+    let columns = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = terminal_size::terminal_size().map(|(columns, _)| usize::from(columns.0));
+    terminal.or_else(columns).unwrap_or(HELP_WIDTH).min(HELP_WIDTH)
+}
+
+fn lay_out_usage(mut command: clap::Command, width: usize) -> clap::Command {
+    let usage = command.render_usage().to_string();
+    let usage = wrapped_usage(usage.trim_start_matches("Usage: "), width);
+    command.override_usage(usage).mut_subcommands(|command| lay_out_usage(command, width))
+}
+
+/// A usage in lines of at most `width` columns, as far as that goes: a flag and its value stay together.
+fn wrapped_usage(usage: &str, width: usize) -> String {
+    const FIRST: usize = "Usage: ".len();
+    const INDENT: usize = 11;
+    let mut text = String::new();
+    let mut column = FIRST;
+    for line in usage.lines() {
+        // The value of a flag begins with an angle bracket; a choice of flags does, too, and then a dash follows.
+        let mut parts: Vec<String> = Vec::new();
+        for word in line.split_whitespace() {
+            let is_value = word.starts_with('<') && !word.starts_with("<-");
+            match parts.last_mut() {
+                Some(last) if is_value && last.trim_start_matches('<').starts_with("--") => {
+                    last.push(' ');
+                    last.push_str(word);
+                }
+                _ => parts.push(word.to_string()),
+            }
+        }
+        for part in parts {
+            let length = part.chars().count();
+            if column > FIRST && column + 1 + length > width {
+                text.push('\n');
+                text.push_str(&" ".repeat(INDENT));
+                column = INDENT;
+            } else if column > FIRST {
+                text.push(' ');
+                column += 1;
+            }
+            text.push_str(&part);
+            column += length;
+        }
+    }
+    text
+}
+
+/// Wrong usage of the sub-command that the names lead to, with its usage.
+pub fn wrong_usage(path: &[&str], kind: ErrorKind, message: &str) -> clap::Error {
+    let mut cli = command();
+    let mut command = &mut cli;
+    for name in path {
+        command = command.find_subcommand_mut(name).expect("the name of a command");
+    }
+    command.error(kind, message)
 }
 
 /// The names of the precisions.
@@ -101,10 +171,10 @@ impl Common {
 /// Which tokenizer.
 #[derive(Debug, Args)]
 pub struct TokenizerArgs {
-    /// A model directory or a vocab.txt
+    /// Read the tokenizer from this model directory or vocab.txt
     #[arg(long, visible_alias = "vocab", value_name = "PATH")]
     pub tokenizer: PathBuf,
-    /// A bare vocab.txt is of a cased model
+    /// Read a bare vocab.txt as that of a cased model: keep upper case and accents
     #[arg(long)]
     pub cased: bool,
 }
@@ -151,6 +221,27 @@ pub fn note_substitute(substitute: Option<&str>) {
     if let Some(note) = substitute {
         say!("note: {note}");
     }
+}
+
+/// Parses a whole number of at least `least`, for flags.
+pub fn at_least<T>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
+    move |text| {
+        let value = text.parse().ok().filter(|value| *value >= least);
+        value.ok_or_else(|| format!("expected a whole number, {least} or more"))
+    }
+}
+
+/// Parses any number, for flags.
+pub fn finite(text: &str) -> Result<f64, String> {
+    number(text, |_| true, "a number")
+}
+
+/// Parses a stretch of time, for flags.
+pub fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a time such as 30m, 8h or 1h30m".to_string())
 }
 
 /// Parses a number above 0, for flags.
@@ -220,6 +311,66 @@ mod tests {
             command.get_subcommands_mut().filter(|command| command.get_name() != "help").for_each(check);
         }
         check(&mut Cli::command());
+    }
+
+    /// Every command, with the names that lead to it.
+    fn each_command(work: &mut impl FnMut(&[String], &clap::Command)) {
+        fn walk(path: &mut Vec<String>, command: &clap::Command, work: &mut impl FnMut(&[String], &clap::Command)) {
+            work(path, command);
+            for inner in command.get_subcommands().filter(|command| command.get_name() != "help") {
+                path.push(inner.get_name().to_string());
+                walk(path, inner, work);
+                path.pop();
+            }
+        }
+        walk(&mut Vec::new(), &command(), work);
+    }
+
+    #[test]
+    fn wrong_values_are_told_in_words_of_ours() {
+        let foreign =
+            ["digit", "zero", "float", "non-zero", "integer", "parse", "too large", "too small", "is not in", "time unit"];
+        let mut seen = 0;
+        each_command(&mut |path, command| {
+            for argument in command.get_arguments().filter(|argument| argument.get_num_args().is_none_or(|n| n.takes_values()))
+            {
+                let Some(name) = argument.get_long() else { continue };
+                for bad in ["x", "-1", "0", "1.5", "nan", "99999999999999999999999999", "1e400"] {
+                    let flag = format!("--{name}={bad}");
+                    let words = ["cloze"].into_iter().chain(path.iter().map(String::as_str)).chain([flag.as_str()]);
+                    let Err(error) = Cli::try_parse_from(words) else { continue };
+                    if error.kind() == ErrorKind::ValueValidation {
+                        let message = error.to_string();
+                        let message = message.lines().next().unwrap();
+                        let said = message.rsplit_once("': ").map_or(message, |(_, said)| said);
+                        assert!(!foreign.iter().any(|word| said.contains(word)), "{path:?}: {message}");
+                        seen += 1;
+                    }
+                }
+            }
+        });
+        assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn every_flag_says_what_it_does_in_a_sentence_that_begins_with_a_verb_or_noun() {
+        let elliptic = ["Whether ", "Which ", "How ", "What ", "That ", "Not ", "Everything ", "Rarer ", "As "];
+        each_command(&mut |path, command| {
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                let name = argument.get_id();
+                assert!(help.len() > 10, "{path:?} {name}: {help}");
+                assert!(!elliptic.iter().any(|word| help.starts_with(word)), "{path:?} {name}: {help}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_usage_keeps_flags_and_their_values_together() {
+        let usage = "cloze a [OPTIONS] --output <DIR> <--preset <NAME>|--model <DIR>> <INPUT>...";
+        let lines = "cloze a [OPTIONS] --output <DIR>\n           <--preset <NAME>|--model <DIR>> <INPUT>...";
+        assert_eq!(wrapped_usage(usage, 60), lines);
+        assert_eq!(wrapped_usage(usage, 100), usage);
     }
 
     #[test]

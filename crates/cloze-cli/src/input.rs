@@ -21,15 +21,16 @@ const STANDARD_INPUT: &str = "standard input";
 
 /// Texts or pairs to work on.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
 pub struct InputArgs {
-    /// A .txt with a text a line, a .tsv or .csv with a header, a .jsonl; or - for standard input, a text a
-    /// line, pairs separated by a tab
+    /// Read texts from this file: a .txt with a text a line, a .tsv or .csv with a header, a .jsonl; or from standard
+    /// input with -, a text a line, pairs separated by a tab
     #[arg(long, value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
     input: Option<PathBuf>,
-    /// Text to work on; it may begin with a dash
+    /// Take this text; it may begin with a dash
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
-    /// Second text of a pair
+    /// Take this as the second text of a pair
     #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "input", allow_hyphen_values = true)]
     text_b: Option<String>,
     #[command(flatten)]
@@ -38,9 +39,10 @@ pub struct InputArgs {
 
 /// Columns of a table.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
 pub struct ColumnArgs {
-    /// Which columns to read, by name, or by number from 0 if there is no header; e.g.
-    /// text=sentence,label=1 or text=3,text_b=4 [default: recognised by their usual names]
+    /// Read these columns: by name, as text=sentence,label=stars; or by number from 0 if the table has no header, as
+    /// text=3,text_b=4 [default: the columns with the usual names]
     #[arg(id = "columns", long = "columns", value_name = "SPEC", value_parser = checked_spec)]
     spec: Option<String>,
 }
@@ -64,9 +66,10 @@ fn checked_spec(text: &str) -> Result<String, String> {
 
 /// What becomes of a text that is longer than the model reads.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
 pub struct LongArgs {
-    /// What to do with a text that is too long: cut its end, which is counted and said, or read all of it in windows
-    /// [default: as the model was trained, else truncate; window for words and questions]
+    /// Choose how to read a text that is too long: cut its end and count what is lost, or read all of it in windows
+    /// [default: as the model was trained; else truncate, for tokens and qa window]
     #[arg(long, value_name = "HOW")]
     long: Option<LongName>,
 }
@@ -89,12 +92,12 @@ impl LongArgs {
 
 /// How text files are cut into documents and sentences.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Text")]
 pub struct TextArgs {
-    /// What ends a document: a blank line of a text, the end of a record or of a file; the end of a file only; or the
-    /// end of a record, each line of a text being one
+    /// Choose what ends a document: a blank line, a record or a file; a file only; or each record, in a text each line
     #[arg(long, value_name = "WHERE", default_value = "blank-line")]
     document: DocumentName,
-    /// Whether prose is split into sentences, or each line is one
+    /// Split prose into sentences, or take each line as one
     #[arg(long, value_name = "HOW", default_value = "split")]
     sentences: SentenceName,
     #[command(flatten)]
@@ -106,8 +109,8 @@ pub struct TextArgs {
 pub struct CorpusArgs {
     #[command(flatten)]
     text: TextArgs,
-    /// Keep only the first of documents that are equal line by line; the copies are counted
-    #[arg(long)]
+    /// Leave out documents that repeat an earlier one line by line, and count them
+    #[arg(long, help_heading = "Text")]
     drop_duplicates: bool,
 }
 
@@ -121,7 +124,7 @@ impl CorpusArgs {
 /// Where files of records have their text.
 #[derive(Debug, Args)]
 pub struct FieldArgs {
-    /// Field of .jsonl files, or column of .parquet files, that holds the text; outer.inner is one within another
+    /// Read the text from this field of .jsonl files or column of .parquet files; outer.inner is one within another
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_field: String,
 }

@@ -25,12 +25,13 @@ mod training;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use arguments::Cli;
 
 fn main() -> ExitCode {
-    let result = match Cli::try_parse().and_then(|cli| cli.check().map(|()| cli)) {
+    let parsed = arguments::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let result = match parsed.and_then(|cli| cli.check().map(|()| cli)) {
         Ok(cli) => signals::install().and_then(|()| commands::run(&cli)),
         // Help and version are answers.
         Err(text) if !text.use_stderr() => {

@@ -11,24 +11,26 @@ use cloze::data::{Question, read_question_lines_from, read_questions};
 use cloze::infer::spans::{Nbest, WindowStep, nbest_json, null_odds_json, predictions_json};
 use cloze::settings::QuestionSettings;
 
+use crate::arguments::{at_least, finite};
+
 /// How questions are read and answered.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Questions on a text (--task qa)")]
+#[command(next_help_heading = "Questions on a text (qa)")]
 pub struct QuestionArgs {
-    /// By how many tokens each window of a long text begins behind the one before [default: 128]
-    #[arg(long, value_name = "N", conflicts_with = "window_overlap", value_parser = one_or_more)]
+    /// Begin each window of a long text N tokens after the one before [default: 128]
+    #[arg(long, value_name = "N", conflicts_with = "window_overlap", value_parser = at_least(1_usize))]
     window_advance: Option<usize>,
-    /// How many tokens each window of a long text shares with the one before, instead of --window-advance
-    #[arg(long, value_name = "N")]
+    /// Let each window of a long text share N tokens with the one before, instead of --window-advance
+    #[arg(long, value_name = "N", value_parser = at_least(0_usize))]
     window_overlap: Option<usize>,
-    /// Tokens of a question at most; what is beyond is cut off [default: 64]
-    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    /// Cut a question after N tokens [default: 64]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize))]
     max_query_length: Option<usize>,
-    /// Tokens of an answer at most [default: 30]
-    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    /// Allow answers of up to N tokens [default: 30]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize))]
     max_answer_length: Option<usize>,
-    /// How many of the best answers are kept, and starts and ends combined [default: 20]
-    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    /// Combine the N best starts and ends, and keep the N best answers [default: 20]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize))]
     n_best: Option<usize>,
     /// Not understood, because it means two things.
     #[arg(long, hide = true, value_name = "N", value_parser = no_stride, allow_hyphen_values = true)]
@@ -38,14 +40,19 @@ pub struct QuestionArgs {
 /// How a model answers questions, and where its answers go.
 #[derive(Debug, Args)]
 pub struct AnswerArgs {
-    /// Folder for predictions.json, nbest_predictions.json and null_odds.json, of answers to questions
-    #[arg(long, value_name = "DIR")]
+    /// Write predictions.json, nbest_predictions.json and null_odds.json to this folder
+    #[arg(long, value_name = "DIR", help_heading = "Questions on a text (qa)")]
     output: Option<PathBuf>,
     #[command(flatten)]
     questions: QuestionArgs,
-    /// There is no answer to a question whose null odds are greater than this [default: the threshold that is stored
-    /// with the model]
-    #[arg(long, value_name = "ODDS", allow_hyphen_values = true, help_heading = "Questions on a text (--task qa)")]
+    /// Answer "" where the null odds exceed this [default: the threshold that is stored with the model]
+    #[arg(
+        long,
+        value_name = "ODDS",
+        allow_hyphen_values = true,
+        value_parser = finite,
+        help_heading = "Questions on a text (qa)"
+    )]
     null_threshold: Option<f64>,
 }
 
@@ -84,14 +91,6 @@ impl AnswerArgs {
             fs::write(&path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
-    }
-}
-
-fn one_or_more(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("use 1 or more".to_string()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("not a number of tokens".to_string()),
     }
 }
 

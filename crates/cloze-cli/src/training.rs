@@ -8,7 +8,7 @@ use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
 use cloze::settings::{FinetuneTask, Start, UpdateSettings};
 use cloze::train::RunOptions;
 
-use crate::arguments::{Common, not_negative, part, positive};
+use crate::arguments::{Common, at_least, not_negative, part, positive};
 
 /// Which weights a training starts from.
 #[derive(Debug, Args)]
@@ -19,14 +19,15 @@ pub struct StartArgs {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
+#[command(next_help_heading = "Model")]
 struct StartChoice {
-    /// Random weights of a published size: tiny, mini, small, medium, base or large
+    /// Start from random weights of a published size
     #[arg(long, value_name = "NAME", value_parser = ["tiny", "mini", "small", "medium", "base", "large"])]
     preset: Option<String>,
-    /// Random weights of the sizes in a config.json
+    /// Start from random weights of the sizes in this config.json
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The weights of a model directory
+    /// Start from the weights in this model directory
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 }
@@ -46,11 +47,12 @@ impl StartArgs {
 
 /// The tokenizer of a training, or of a check of one.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
 pub struct TokenizerArgs {
-    /// A model directory or a vocab.txt [default: that of --model]
+    /// Read the tokenizer from this model directory or vocab.txt [default: the one of --model]
     #[arg(long, visible_alias = "vocab", value_name = "PATH", required_unless_present = "model")]
     pub tokenizer: Option<PathBuf>,
-    /// A bare vocab.txt is of a cased model
+    /// Read a bare vocab.txt as that of a cased model: keep upper case and accents
     #[arg(long)]
     pub cased: bool,
 }
@@ -58,41 +60,48 @@ pub struct TokenizerArgs {
 /// Flags of every training.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Folder for the model and, in `runs`, its curves for TensorBoard; an unfinished training in it is resumed
-    #[arg(long, value_name = "DIR")]
+    /// Write the model to this folder, and curves for TensorBoard to `runs` in it; resume a training that it holds
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
-    /// Start anew although the folder holds a training with other settings
-    #[arg(long)]
+    /// Replace a training with other settings, or a model, that the folder holds
+    #[arg(long, help_heading = "Output")]
     pub overwrite: bool,
-    /// Write a checkpoint every N steps, to go on from after a crash
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Write a checkpoint every N steps, to resume from [default: every 10 minutes]
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Output")]
     pub save_steps: Option<u64>,
-    /// Keep the newest N checkpoints, and the best one [default: 2]
-    #[arg(long, value_name = "N")]
+    /// Keep the newest N checkpoints and the best one [default: 2]
+    #[arg(long, value_name = "N", value_parser = at_least(NonZeroUsize::MIN), help_heading = "Output")]
     pub keep: Option<NonZeroUsize>,
-    /// Longest sequence in tokens, special tokens included [default: 128; 384 for qa]
-    #[arg(long, value_name = "N")]
+    /// Cut or window texts at N tokens, special tokens included [default: 128 (qa: 384), or what the model reads if that
+    /// is less]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize), help_heading = "Data")]
     pub max_seq_length: Option<usize>,
-    /// Compute a batch in N parts, which needs less memory; the result is the same to the bit
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Compute each batch in N parts: takes less memory and gives the same bits
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        value_parser = at_least(NonZeroUsize::MIN),
+        help_heading = "Memory and evaluation"
+    )]
     pub accumulate: NonZeroUsize,
-    /// Weight decay [default: 0.01]
-    #[arg(long, value_name = "DECAY", value_parser = not_negative)]
+    /// Decay the weights by this share of the learning rate a step [default: 0.01]
+    #[arg(long, value_name = "DECAY", value_parser = not_negative, help_heading = "Optimizer")]
     pub weight_decay: Option<f64>,
-    /// Gradients are scaled down to this norm [default: 1]
-    #[arg(long, value_name = "NORM", value_parser = positive)]
+    /// Scale gradients down to this norm where they exceed it [default: 1]
+    #[arg(long, value_name = "NORM", value_parser = positive, help_heading = "Optimizer")]
     pub clip: Option<f64>,
-    /// Dropout everywhere [default: as the model's configuration says]
-    #[arg(long, value_name = "P", value_parser = part)]
+    /// Drop this share of the activations [default: as the model's config.json says]
+    #[arg(long, value_name = "SHARE", value_parser = part, help_heading = "Optimizer")]
     pub dropout: Option<f64>,
-    /// How the learning rate falls after its rise
-    #[arg(long, value_name = "HOW", default_value = "linear")]
+    /// Choose how the learning rate falls after the warm-up
+    #[arg(long, value_name = "HOW", default_value = "linear", help_heading = "Optimizer")]
     pub schedule: ScheduleName,
-    /// Whether the optimizer's moments are corrected for their start from zero [default: on with adamw]
-    #[arg(long, value_name = "WHETHER")]
+    /// Correct the optimizer's moments for their start from zero [default: on with adamw, else off]
+    #[arg(long, value_name = "SWITCH", help_heading = "Optimizer")]
     pub bias_correction: Option<Switch>,
-    /// Whether to shuffle what is learnt from, or keep the order of the file
-    #[arg(long, value_name = "WHETHER", default_value = "on")]
+    /// Shuffle the training data, or keep the order of the file
+    #[arg(long, value_name = "SWITCH", default_value = "on", help_heading = "Data")]
     pub shuffle: Switch,
 }
 
@@ -123,9 +132,9 @@ impl From<ScheduleName> for Decay {
 /// Names of optimizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OptimizerName {
-    /// As BERT was trained: no bias correction
+    /// Adam as BERT was trained with, without bias correction
     BertAdam,
-    /// With bias correction
+    /// Adam with bias correction and decoupled weight decay
     #[value(name = "adamw")]
     AdamW,
 }
@@ -142,15 +151,15 @@ impl From<OptimizerName> for OptimizerKind {
 /// What a fine-tuning teaches.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum TaskName {
-    /// One label of several for a text or a pair
+    /// One label of several for each text or pair
     Classification,
-    /// A number for a text or a pair
+    /// A number for each text or pair
     Regression,
-    /// Any number of labels for a text or a pair
+    /// Any number of labels for each text or pair
     MultiLabel,
     /// A label for each word
     Tokens,
-    /// The answer to a question in a text, from files like SQuAD's
+    /// The answer to a question, found in a text; files like SQuAD's
     Qa,
 }
 

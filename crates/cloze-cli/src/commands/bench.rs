@@ -13,7 +13,7 @@ use cloze::memory::peak_resident_bytes;
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs, note_substitute, open_model};
+use crate::arguments::{Common, TokenizerArgs, at_least, note_substitute, open_model};
 use crate::output::{Output, grouped};
 
 /// Flags of `cloze bench`.
@@ -28,15 +28,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// All hidden states of the last layer, and the pooler
+    /// Time a forward pass: all hidden states of the last layer, and the pooler
     #[command(after_help = "Example:\n  cloze bench forward --preset base --batch 8 --seq-length 128\n  \
-        cloze bench forward --model model --lengths 12,64,128 --output outputs.safetensors --json")]
+        cloze bench forward --model model --lengths 12,64,128 \\\n    --output outputs.safetensors --json")]
     Forward(ForwardArgs),
-    /// One whole step of pre-training: forward, backward, clipping, AdamW; dropout on, round(0.15·length)
-    /// tokens of a row masked
+    /// Time a whole step of pre-training: forward, backward, clipping, AdamW; with dropout and round(0.15·length) masked
+    /// tokens a row
     #[command(after_help = "Example:\n  cloze bench train --preset tiny --batch 32 --seq-length 128")]
     Train(TrainArgs),
-    /// Turning the lines of a text file into token ids and character offsets
+    /// Time turning the lines of a text into token ids and offsets
     #[command(after_help = "Example:\n  cloze bench tokenize --tokenizer vocab --input book.txt --json")]
     Tokenize(TokenizeArgs),
 }
@@ -47,7 +47,7 @@ struct ForwardArgs {
     weights: Weights,
     #[command(flatten)]
     shape: Shape,
-    /// Write what went in and what came out to a safetensors file, for other programs to compare with
+    /// Write inputs and outputs to this safetensors file, for other programs to compare with
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -55,23 +55,23 @@ struct ForwardArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Weights {
-    /// Random weights of a published size: tiny, mini, small, medium, base or large
+    /// Use random weights of a published size: tiny, mini, small, medium, base or large
     #[arg(long, value_name = "NAME", value_parser = preset)]
     preset: Option<Config>,
-    /// The weights of a model directory
+    /// Use the weights in this model directory
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct TrainArgs {
-    /// Size of the model: tiny, mini, small, medium, base or large
+    /// Use random weights of a published size: tiny, mini, small, medium, base or large
     #[arg(long, value_name = "NAME", value_parser = preset)]
     preset: Config,
     #[command(flatten)]
     shape: Shape,
-    /// Compute each layer a second time in backward instead of keeping what it computed: less memory, more
-    /// time, the same bits
+    /// Compute each layer again in backward instead of keeping its values: takes less memory and more time, gives the
+    /// same bits
     #[arg(long)]
     recompute: bool,
 }
@@ -83,14 +83,26 @@ fn preset(name: &str) -> Result<Config, String> {
 
 #[derive(Debug, Args)]
 struct Shape {
-    /// Sequences
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Use a batch of N sequences
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least(NonZeroUsize::MIN))]
     batch: NonZeroUsize,
-    /// Tokens in each
-    #[arg(long, value_name = "N", default_value = "128", conflicts_with = "lengths")]
+    /// Give each sequence N tokens
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "128",
+        value_parser = at_least(NonZeroUsize::MIN),
+        conflicts_with = "lengths"
+    )]
     seq_length: NonZeroUsize,
-    /// Tokens in each, one by one, instead of --batch and --seq-length
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', conflicts_with = "batch")]
+    /// Use sequences of these lengths, instead of --batch and --seq-length
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        value_parser = at_least(NonZeroUsize::MIN),
+        conflicts_with = "batch"
+    )]
     lengths: Vec<NonZeroUsize>,
     #[command(flatten)]
     repetitions: Repetitions,
@@ -100,7 +112,7 @@ struct Shape {
 struct TokenizeArgs {
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// A text file in UTF-8, whatever its ending; a text a line
+    /// Read this text file in UTF-8, a text a line
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     #[command(flatten)]
@@ -109,8 +121,8 @@ struct TokenizeArgs {
 
 #[derive(Debug, Args)]
 struct Repetitions {
-    /// Measured repetitions, after one to warm up; the median is told
-    #[arg(long, value_name = "N", default_value = "5")]
+    /// Repeat N times after one time to warm up, and take the median
+    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least(NonZeroUsize::MIN))]
     repetitions: NonZeroUsize,
 }
 

@@ -11,7 +11,7 @@ use cloze::check::{
 use cloze::settings::Start;
 use serde::Serialize;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, at_least};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::output::{Output, duration, grouped};
 use crate::questions::QuestionArgs;
@@ -26,44 +26,57 @@ const LINE: usize = 110;
 /// Flags of `cloze check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  cloze check --task classification --model model --train train.tsv --dev dev.tsv\n  \
-    cloze check --task tokens --tokenizer vocab.txt --cased --train train.conll --json\n\n\
-    Every finding names file and line. The exit code is 1 if there is an error among them. With --json each finding \
-    is a line, and the last line has the figures."
+    after_help = "Example:\n  cloze check --task classification --model model \\\n    --train train.tsv --dev dev.tsv\n  \
+    cloze check --task tokens --tokenizer vocab.txt --cased \\\n    --train train.conll --json\n\n\
+    Every finding names file and line. The exit code is 1 if one of them is an error. With --json each finding is a \
+    line, and the last line has the figures."
 )]
 pub struct Arguments {
-    /// What the labels are
+    /// Choose what to predict
     #[arg(long, value_name = "TASK")]
     task: TaskName,
-    /// The model directory to train from
-    #[arg(long, value_name = "DIR")]
+    /// Check against this model directory, from which the training will start
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
     model: Option<PathBuf>,
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// Examples to learn from: .tsv, .csv or .jsonl; words: .conll, .tsv, .txt or .jsonl; questions: SQuAD's .json
-    #[arg(long, value_name = "FILE")]
+    /// Check these training examples: .tsv, .csv or .jsonl; words: .conll, .tsv, .txt or .jsonl; questions: SQuAD's .json
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
     train: PathBuf,
-    /// Examples to measure with
-    #[arg(long, value_name = "FILE")]
+    /// Check these examples, on which the training will be evaluated
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
     dev: Option<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
     #[command(flatten)]
     long: LongArgs,
-    /// Longest sequence in tokens, special tokens included [default: 128; 384 for qa]
-    #[arg(long, value_name = "N")]
+    /// Cut or window texts at N tokens, special tokens included [default: 128 (qa: 384), or what the model reads if that
+    /// is less]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize), help_heading = "Data")]
     max_seq_length: Option<usize>,
-    /// Passes over the examples
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Estimate for N passes over the training examples
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least(1_u64), help_heading = "Estimate")]
     epochs: u64,
-    /// Examples for one optimizer step
-    #[arg(long, value_name = "N", default_value = "32")]
+    /// Estimate for N examples an optimizer step
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "32",
+        value_parser = at_least(NonZeroUsize::MIN),
+        help_heading = "Estimate"
+    )]
     batch_size: NonZeroUsize,
-    /// Parts in which a step is computed
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Estimate for batches that are computed in N parts
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        value_parser = at_least(NonZeroUsize::MIN),
+        help_heading = "Estimate"
+    )]
     accumulate: NonZeroUsize,
-    /// A head for other labels may be replaced
-    #[arg(long)]
+    /// Allow a model whose head is for other labels: the training will replace it
+    #[arg(long, help_heading = "Model")]
     new_head: bool,
     #[command(flatten)]
     questions: QuestionArgs,

@@ -9,7 +9,7 @@ use cloze::infer::ReadOptions;
 use cloze::train::Event;
 use serde_json::{Map, Value, json};
 
-use crate::arguments::{Common, open_model};
+use crate::arguments::{Common, at_least, open_model};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::output::Output;
 use crate::reporter::Reporter;
@@ -17,22 +17,22 @@ use crate::reporter::Reporter;
 /// Flags of `cloze compare`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze compare small-model large-model --data dev.tsv\n\n\
-    Both models answer the same examples. For each metric, the difference is told with the range that it would \
-    have on other data of the kind (paired bootstrap, 95 %), and how likely a difference like it is by chance.")]
+    Both models answer the same examples. Each metric has its difference, the 95 % interval of the difference (paired \
+    bootstrap), and p, the probability of such a difference by chance.")]
 pub struct Arguments {
-    /// The directory of the first model
+    /// Model directory of the first model
     #[arg(value_name = "A")]
     first: PathBuf,
-    /// The directory of the second model
+    /// Model directory of the second model
     #[arg(value_name = "B")]
     second: PathBuf,
-    /// Labelled examples: .tsv, .csv, .jsonl; .conll for words; .json for questions
+    /// Compare on these labelled examples: .tsv, .csv or .jsonl; .conll for words; .json for questions
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
-    /// Longest text in tokens [default: that of each model]
-    #[arg(long, value_name = "N")]
+    /// Cut or window texts at N tokens, special tokens included [default: as each model was trained]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize))]
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,

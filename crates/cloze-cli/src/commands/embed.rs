@@ -6,31 +6,31 @@ use clap::{Args, ValueEnum};
 use cloze::infer::{EmbedOptions, Extent, Pooling, ReadOptions};
 use serde::Serialize;
 
-use crate::arguments::{Common, open_model};
+use crate::arguments::{Common, at_least, open_model};
 use crate::input::{InputArgs, LongArgs, borrow, for_each_group};
 use crate::output::{Cut, Output};
 
 /// Flags of `cloze embed`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze embed --model model --text \"A sentence.\" --json\n  \
-    cloze embed --model model --input sentences.txt --pooling mean --normalize --json > vectors.jsonl")]
+    cloze embed --model model --input sentences.txt --pooling mean \\\n    --normalize --json > vectors.jsonl")]
 pub struct Arguments {
-    /// A model directory
+    /// Use this model directory
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     #[command(flatten)]
     input: InputArgs,
-    /// How the vectors of all tokens become one [default: as the model's files say, else mean]
-    #[arg(long, value_name = "HOW")]
+    /// Choose how the vectors of a text's tokens become one [default: as the model's files say, else mean]
+    #[arg(long, value_name = "HOW", help_heading = "Vectors")]
     pooling: Option<PoolingName>,
-    /// Take the vectors after layer N (0: the embeddings) [default: the last]
-    #[arg(long, value_name = "N")]
+    /// Take the vectors after layer N; 0 means the embeddings [default: the last layer]
+    #[arg(long, value_name = "N", value_parser = at_least(0_usize), help_heading = "Vectors")]
     layer: Option<usize>,
-    /// Scale vectors to length 1 [default: as the model's files say]
-    #[arg(long)]
+    /// Scale vectors to length 1 [default: as the model's files say, else no]
+    #[arg(long, help_heading = "Vectors")]
     normalize: bool,
-    /// Longest text in tokens [default: the model's]
-    #[arg(long, value_name = "N")]
+    /// Cut or window texts at N tokens, special tokens included [default: as the model's files say]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize), help_heading = "Data")]
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
@@ -38,15 +38,15 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PoolingName {
-    /// Not at all: a vector a token
+    /// No pooling: one vector for each token
     None,
-    /// That of the first token
+    /// The vector of the first token, [CLS]
     Cls,
-    /// Their mean
+    /// The mean of the tokens' vectors
     Mean,
-    /// The largest of each component
+    /// The largest value of each component
     Max,
-    /// The model's pooler
+    /// The output of the model's pooler
     Pooler,
 }
 

@@ -10,7 +10,7 @@ use cloze::infer::{ReadOptions, Task};
 use cloze::train::Event;
 use serde_json::{Map, Value, json};
 
-use crate::arguments::{Common, open_model};
+use crate::arguments::{Common, at_least, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
 use crate::output::Output;
 use crate::questions::AnswerArgs;
@@ -22,19 +22,19 @@ use crate::reporter::Reporter;
     cloze evaluate --model answerer --input dev-v2.0.json --output answers\n  \
     cloze evaluate --model pretrained --input held-out.txt")]
 pub struct Arguments {
-    /// A fine-tuned model directory, or a pre-trained one, which is measured on raw text
+    /// Evaluate this model directory: a fine-tuned one on labelled examples, a pre-trained one on raw text
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Labelled examples (.tsv, .csv, .jsonl; .conll for words; .json for questions), or text or a prepared corpus for
-    /// a pre-trained model
+    /// Evaluate on this file: .tsv, .csv or .jsonl; .conll for words; .json for questions; for a pre-trained model text
+    /// or a store
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     #[command(flatten)]
     columns: ColumnArgs,
     #[command(flatten)]
     text: TextArgs,
-    /// Longest text in tokens [default: the model's]
-    #[arg(long, value_name = "N")]
+    /// Cut or window texts at N tokens, special tokens included [default: as the model was trained]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize), help_heading = "Data")]
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,

@@ -8,23 +8,23 @@ use clap::Args;
 use cloze::infer::{self, FilledMask};
 use serde::Serialize;
 
-use crate::arguments::{Common, open_model};
+use crate::arguments::{Common, at_least, open_model};
 use crate::input::{InputArgs, InputText, for_each_group};
 use crate::output::{Output, grouped};
 
 /// Flags of `cloze fill`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze fill --model model --text \"The farmer fed the [MASK].\"\n  \
-    cloze fill --model model --input texts.txt --top-k 10 --json > candidates.jsonl")]
+    cloze fill --model model --input texts.txt --top-k 10 --json \\\n    > candidates.jsonl")]
 pub struct Arguments {
-    /// A pre-trained model directory
+    /// Use this pre-trained model directory
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
+    /// Give the K most probable tokens for each mask
+    #[arg(long, value_name = "K", default_value = "5", value_parser = at_least(NonZeroUsize::MIN))]
+    top_k: NonZeroUsize,
     #[command(flatten)]
     input: InputArgs,
-    /// Candidates for each mask
-    #[arg(long, value_name = "K", default_value = "5")]
-    top_k: NonZeroUsize,
 }
 
 /// One line with `--json`.

@@ -11,7 +11,7 @@ use cloze::optim::RateSettings;
 use cloze::settings::{ClassWeights, FinetuneSettings};
 use cloze::train::{finetune, finetune_seeds};
 
-use crate::arguments::{Common, positive, share};
+use crate::arguments::{Common, at_least, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::questions::QuestionArgs;
 use crate::report;
@@ -21,78 +21,91 @@ use crate::training::{self, OptimizerName, RunArgs, TaskName, TokenizerArgs, Upd
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  cloze finetune --task classification --model model --train train.tsv --dev dev.tsv --output classifier\n\n\
-    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint."
+    after_help = "Example:\n  cloze finetune --task classification --model model \\\n    --train train.tsv --dev dev.tsv --output classifier\n\n\
+    Interrupted by Ctrl-C or killed, the same command resumes from the last checkpoint."
 )]
 pub struct Arguments {
-    /// What the labels are
+    /// Choose what to predict
     #[arg(long, value_name = "TASK")]
     task: TaskName,
     #[command(flatten)]
     start: training::StartArgs,
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// Examples to learn from: .tsv, .csv or .jsonl; for tokens .conll or .jsonl; for qa a .json like SQuAD's
-    #[arg(long, value_name = "FILE")]
+    /// Train on these examples: .tsv, .csv or .jsonl; for tokens .conll or .jsonl; for qa a .json like SQuAD's
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
     train: PathBuf,
-    /// Examples to measure with after each epoch
-    #[arg(long, value_name = "FILE")]
+    /// Evaluate on these examples after each epoch
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
     dev: PathBuf,
     #[command(flatten)]
     columns: ColumnArgs,
     #[command(flatten)]
     long: LongArgs,
-    /// How what the windows of a text say becomes what the text says
-    #[arg(long, value_name = "HOW", default_value = "mean")]
+    /// Combine the predictions of a long text's windows by their mean, or by the largest of each class
+    #[arg(long, value_name = "HOW", default_value = "mean", help_heading = "Data")]
     window_pooling: PoolingName,
-    /// Which of a word's tokens its label is learnt and predicted from
-    #[arg(long, value_name = "WHICH", default_value = "first")]
+    /// Learn and predict a word's label from its first token, or from the mean of its tokens
+    #[arg(long, value_name = "WHICH", default_value = "first", help_heading = "Data")]
     subtokens: SubtokensName,
-    /// Passes over the examples
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Pass N times over the training examples
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least(1_u64), help_heading = "Optimizer")]
     epochs: u64,
-    /// Examples for one optimizer step
-    #[arg(long, value_name = "N", default_value = "32")]
+    /// Use N examples for each optimizer step
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "32",
+        value_parser = at_least(NonZeroUsize::MIN),
+        help_heading = "Optimizer"
+    )]
     batch_size: NonZeroUsize,
-    /// Highest learning rate
-    #[arg(long, value_name = "RATE", default_value = "2e-5", value_parser = positive)]
+    /// Set the highest learning rate
+    #[arg(long, value_name = "RATE", default_value = "2e-5", value_parser = positive, help_heading = "Optimizer")]
     learning_rate: f64,
-    /// Share of the steps over which the learning rate rises
-    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
+    /// Raise the learning rate over this share of the steps
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share, help_heading = "Optimizer")]
     warmup: f64,
-    /// Which optimizer
-    #[arg(long, value_name = "NAME", default_value = "adamw")]
+    /// Choose the optimizer
+    #[arg(long, value_name = "NAME", default_value = "adamw", help_heading = "Optimizer")]
     optimizer: OptimizerName,
-    /// Which figure decides the best weights [default: accuracy; pearson for regression, f1 for multi-label, tokens
-    /// and qa]
-    #[arg(long, value_name = "NAME")]
+    /// Keep the weights that are best by this metric [default: accuracy; pearson for regression; f1 for multi-label,
+    /// tokens and qa]
+    #[arg(long, value_name = "NAME", help_heading = "Memory and evaluation")]
     metric: Option<String>,
-    /// Measure every N steps [default: after each epoch]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Evaluate every N steps [default: after each epoch]
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Memory and evaluation")]
     eval_steps: Option<u64>,
-    /// End early when N measurements in a row were no better than the best before
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Stop early when N evaluations in a row are no better than the best one before [default: never]
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Memory and evaluation")]
     patience: Option<u64>,
-    /// Let rare labels count more: balanced, or LABEL=WEIGHT,LABEL=WEIGHT,... (others have 1)
-    #[arg(long, value_name = "WEIGHTS", value_parser = class_weights)]
+    /// Weigh the labels in the loss: balanced (rare ones count more), or LABEL=WEIGHT,LABEL=WEIGHT,... with 1 for the
+    /// others [default: all alike]
+    #[arg(long, value_name = "WEIGHTS", value_parser = class_weights, help_heading = "Optimizer")]
     class_weights: Option<ClassWeights>,
-    /// Multiply the learning rate by this for each layer further down from the head
-    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    /// Multiply the learning rate by this factor for each layer down from the head
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive, help_heading = "Optimizer")]
     layer_decay: f64,
-    /// Highest learning rate of the head and the pooler [default: that of --learning-rate]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    /// Set the highest learning rate of head and pooler [default: the one of --learning-rate]
+    #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Optimizer")]
     head_learning_rate: Option<f64>,
-    /// Leave the embeddings and the first N layers as they are
-    #[arg(long, value_name = "N")]
+    /// Leave the embeddings and the first N layers as they are [default: train all]
+    #[arg(long, value_name = "N", value_parser = at_least(0_usize), help_heading = "Optimizer")]
     freeze_layers: Option<usize>,
-    /// Train once with each of these seeds, into OUTPUT/seed-N, with a summary of all in OUTPUT/summary.json
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    /// Train once with each of these seeds, into OUTPUT/seed-N, and write a summary to OUTPUT/summary.json
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        value_parser = at_least(0_u64),
+        help_heading = "Memory and evaluation"
+    )]
     seeds: Vec<u64>,
-    /// Put a fresh head on a model that has one for other labels
-    #[arg(long)]
+    /// Replace the model's head if it is for other labels
+    #[arg(long, help_heading = "Model")]
     new_head: bool,
-    /// Fit a temperature on --dev, so that probabilities are what they say; it is stored with the model
-    #[arg(long)]
+    /// Fit a temperature on --dev, so that probabilities match how often answers are right; store it with the model
+    #[arg(long, help_heading = "Memory and evaluation")]
     calibrate: bool,
     #[command(flatten)]
     run: RunArgs,
@@ -102,9 +115,9 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SubtokensName {
-    /// The first
+    /// The word's first token
     First,
-    /// The mean of all
+    /// The mean of the word's tokens
     Mean,
 }
 

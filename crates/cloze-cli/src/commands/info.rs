@@ -20,7 +20,7 @@ use crate::output::{Output, grouped};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze info model\n  cloze info model --json")]
 pub struct Arguments {
-    /// A model directory
+    /// Model directory to look at
     #[arg(value_name = "DIR")]
     model: PathBuf,
 }

@@ -10,50 +10,50 @@ use cloze::data::google::{
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, casing, share};
+use crate::arguments::{Common, at_least, casing, share};
 use crate::output::{Output, grouped};
 use crate::progress::Progress;
 
 /// Flags of `cloze instances`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  cloze instances --google --input book.txt --vocab vocab.txt --output book.tfrecord\n\n\
-    A text has one sentence a line, and an empty line between documents. From the same texts, vocabulary and seed come \
-    the instances of create_pretraining_data.py under Python 3, one by one, in its order."
+    after_help = "Example:\n  cloze instances --google --input book.txt --vocab vocab.txt \\\n    --output book.tfrecord\n\n\
+    Texts have a sentence a line, and an empty line between documents. From the same texts, vocabulary and seed, \
+    create_pretraining_data.py makes the same instances in the same order under Python 3."
 )]
 pub struct Arguments {
     /// Make the instances of Google BERT's create_pretraining_data.py, draw for draw
     #[arg(long, required = true)]
     google: bool,
-    /// Text files in UTF-8
+    /// Read these text files in UTF-8
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
-    /// A vocab.txt or a model directory
+    /// Read the vocabulary from this vocab.txt or model directory
     #[arg(long, visible_alias = "tokenizer", value_name = "PATH")]
     vocab: PathBuf,
     /// Keep upper case and accents
     #[arg(long)]
     cased: bool,
-    /// The file to write, .jsonl or .tfrecord
+    /// Write this file, .jsonl or .tfrecord
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// Everything drawn at random follows from it
-    #[arg(long, value_name = "N", default_value_t = 12_345)]
+    /// Seed of all random draws
+    #[arg(long, value_name = "N", default_value_t = 12_345, value_parser = at_least(0_u64))]
     seed: u64,
-    /// Tokens of an instance at most, special tokens included
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(5..))]
+    /// Make instances of up to N tokens, special tokens included
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least(5_u32))]
     max_seq_length: u32,
-    /// Masked tokens of an instance at most
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// Mask at most N tokens of an instance
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least(0_u32))]
     max_predictions_per_seq: u32,
-    /// Share of the tokens that is masked
-    #[arg(long, value_name = "P", default_value_t = 0.15, value_parser = share)]
+    /// Mask this share of the tokens
+    #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = share)]
     masked_lm_prob: f64,
-    /// How often a document is walked in shorter instances
-    #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = share)]
+    /// Cut this share of the instances shorter than --max-seq-length
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     short_seq_prob: f64,
-    /// How often the documents are walked, each time with other draws
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    /// Pass N times over the documents, each time with other draws
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least(0_u32))]
     dupe_factor: u32,
     /// Mask all pieces of a word together
     #[arg(long)]

@@ -27,43 +27,54 @@ use crate::quickstart;
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The whole way in a few minutes, on a generated sample: vocabulary, pre-training, fine-tuning, report
+    /// Run the whole way in a few minutes on a generated sample: vocabulary, pre-training, fine-tuning, report
     Quickstart(quickstart::Arguments),
     /// Train a WordPiece vocabulary from text
     Vocab(vocab::Arguments),
-    /// Cut text into tokens
+    /// Turn text into tokens, ids and offsets
     Tokenize(tokenize::Arguments),
-    /// Write the pre-training instances of Google BERT's script, from the same text and seed the same ones
+    /// Write pre-training instances, the very ones that Google BERT's script makes
     Instances(instances::Arguments),
     /// Turn a corpus into token ids on disk, to pre-train on without reading the text again
     Prepare(prepare::Arguments),
     /// Pre-train a model on raw text: masked language model and next sentence prediction
     Pretrain(Box<pretrain::Arguments>),
-    /// Tell what is wrong with data, model and settings before anything is trained
+    /// Find what is wrong with data, model and settings before anything is trained
     Check(check::Arguments),
-    /// Train a model for a task on labelled examples
+    /// Fine-tune a model for a task on labelled examples
     Finetune(Box<finetune::Arguments>),
     /// Measure a model on labelled examples, or a pre-trained one on raw text
     Evaluate(evaluate::Arguments),
-    /// Tell which of two models is better, and how sure that is
+    /// Test which of two models is better
     Compare(compare::Arguments),
-    /// Write the report of a training: again, or of a pre-training under way
+    /// Write the report of a training, finished or under way
     Report(report::Arguments),
-    /// Answer for new texts: labels, scores, whether a sentence follows another
+    /// Predict labels, scores, entities, answers, or whether one text follows another
     Predict(predict::Arguments),
     /// Fill in masked words
     Fill(fill::Arguments),
     /// Turn texts into vectors
     Embed(embed::Arguments),
-    /// Write a model with int8 weights, a quarter of the size and faster
+    /// Write a smaller and faster model with int8 weights in its encoder
     Quantize(quantize::Arguments),
     /// Measure speed and memory
     Bench(bench::Arguments),
-    /// Tell what a model directory holds
+    /// Show what a model directory holds
     Info(info::Arguments),
 }
 
 impl Command {
+    /// Names of the command and of the one below it, for messages.
+    pub fn path(&self) -> &'static [&'static str] {
+        match self {
+            Command::Quickstart(_) => &["quickstart"],
+            Command::Pretrain(_) => &["pretrain"],
+            Command::Finetune(_) => &["finetune"],
+            Command::Bench(_) => &["bench", "train"],
+            _ => &[],
+        }
+    }
+
     /// Whether the command trains a model.
     pub fn trains(&self) -> bool {
         match self {

@@ -10,7 +10,7 @@ use cloze::{Model, Text};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::arguments::{Common, open_model};
+use crate::arguments::{Common, at_least, open_model};
 use crate::input::{GROUP, InputArgs, InputText, LongArgs, Meter, borrow, for_each_group};
 use crate::output::{Cut, Output};
 use crate::questions::AnswerArgs;
@@ -19,22 +19,22 @@ use crate::questions::AnswerArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze predict --model classifier --text \"The milk was good.\"\n  \
     cloze predict --model classifier --input texts.tsv --json > answers.jsonl\n  \
-    cloze predict --model answerer --text \"Who came?\" --text-b \"Ann came late.\" --json\n  \
+    cloze predict --model answerer --json \\\n    --text \"Who came?\" --text-b \"Ann came late.\"\n  \
     cloze predict --model answerer --input dev-v2.0.json --output answers --json\n  \
-    cloze predict --model pretrained --text \"It rained.\" --text-b \"The street was wet.\" --json")]
+    cloze predict --model pretrained --json \\\n    --text \"It rained.\" --text-b \"The street was wet.\"")]
 pub struct Arguments {
-    /// A fine-tuned model directory, or a pre-trained one with a next sentence head, for pairs
+    /// Use this model directory: a fine-tuned one, or for pairs a pre-trained one with a next sentence head
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     #[command(flatten)]
     input: InputArgs,
-    /// Longest text in tokens [default: the model's]
-    #[arg(long, value_name = "N")]
+    /// Cut or window texts at N tokens, special tokens included [default: as the model was trained]
+    #[arg(long, value_name = "N", value_parser = at_least(1_usize), help_heading = "Data")]
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
-    /// How tokens become entities, where words are labelled [default: from the words' labels, as evaluate measures them]
-    #[arg(long, value_name = "HOW")]
+    /// Choose how labels of tokens become entities [default: from the labels of words, as evaluate measures them]
+    #[arg(long, value_name = "HOW", help_heading = "Labels of words (tokens)")]
     aggregation: Option<AggregationName>,
     #[command(flatten)]
     answers: AnswerArgs,
@@ -42,15 +42,15 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AggregationName {
-    /// Every token by itself
+    /// Each token by itself
     None,
-    /// Neighbouring tokens of one type, even within a word
+    /// Neighbouring tokens of one type join, also within a word
     Simple,
-    /// A word is what its first token is
+    /// A word has the label of its first token
     First,
-    /// A word is what the mean of its tokens is
+    /// A word has the label of the mean of its tokens
     Average,
-    /// A word is what its surest token is
+    /// A word has the label of its surest token
     Max,
 }
 

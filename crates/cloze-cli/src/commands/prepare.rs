@@ -17,33 +17,40 @@ use crate::progress::Progress;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze prepare --input books/*.txt --tokenizer vocab --output store\n  \
     cloze pretrain --input store --preset tiny --steps 10000 --output model\n\n\
-    Interrupted, the same command goes on from the last shard that was whole. The same text and flags give the same \
+    Interrupted, the same command resumes after the last whole shard. The same text and flags give the same \
     files, with any number of threads.")]
 pub struct Arguments {
-    /// Text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
+    /// Read this text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
     /// such as 'books/**/*.txt'
-    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH", help_heading = "Text")]
     input: Vec<PathBuf>,
-    /// A model directory or a vocab.txt
+    /// Read the tokenizer from this model directory or vocab.txt
     #[arg(long, value_name = "PATH")]
     tokenizer: PathBuf,
-    /// A bare vocab.txt is of a cased model
+    /// Read a bare vocab.txt as that of a cased model: keep upper case and accents
     #[arg(long)]
     cased: bool,
-    /// Folder for the shards, store.json, and the tokenizer
+    /// Write shards, store.json and tokenizer to this folder
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    #[command(flatten)]
-    text: CorpusArgs,
-    /// Memory to stay within, such as 512M or 4G: bounds the longest line, and how many documents copies are found among
+    /// Stay within this much memory, as 512M or 4G; it limits the longest line, and the documents that duplicates are
+    /// searched in
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = memory)]
     max_memory: u64,
-    /// Tokens of the instances that are drawn for the report; pretrain draws its own
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(5..=65_535))]
+    /// Show sample instances of up to N tokens; pretrain draws its own
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = sequence_length)]
     max_seq_length: u32,
-    /// Replace a store that is there
+    /// Replace a store that the folder holds
     #[arg(long)]
     overwrite: bool,
+    #[command(flatten)]
+    text: CorpusArgs,
+}
+
+/// Parses a number of tokens that shards can hold.
+fn sequence_length(text: &str) -> Result<u32, String> {
+    let length = text.parse().ok().filter(|length| (5..=65_535).contains(length));
+    length.ok_or_else(|| "expected a whole number from 5 to 65,535".to_string())
 }
 
 /// The one line with `--json`.

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, ValueEnum};
 use cloze::data::Objective;
 use cloze::data::corpus::is_store;
 use cloze::optim::OptimizerKind;
 use cloze::settings::{Budget, Phase, PretrainSettings, Start};
 use cloze::train::{RunOptions, pretrain};
 
-use crate::arguments::{Cli, Common, memory, part, positive, share};
+use crate::arguments::{Common, at_least, memory, part, positive, share, time, wrong_usage};
 use crate::input::CorpusArgs;
 use crate::report;
 use crate::reporter::{Reporter, write_report};
@@ -22,75 +22,112 @@ use crate::training::{self, RunArgs, UpdateFlags};
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  cloze pretrain --input books/*.txt --tokenizer vocab --preset tiny --steps 10000 --output model\n\n\
-    Interrupted by Ctrl-C or killed, the same command goes on from the last checkpoint."
+    after_help = "Example:\n  cloze pretrain --input books/*.txt --tokenizer vocab --preset tiny \\\n    --steps 10000 --output model\n\n\
+    Interrupted by Ctrl-C or killed, the same command resumes from the last checkpoint."
 )]
 pub struct Arguments {
-    /// Text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
+    /// Train on this text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; patterns
     /// such as 'books/**/*.txt'; or a store that `cloze prepare` made
-    #[arg(long, required_unless_present = "instances", num_args = 1.., value_name = "PATH")]
+    #[arg(
+        long,
+        required_unless_present = "instances",
+        num_args = 1..,
+        value_name = "PATH",
+        help_heading = "Text"
+    )]
     input: Vec<PathBuf>,
-    /// Instead of text, files of instances (.jsonl, .tfrecord) as `cloze instances` or Google's scripts write them; they
-    /// are trained on in their order, again and again
-    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["input", "phase", "whole_word", "dev_fraction"])]
+    /// Train on these files of instances (.jsonl, .tfrecord) of `cloze instances` or Google's scripts instead of text, in
+    /// their order, again and again
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "FILE",
+        conflicts_with_all = ["input", "phase", "whole_word", "dev_fraction"],
+        help_heading = "Text"
+    )]
     instances: Vec<PathBuf>,
-    /// Text to measure with [default: a share of the documents is held out, see --dev-fraction]; with --instances files
-    /// of instances
-    #[arg(long, num_args = 1.., value_name = "PATH")]
+    /// Evaluate on this text, with --instances on these files of instances [default: documents held out by
+    /// --dev-fraction]
+    #[arg(long, num_args = 1.., value_name = "PATH", help_heading = "Text")]
     dev: Vec<PathBuf>,
-    /// Share of the documents to measure with, whatever the order of the files; none below 20 different documents
-    #[arg(long, value_name = "F", default_value = "0.01", value_parser = part, conflicts_with = "dev")]
+    /// Hold out this share of the documents for evaluation, the same ones in any order of the files; none of fewer than
+    /// 20 different documents
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value = "0.01",
+        value_parser = part,
+        conflicts_with = "dev",
+        help_heading = "Text"
+    )]
     dev_fraction: f64,
-    /// A model directory or a vocab.txt [default: that of --model, or of the store]; of another vocabulary than --model
-    /// has, the tokens that both have keep their rows
-    #[arg(long, visible_alias = "vocab", value_name = "PATH")]
+    /// Read the tokenizer from this model directory or vocab.txt; tokens that --model has, too, keep their embeddings
+    /// [default: the one of --model or of the store]
+    #[arg(long, visible_alias = "vocab", value_name = "PATH", help_heading = "Model")]
     tokenizer: Option<PathBuf>,
-    /// A bare vocab.txt is of a cased model
-    #[arg(long)]
+    /// Read a bare vocab.txt as that of a cased model: keep upper case and accents
+    #[arg(long, help_heading = "Model")]
     cased: bool,
     #[command(flatten)]
     start: training::StartArgs,
     #[command(flatten)]
     budget: BudgetArgs,
-    /// A stretch of the run with sequences of this length: its share of all steps. To be given several times, as
-    /// --phase 128:0.9 --phase 512:0.1
-    #[arg(long, value_name = "LENGTH:SHARE", value_parser = phase, conflicts_with = "max_seq_length")]
+    /// Use sequences of LENGTH tokens for this share of the steps; give it several times, as --phase 128:0.9 --phase
+    /// 512:0.1 [default: one phase of --max-seq-length]
+    #[arg(
+        long,
+        value_name = "LENGTH:SHARE",
+        value_parser = phase,
+        conflicts_with = "max_seq_length",
+        help_heading = "Length of the run"
+    )]
     phase: Vec<Phase>,
-    /// Steps between two measurements on held-out text [default: a tenth of the run]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Evaluate on held-out text every N steps [default: ten times a run]
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Memory and evaluation")]
     eval_steps: Option<u64>,
-    /// Held-out sequences that are measured on at most; the same ones each time, drawn from all of them [default: 10000]
-    #[arg(long, value_name = "N")]
+    /// Evaluate on at most N held-out sequences, the same ones each time [default: 10,000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least(NonZeroUsize::MIN),
+        help_heading = "Memory and evaluation"
+    )]
     eval_instances: Option<NonZeroUsize>,
-    /// What is learnt
-    #[arg(long, value_name = "WHAT", default_value = "mlm+nsp")]
+    /// Choose the objective: masked language model with or without next sentence prediction
+    #[arg(long, value_name = "NAME", default_value = "mlm+nsp", help_heading = "Objective")]
     objective: ObjectiveName,
-    /// Share of the tokens to predict
-    #[arg(long, value_name = "SHARE", default_value = "0.15", value_parser = share)]
+    /// Mask this share of the tokens
+    #[arg(long, value_name = "SHARE", default_value = "0.15", value_parser = share, help_heading = "Objective")]
     masked_lm_prob: f64,
     /// Mask all pieces of a word together
-    #[arg(long)]
+    #[arg(long, help_heading = "Objective")]
     whole_word: bool,
-    /// How often a document is walked in shorter sequences
-    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
+    /// Cut this share of the instances shorter than the longest sequence
+    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share, help_heading = "Objective")]
     short_seq_prob: f64,
     #[command(flatten)]
     text: CorpusArgs,
-    /// Sequences for one optimizer step
-    #[arg(long, value_name = "N", default_value = "256")]
+    /// Use N sequences for each optimizer step
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "256",
+        value_parser = at_least(NonZeroUsize::MIN),
+        help_heading = "Optimizer"
+    )]
     batch_size: NonZeroUsize,
-    /// Highest learning rate
-    #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = positive)]
+    /// Set the highest learning rate
+    #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = positive, help_heading = "Optimizer")]
     learning_rate: f64,
-    /// Share of the steps over which the learning rate rises
-    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
+    /// Raise the learning rate over this share of the steps
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share, help_heading = "Optimizer")]
     warmup: f64,
-    /// Which optimizer
-    #[arg(long, value_name = "NAME", default_value = "bert-adam")]
+    /// Choose the optimizer
+    #[arg(long, value_name = "NAME", default_value = "bert-adam", help_heading = "Optimizer")]
     optimizer: PretrainOptimizerName,
-    /// Memory to stay within, as 2G: batches are computed in parts, and layers twice, as far as that needs; the result is
-    /// the same to the bit
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    /// Stay within this much memory, as 2G, by computing batches in parts and layers twice; gives the same bits [default:
+    /// no limit]
+    #[arg(long, value_name = "SIZE", value_parser = memory, help_heading = "Memory and evaluation")]
     max_memory: Option<u64>,
     #[command(flatten)]
     run: RunArgs,
@@ -99,18 +136,19 @@ pub struct Arguments {
 /// How long the run is.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
+#[command(next_help_heading = "Length of the run")]
 struct BudgetArgs {
-    /// Optimizer steps
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Train for N optimizer steps
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64))]
     steps: Option<u64>,
-    /// Passes over the corpus
+    /// Pass N times over the corpus; parts of a pass are allowed, as 0.5
     #[arg(long, value_name = "N", value_parser = positive)]
     epochs: Option<f64>,
-    /// Tokens to train on
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Train on N tokens
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64))]
     tokens: Option<u64>,
-    /// Time of the whole run, as 30m or 8h: the first steps tell how many steps that is
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Train for this time, as 30m or 8h; the first steps tell how many steps that is
+    #[arg(long, value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
 }
 
@@ -135,12 +173,12 @@ fn phase(text: &str) -> Result<Phase, String> {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PretrainOptimizerName {
-    /// As BERT was trained: no bias correction
+    /// Adam as BERT was trained with, without bias correction
     BertAdam,
-    /// With bias correction
+    /// Adam with bias correction and decoupled weight decay
     #[value(name = "adamw")]
     AdamW,
-    /// For large batches: the update of each tensor in proportion to its norm
+    /// LAMB, for large batches: scales the update of each tensor to the tensor's norm
     Lamb,
 }
 
@@ -180,7 +218,7 @@ impl Arguments {
             return Ok(());
         }
         let message = "the following required argument was not provided:\n  --tokenizer <PATH>";
-        Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message))
+        Err(wrong_usage(&["pretrain"], ErrorKind::MissingRequiredArgument, message))
     }
 
     fn settings(&self, common: &Common) -> PretrainSettings {

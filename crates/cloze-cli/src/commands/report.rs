@@ -12,10 +12,10 @@ use crate::report;
 /// Flags of `cloze report`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze report classifier\n\n\
-    A training writes its report.html at its end; this writes it again, and that of a pre-training that is under way \
-    from its newest checkpoint.")]
+    A training writes its report.html at its end. This command writes it again; while a pre-training is under way, it \
+    reports its newest checkpoint.")]
 pub struct Arguments {
-    /// The output folder of a pre-training, or of a fine-tuning that is finished
+    /// Output folder of a pre-training, or of a finished fine-tuning
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs, casing};
+use crate::arguments::{Common, TokenizerArgs, at_least, casing};
 use crate::input::{InputArgs, for_each_group};
 use crate::output::{Cut, Output};
 
@@ -17,10 +17,11 @@ pub struct Arguments {
     tokenizer: TokenizerArgs,
     #[command(flatten)]
     input: InputArgs,
-    /// Cut longer texts to this number of tokens, special tokens included [default: nothing is cut]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..))]
+    /// Cut texts after N tokens, special tokens included [default: nothing is cut]
+    #[arg(long, value_name = "N", value_parser = at_least(4_u32))]
     max_length: Option<u32>,
-    /// By whose rules: those of Hugging Face's tokenizers, as everywhere else, or of Google BERT's tokenization.py
+    /// Follow the rules of Hugging Face's tokenizers, as every other command does, or those of Google BERT's
+    /// tokenization.py
     #[arg(long, value_enum, default_value = "huggingface")]
     mode: Mode,
 }

@@ -12,7 +12,7 @@ use cloze::data::{DocumentBreak, DocumentOptions, find_files};
 use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, Score, TrainOptions, train_on};
 
-use crate::arguments::{Common, casing, create_folder, memory};
+use crate::arguments::{Common, at_least, casing, create_folder, memory};
 use crate::input::FieldArgs;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -24,9 +24,9 @@ use report::{Answer, CoverageAnswer, DeadTokens, TextAnswer};
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Example:\n  cloze vocab --input book1.txt book2.txt --output vocab --size 8000\n\n\
-    The vocabulary begins with [PAD], then --unused slots [unused0], [unused1], ..., then [UNK] [CLS] [SEP] [MASK]: \
-    with --unused 99 they have the ids of Google's vocabularies. Behind them stand the tokens of --token, then single \
-    characters, then pieces as they were found. The same text and flags give the same vocabulary, with any number of \
+    The vocabulary begins with [PAD], [unused0], [unused1], ... as --unused says, [UNK] [CLS] [SEP] [MASK]: with \
+    --unused 99 they have the ids of Google's vocabularies. The tokens of --token follow, then single characters, then \
+    pieces in the order in which they were found. The same text and flags give the same vocabulary, with any number of \
     threads."
 )]
 pub struct Arguments {
@@ -46,32 +46,31 @@ enum VocabCommand {
 struct TrainArguments {
     #[command(flatten)]
     text: TextArgs,
-    /// Folder for vocab.txt, tokenizer.json and their companions
+    /// Write vocab.txt, tokenizer.json and their companions to this folder
     #[arg(long, required = true, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Tokens in the vocabulary
-    #[arg(long, value_name = "N", default_value_t = 30_522)]
+    /// Make a vocabulary of N tokens
+    #[arg(long, value_name = "N", default_value_t = 30_522, value_parser = at_least(0_usize))]
     size: usize,
     /// Keep upper case and accents
     #[arg(long)]
     cased: bool,
-    /// Rarer pieces are not joined
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// Join pieces that come together N times or more
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least(0_u64))]
     min_frequency: u64,
-    /// Which pair of pieces is joined next: the one that comes most often; or the one that raises the likelihood of
-    /// the text most, count(ab) / (count(a) count(b)), which favours rare pieces that go together (give it a higher
-    /// --min-frequency, such as 10)
+    /// Join next the pair of pieces that comes most often, or the one that raises the likelihood of the text most,
+    /// count(ab) / (count(a) count(b)); likelihood favours rare pairs and wants a higher --min-frequency, such as 10
     #[arg(long, value_name = "SCORE", default_value = "count")]
     score: ScoreName,
-    /// Words that are tokens however often they come, each a single word of text
+    /// Make these words tokens however often they come; each is a single word
     #[arg(long, num_args = 1.., value_name = "WORD")]
     token: Vec<String>,
-    /// Slots [unused0], [unused1], ... behind [PAD], for tokens to come
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Reserve N tokens [unused0], [unused1], ... after [PAD]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = at_least(0_usize))]
     unused: usize,
     #[command(flatten)]
     memory: MemoryArgs,
-    /// Text to measure the vocabulary on [default: the text that it was made from]
+    /// Measure the vocabulary on this text [default: the text that it was made from]
     #[arg(long, num_args = 1.., value_name = "PATH")]
     dev: Vec<PathBuf>,
 }
@@ -79,7 +78,7 @@ struct TrainArguments {
 /// Which text is counted.
 #[derive(Debug, Args)]
 struct TextArgs {
-    /// Text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
+    /// Read this text in UTF-8: .txt, .jsonl, .parquet, each also with .gz or .zst; folders of such files; or patterns
     /// such as 'books/**/*.txt'
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     input: Vec<PathBuf>,
@@ -90,9 +89,8 @@ struct TextArgs {
 /// How much memory counting may take.
 #[derive(Debug, Args)]
 struct MemoryArgs {
-    /// Memory for counting words and for training, such as 512M or 4G. All words are counted, in files in the output
-    /// folder while it lasts; if they do not fit, the vocabulary is made from the most frequent that do, and what was
-    /// left out is said
+    /// Stay within this much memory, as 512M or 4G; words that do not fit are counted in files in the output folder, and
+    /// the rarest of them are left out of the training, which is said
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = memory)]
     max_memory: u64,
 }

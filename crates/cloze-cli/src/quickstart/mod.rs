@@ -19,7 +19,7 @@ use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
 use cloze::train::{RunOptions, finetune, pretrain};
 use cloze_tokenizer::train::TrainOptions;
 
-use crate::arguments::{Common, create_folder};
+use crate::arguments::{Common, at_least, create_folder};
 use crate::commands::vocab;
 use crate::output::{Output, duration};
 use crate::reporter::{Ending, Reporter};
@@ -29,14 +29,15 @@ use generator::Amounts;
 /// Flags of `cloze quickstart`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloze quickstart\n\n\
-    The sample is generated: short stories of four worlds (farm, sea, music, medicine), and labelled sentences.\n\
-    It shows that everything works and what pre-training is good for, not how good a model of real text is.")]
+    The program generates the sample: short stories of four worlds (farm, sea, music, medicine), and labelled \
+    sentences. They show that everything works and what pre-training is good for, not how good a model of real text \
+    is.")]
 pub struct Arguments {
-    /// Folder for everything [default: cloze-quickstart, or the next free cloze-quickstart-N]
+    /// Write everything to this folder [default: cloze-quickstart, or the next free cloze-quickstart-N]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Steps of pre-training; fewer are faster and teach less
-    #[arg(long, value_name = "N", default_value_t = 16_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Pre-train for N steps; fewer are faster and teach less
+    #[arg(long, value_name = "N", default_value_t = 16_000, value_parser = at_least(1_u64))]
     steps: u64,
 }
 

@@ -10,7 +10,7 @@ use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_
 use serde::Serialize;
 
 use super::{MemoryArgs, TextArgs, count, files_of, take_folder};
-use crate::arguments::{Common, casing, note_report};
+use crate::arguments::{Common, at_least, casing, note_report};
 use crate::output::{Output, grouped, percent};
 
 /// Flags of `cloze vocab extend`.
@@ -18,36 +18,36 @@ use crate::output::{Output, grouped, percent};
 #[command(
     after_help = "Example:\n  cloze vocab extend --model bert-base-uncased --input papers.txt --add 1000 \\\n    \
     --output bert-of-papers\n\n\
-    Added are the words of the text that save most tokens: how often a word comes, times the pieces that it takes \
-    now less one. Existing ids stay, new ones follow the last. In the model, the embedding of a new word is the mean \
-    of those of its pieces, and so is its bias for filling masks; all other numbers stay. Pre-train the model further \
-    on the text (cloze pretrain --model), so that it learns what the words mean. A longer word that begins with a \
-    new one may be cut into other pieces than before."
+    The command adds the words of the text that save most tokens: how often a word comes, times the pieces that it \
+    takes now less one. Existing ids stay, new ones follow the last. The embedding of a new word is the mean of those \
+    of its pieces, and so is its bias for filling masks; all other numbers stay. Pre-train the model further on the \
+    text (cloze pretrain --model), so that it learns what the words mean. A longer word that begins with a new one may \
+    be cut into other pieces than before."
 )]
 pub struct Arguments {
-    /// A model directory
+    /// Extend the vocabulary of this model directory
     #[arg(long, value_name = "DIR", required_unless_present = "tokenizer", conflicts_with = "tokenizer")]
     model: Option<PathBuf>,
-    /// A tokenizer without a model: a directory or a vocab.txt
+    /// Extend this tokenizer without a model: a directory or a vocab.txt
     #[arg(long, visible_alias = "vocab", value_name = "PATH")]
     tokenizer: Option<PathBuf>,
-    /// A bare vocab.txt is of a cased model
+    /// Read a bare vocab.txt as that of a cased model: keep upper case and accents
     #[arg(long, requires = "tokenizer")]
     cased: bool,
     #[command(flatten)]
     text: TextArgs,
-    /// How many words to add; fewer, if the text has not so many that need several tokens
-    #[arg(long, value_name = "N")]
+    /// Add N words, or fewer if the text has fewer that take several tokens
+    #[arg(long, value_name = "N", value_parser = at_least(NonZeroUsize::MIN))]
     add: NonZeroUsize,
-    /// Rarer words are not added
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// Add words that come N times or more
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least(0_u64))]
     min_frequency: u64,
     #[command(flatten)]
     memory: MemoryArgs,
-    /// Folder for the model, or for the tokenizer
+    /// Write the model, or the tokenizer alone, to this folder
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Replace the model that the folder holds
+    /// Replace a model that the folder holds
     #[arg(long, conflicts_with = "tokenizer")]
     overwrite: bool,
 }
