@@ -306,16 +306,27 @@ pub fn for_each_group(
     let Texts { texts, total } = texts;
     let mut meter = Meter::new(what, total);
     let mut group = Vec::with_capacity(GROUP);
-    let mut texts = texts.peekable();
-    while let Some(text) = texts.next() {
-        group.push(text?);
-        if group.len() == GROUP || texts.peek().is_none() {
+    let mut failure = Ok(());
+    for text in texts {
+        match text {
+            Ok(text) => group.push(text),
+            Err(error) => {
+                failure = Err(error);
+                break;
+            }
+        }
+        if group.len() == GROUP {
             work(&group, output)?;
             meter.add(group.len(), output)?;
             group.clear();
         }
     }
-    Ok(())
+    // What came before a text that cannot be read has its answers.
+    if !group.is_empty() {
+        work(&group, output)?;
+        meter.add(group.len(), output)?;
+    }
+    failure
 }
 
 /// How many texts are answered.

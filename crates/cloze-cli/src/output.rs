@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::layout::aligned;
+
 /// Standard output. Lines appear at once on a terminal, and in blocks in a file or pipe.
 pub struct Output {
     writer: Box<dyn Write>,
     json: bool,
+    terminal: bool,
     flushed: Instant,
 }
 
@@ -20,20 +23,30 @@ impl Output {
     /// Answers as JSON lines or for people.
     pub fn new(json: bool) -> Output {
         let stdout = io::stdout();
-        let writer: Box<dyn Write> = if stdout.is_terminal() {
+        let terminal = stdout.is_terminal();
+        let writer: Box<dyn Write> = if terminal {
             Box::new(LineWriter::new(stdout.lock()))
         } else {
             Box::new(BufWriter::with_capacity(1 << 16, stdout.lock()))
         };
-        Output { writer, json, flushed: Instant::now() }
+        Output { writer, json, terminal, flushed: Instant::now() }
     }
 
-    /// One answer: `value` with `--json`, else the lines that `readable` makes.
+    /// Columns of the terminal that answers go to, if they go to one.
+    pub fn columns(&self) -> Option<usize> {
+        let terminal = self.terminal.then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
+        terminal.map(|(columns, _)| usize::from(columns.0))
+    }
+
+    /// One answer: `value` with `--json`, else the lines that `readable` makes. Tabs between cells become columns at a
+    /// terminal.
     pub fn answer<S: Display>(&mut self, value: &impl Serialize, readable: impl FnOnce() -> S) -> io::Result<()> {
         let written = if self.json {
             serde_json::to_writer(&mut self.writer, value).map_err(io::Error::from)
         } else {
-            write!(self.writer, "{}", readable())
+            let text = readable().to_string();
+            let text = if self.terminal { aligned(&text) } else { text };
+            self.writer.write_all(text.as_bytes())
         };
         written.and_then(|()| self.writer.write_all(b"\n")).map_err(named)
     }
@@ -100,6 +113,7 @@ impl Cut {
     pub fn report(&self) {
         let Cut { texts, tokens } = self;
         if *texts > 0 {
+            let (texts, tokens) = (grouped(*texts as u64), grouped(*tokens as u64));
             say!(
                 "note: texts that were too long and cut at the end: {texts}; tokens lost: {tokens} (see --max-length)"
             );

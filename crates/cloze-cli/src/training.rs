@@ -175,6 +175,12 @@ impl From<TaskName> for FinetuneTask {
     }
 }
 
+/// The longest sequence: as chosen, else `default`, or what the model reads if that is less.
+pub fn max_seq_length(chosen: Option<usize>, default: usize, start: Option<&Start>) -> usize {
+    let readable = || start.and_then(Start::max_seq_length).unwrap_or(default);
+    chosen.unwrap_or_else(|| default.min(readable()))
+}
+
 /// Flags whose defaults differ between trainings.
 pub struct UpdateFlags {
     /// Sequences for one optimizer step.
@@ -186,6 +192,11 @@ pub struct UpdateFlags {
 }
 
 impl RunArgs {
+    /// The longest sequence: as chosen, else `default`, or what the model reads if that is less.
+    pub fn max_seq_length(&self, default: usize, start: &Start) -> usize {
+        max_seq_length(self.max_seq_length, default, Some(start))
+    }
+
     /// How the weights are updated, given the flags whose defaults differ between trainings.
     pub fn update(&self, common: &Common, optimizer: OptimizerKind, flags: UpdateFlags) -> UpdateSettings {
         let mut optimizer = OptimizerSettings::new(optimizer);

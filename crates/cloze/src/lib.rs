@@ -127,3 +127,8 @@ pub fn example_model(dir: &std::path::Path) -> Result<(), Error> {
     cloze_tokenizer::Tokenizer::from_tokens(tokens, cloze_tokenizer::Casing::Uncased)?.save(dir)?;
     Ok(())
 }
+
+/// Examples of the README, which compile as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

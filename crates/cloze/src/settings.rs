@@ -1,6 +1,7 @@
 //! `cloze.json`: what is stored with a model, or a run, that `config.json` has no key for.
 
 mod budget;
+mod start;
 
 use std::fs;
 use std::path::{Path, PathBuf};

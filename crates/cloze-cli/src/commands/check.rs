@@ -13,15 +13,14 @@ use serde::Serialize;
 
 use crate::arguments::{Common, at_least};
 use crate::input::{ColumnArgs, LongArgs};
+use crate::layout::wrapped;
+use crate::models;
 use crate::output::{Output, duration, grouped};
 use crate::questions::QuestionArgs;
-use crate::training::{TaskName, TokenizerArgs};
+use crate::training::{TaskName, TokenizerArgs, max_seq_length};
 
 /// Labels that are listed; the others are counted.
 const LABELS_LISTED: usize = 40;
-
-/// Characters of a line of a message.
-const LINE: usize = 110;
 
 /// Flags of `cloze check`.
 #[derive(Debug, Args)]
@@ -95,14 +94,15 @@ struct Figures<'a> {
 impl Arguments {
     fn settings(&self, common: &Common) -> CheckSettings {
         let defaults = CheckSettings::new(self.task.into(), &self.train);
+        let start = self.model.clone().map(Start::Model);
         CheckSettings {
             dev: self.dev.clone(),
             columns: self.columns.text(),
-            start: self.model.clone().map(Start::Model),
             tokenizer: self.tokenizer.tokenizer.clone(),
             cased: self.tokenizer.cased,
             new_head: self.new_head,
-            max_seq_length: self.max_seq_length.unwrap_or(defaults.max_seq_length),
+            max_seq_length: max_seq_length(self.max_seq_length, defaults.max_seq_length, start.as_ref()),
+            start,
             long: self.long.choice().unwrap_or(defaults.long),
             batch_size: self.batch_size.get(),
             questions: self.questions.applied_to(defaults.questions),
@@ -116,6 +116,7 @@ impl Arguments {
 
 /// Runs `cloze check`. The exit code is that of a failure if there are errors.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
+    arguments.model.as_deref().map_or(Ok(()), models::need)?;
     let report = check(&arguments.settings(common), Depth::Full, common.threads())?;
     let [errors, warnings, notes] = [Severity::Error, Severity::Warning, Severity::Note].map(|of| report.count(of));
     let mut output = Output::new(common.json);
@@ -125,14 +126,16 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
         }
     }
     let figures = Figures { errors, warnings, notes, report: &report };
-    output.answer(&figures, || readable(&figures))?;
+    let columns = output.columns();
+    output.answer(&figures, || readable(&figures, columns))?;
     output.finish()?;
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn readable(figures: &Figures) -> String {
+/// The figures for people; at a terminal of so many columns, findings are wrapped.
+fn readable(figures: &Figures, columns: Option<usize>) -> String {
     let report = figures.report;
-    let mut sections = vec![files(&report.files), findings(figures)];
+    let mut sections = vec![files(&report.files), findings(figures, columns)];
     if !report.labels.is_empty() {
         sections.push(labels(report));
     }
@@ -147,9 +150,8 @@ fn files(files: &[FileFigures]) -> String {
     if files.is_empty() {
         return "read\n  nothing".to_string();
     }
-    let width = files.iter().map(|file| file.path.display().to_string().chars().count()).max().unwrap_or(0);
     let line = |file: &FileFigures| {
-        let mut line = format!("  {:width$}  {:>9} examples", file.path.display(), grouped(file.examples as u64));
+        let mut line = format!("  {}\t{} examples", file.path.display(), grouped(file.examples as u64));
         if let Some(words) = file.words {
             line += &format!(", {} words", grouped(words as u64));
         }
@@ -164,7 +166,7 @@ fn files(files: &[FileFigures]) -> String {
     format!("read\n{}", files.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-fn findings(figures: &Figures) -> String {
+fn findings(figures: &Figures, columns: Option<usize>) -> String {
     let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let mut lines = vec![format!(
         "findings: {}, {}, {}",
@@ -178,24 +180,10 @@ fn findings(figures: &Figures) -> String {
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
-        lines.extend(wrapped(&format!("  {severity:<7}  "), &format!("{finding} [{}]", finding.kind)));
+        lines.extend(wrapped(&format!("  {severity:<7}  "), &format!("{finding} [{}]", finding.kind), columns));
         lines.extend(places(finding));
     }
     lines.join("\n")
-}
-
-/// `text` in lines of words, the first one after `first`, the others as far to the right.
-fn wrapped(first: &str, text: &str) -> Vec<String> {
-    let mut lines = vec![first.to_string()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is a first one");
-        if line.chars().count() + word.chars().count() > LINE && line.chars().count() > first.len() {
-            lines.push(" ".repeat(first.len()) + word + " ");
-        } else {
-            *line += &format!("{word} ");
-        }
-    }
-    lines.iter().map(|line| line.trim_end().to_string()).collect()
 }
 
 /// Where else something was found, a line each.
@@ -214,29 +202,26 @@ fn places(finding: &Finding) -> Vec<String> {
 
 fn labels(report: &CheckReport) -> String {
     let shown = &report.labels[..report.labels.len().min(LABELS_LISTED)];
-    let width = shown.iter().map(|label| label.label.chars().count()).max().unwrap_or(0).max(24);
     let all = |of: fn(&LabelCount) -> usize| report.labels.iter().map(of).sum::<usize>().max(1) as f64;
     let (train, dev) = (all(|label| label.train), all(|label| label.dev));
     let has_dev = report.labels.iter().any(|label| label.dev > 0);
-    let column = |count: usize, all: f64| format!("{:>9} {:>5.1} %", grouped(count as u64), 100.0 * count as f64 / all);
-    let mut lines =
-        vec![format!("{:width$}  {:>17}{}", "labels", "train", if has_dev { "               dev" } else { "" })];
+    let cells = |count: usize, all: f64| format!("\t{}\t{:.1} %", grouped(count as u64), 100.0 * count as f64 / all);
+    let mut lines = vec![format!("labels\ttrain\t{}", if has_dev { "\tdev\t" } else { "" })];
     for label in shown {
-        let dev = if has_dev { format!(" {}", column(label.dev, dev)) } else { String::new() };
-        lines.push(format!("  {:width$}{}{dev}", label.label, column(label.train, train)));
+        let dev = if has_dev { cells(label.dev, dev) } else { String::new() };
+        lines.push(format!("  {}{}{dev}", label.label, cells(label.train, train)));
     }
     if shown.len() < report.labels.len() {
-        lines.push(format!("  and {} more", report.labels.len() - shown.len()));
+        lines.push(format!("  and {} more", grouped((report.labels.len() - shown.len()) as u64)));
     }
     lines.join("\n")
 }
 
 fn lengths(report: &CheckReport) -> String {
     let name = |file: &Lengths| file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let width = report.lengths.iter().map(|file| name(file).chars().count()).max().unwrap_or(0).max(16);
     let row = |title: &str, of: &dyn Fn(&Lengths) -> String| {
-        let cells: String = report.lengths.iter().map(|file| format!("  {:>width$}", of(file))).collect();
-        format!("{title:<24}{cells}")
+        let cells: String = report.lengths.iter().map(|file| format!("\t{}", of(file))).collect();
+        format!("{title}{cells}")
     };
     let count = |count: usize| grouped(count as u64);
     let mut lines = vec![
@@ -250,25 +235,26 @@ fn lengths(report: &CheckReport) -> String {
     let mut before = 0;
     for (at, bar) in report.lengths[0].histogram.iter().enumerate() {
         let range = match bar.up_to {
-            Some(up_to) => format!("  {:>5} to {up_to:>4}", before + 1),
-            None => format!("  {:>5} and more", before + 1),
+            Some(up_to) => format!("  {} to {}", count(before + 1), count(up_to)),
+            None => format!("  {} and more", count(before + 1)),
         };
         before = bar.up_to.unwrap_or(before);
         if report.lengths.iter().any(|file| file.histogram[at].examples > 0) {
             lines.push(row(&range, &|file| count(file.histogram[at].examples)));
         }
     }
-    lines.push(row("longer than: share, lost", &|_| "examples  tokens".to_string()));
+    lines.push(row("  unknown words", &|file| {
+        format!("{:.2} %", 100.0 * file.unknown_words as f64 / file.words.max(1) as f64)
+    }));
+    lines.push(String::new());
+    lines.push(row("longer than", &|file| format!("{}: texts\ttokens lost", name(file))));
     for (at, cut) in report.lengths[0].cuts.iter().enumerate() {
         let share = |file: &Lengths| {
             let cut = file.cuts[at];
-            format!("{:.1} %  {:>4.1} %", 100.0 * cut.examples, 100.0 * cut.tokens)
+            format!("{:.1} %\t{:.1} %", 100.0 * cut.examples, 100.0 * cut.tokens)
         };
-        lines.push(row(&format!("  {:>5}", cut.max_seq_length), &share));
+        lines.push(row(&format!("  {}", count(cut.max_seq_length)), &share));
     }
-    lines.push(row("unknown words", &|file| {
-        format!("{:.2} %", 100.0 * file.unknown_words as f64 / file.words.max(1) as f64)
-    }));
     lines.join("\n")
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, at_least, open_model};
 use crate::input::{ColumnArgs, LongArgs};
-use crate::output::Output;
+use crate::output::{Output, grouped};
 use crate::reporter::Reporter;
 
 /// Flags of `cloze compare`.
@@ -76,7 +76,7 @@ fn line(comparison: &ModelComparison) -> Value {
 }
 
 fn readable(comparison: &ModelComparison) -> String {
-    let mut text = format!("task\t{}\nexamples\t{}\n\n", comparison.task, comparison.examples);
+    let mut text = format!("task\t{}\nexamples\t{}\n\n", comparison.task, grouped(comparison.examples as u64));
     text.push_str("metric\tA\tB\tA - B\t95 % within\tp");
     let of = |at: usize, name: &str| {
         let found = comparison.metrics[at].iter().find(|(own, _)| own == name);

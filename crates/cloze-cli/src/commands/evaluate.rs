@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, at_least, open_model};
 use crate::input::{ColumnArgs, LongArgs, TextArgs};
-use crate::output::Output;
+use crate::output::{Output, grouped};
 use crate::questions::AnswerArgs;
-use crate::reporter::Reporter;
+use crate::reporter::{Reporter, figure, perplexity};
 
 /// Flags of `cloze evaluate`.
 #[derive(Debug, Args)]
@@ -102,11 +102,12 @@ fn line(evaluation: &Evaluation) -> Map<String, Value> {
 /// A figure a line, then tables.
 fn readable(evaluation: &Evaluation) -> String {
     let Evaluation { task, examples, metrics, details, .. } = evaluation;
-    let mut text = format!("task\t{task}\nexamples\t{examples}");
+    let mut text = format!("task\t{task}\nexamples\t{}", grouped(*examples as u64));
     for (name, value) in metrics {
         let interval = details.intervals.iter().find(|(own, _)| own == name);
         let interval = interval.map(|(_, own)| format!("\t95 % within {:.4} and {:.4}", own.low, own.high));
-        let _ = write!(text, "\n{name}\t{value:.4}{}", interval.unwrap_or_default());
+        let value = if name == "mlm_perplexity" { perplexity(*value) } else { figure(*value) };
+        let _ = write!(text, "\n{name}\t{value}{}", interval.unwrap_or_default());
     }
     if let Some(calibration) = &details.calibration {
         let _ = write!(text, "\nexpected_calibration_error\t{:.4}", calibration.error);

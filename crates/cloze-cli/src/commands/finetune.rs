@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 use cloze::heads::WindowPooling;
 use cloze::infer::Subtokens;
 use cloze::optim::RateSettings;
-use cloze::settings::{ClassWeights, FinetuneSettings};
+use cloze::settings::{ClassWeights, FinetuneSettings, Start};
 use cloze::train::{finetune, finetune_seeds};
 
 use crate::arguments::{Common, at_least, positive, share};
 use crate::input::{ColumnArgs, LongArgs};
+use crate::models;
 use crate::questions::QuestionArgs;
 use crate::report;
 use crate::reporter::{Reporter, write_report};
@@ -154,7 +155,7 @@ impl Arguments {
             cased: self.tokenizer.cased,
             columns: self.columns.text(),
             epochs: self.epochs,
-            max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
+            max_seq_length: self.run.max_seq_length(defaults.max_seq_length, &defaults.start),
             long: self.long.choice().unwrap_or(defaults.long),
             window_pooling: self.window_pooling.into(),
             subtokens: self.subtokens.into(),
@@ -192,6 +193,9 @@ fn class_weights(text: &str) -> Result<ClassWeights, String> {
 /// Runs `cloze finetune`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
+    if let Start::Model(dir) = &settings.start {
+        models::need(dir)?;
+    }
     let options = arguments.run.options(common);
     let mut reporter = Reporter::new(common.json);
     let ending = reporter.train(|observer| match arguments.seeds.as_slice() {

@@ -293,9 +293,12 @@ fn answer(
 ) -> anyhow::Result<()> {
     match task {
         Task::Classification => {
+            // Answers come one by one: the longest label makes the column.
+            let longest = || model.config().labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+            let width = output.columns().map_or(0, |_| longest());
             for answer in model.classify(texts, options)? {
                 cut.add(answer.extent.truncated);
-                let readable = format!("{}\t{:.4}", answer.label, answer.score);
+                let readable = format!("{:width$}\t{:.4}", answer.label, answer.score);
                 let (label, score) = (Some(answer.label), Some(answer.score));
                 let line = Line { label, score, scores: scores(answer.scores), ..Line::new(answer.extent) };
                 output.answer(&line, || readable)?;

@@ -15,6 +15,7 @@ use cloze::train::{RunOptions, pretrain};
 
 use crate::arguments::{Common, at_least, memory, part, positive, share, time, wrong_usage};
 use crate::input::CorpusArgs;
+use crate::models;
 use crate::report;
 use crate::reporter::{Reporter, write_report};
 use crate::training::{self, RunArgs, UpdateFlags};
@@ -243,7 +244,7 @@ impl Arguments {
             drop_duplicates: corpus.drop_duplicates,
             eval_steps: self.eval_steps,
             eval_instances: self.eval_instances.map(NonZeroUsize::get),
-            max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
+            max_seq_length: self.run.max_seq_length(defaults.max_seq_length, &defaults.start),
             update: self.run.update(common, self.optimizer.into(), flags),
             ..defaults
         }
@@ -253,6 +254,9 @@ impl Arguments {
 /// Runs `cloze pretrain`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let settings = arguments.settings(common);
+    if let Start::Model(dir) = &settings.start {
+        models::need(dir)?;
+    }
     let options = RunOptions { max_memory: arguments.max_memory, ..arguments.run.options(common) };
     let mut reporter = Reporter::new(common.json);
     let ending = reporter.train(|observer| pretrain(&settings, &options, observer))?;

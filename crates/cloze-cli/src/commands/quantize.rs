@@ -7,6 +7,7 @@ use cloze::quantize::quantize;
 use serde::Serialize;
 
 use crate::arguments::{Common, create_folder, note_report};
+use crate::models;
 use crate::output::Output;
 
 /// Flags of `cloze quantize`.
@@ -41,6 +42,7 @@ struct Answer<'a> {
 /// Runs `cloze quantize`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let Arguments { model, output, overwrite } = arguments;
+    models::need(model)?;
     create_folder(output)?;
     let quantized = quantize(model, output, *overwrite)?;
     note_report(model, &quantized.report);

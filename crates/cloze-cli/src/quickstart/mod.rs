@@ -16,12 +16,13 @@ use cloze::Config;
 use cloze::checkpoint::write_file;
 use cloze::optim::{OptimizerKind, OptimizerSettings};
 use cloze::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, Start};
-use cloze::train::{RunOptions, finetune, pretrain};
+use cloze::train::{RunOptions, finetune, pretrain, shell_word};
 use cloze_tokenizer::train::TrainOptions;
 
 use crate::arguments::{Common, at_least, create_folder};
 use crate::commands::vocab;
-use crate::output::{Output, duration};
+use crate::output::{Output, duration, grouped};
+use crate::program::program;
 use crate::reporter::{Ending, Reporter};
 use crate::signals;
 use generator::Amounts;
@@ -51,6 +52,9 @@ const VOCABULARY_SIZE: usize = 1_200;
 const BATCH_SIZE: usize = 16;
 /// Passes over train.tsv.
 const EPOCHS: u64 = 5;
+/// Highest learning rates: small models want larger ones than BERT itself.
+const PRETRAIN_RATE: f64 = 7e-4;
+const FINETUNE_RATE: f64 = 3e-4;
 /// A pair of passages of two sentences each.
 const MAX_SEQ_LENGTH: usize = 32;
 
@@ -80,10 +84,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     heading(2, "A vocabulary");
     let options = TrainOptions { size: VOCABULARY_SIZE, ..TrainOptions::default() };
     let tokens = vocab::make(&[folder.path("corpus.txt")], "text", &folder.path("vocab"), &options)?;
-    say!("{tokens} tokens");
+    say!("{} tokens", grouped(tokens as u64));
     config(tokens).write(&folder.path("config.json"))?;
 
-    heading(3, "Pre-training a small BERT on the stories");
+    heading(3, &format!("Pre-training a small BERT on the stories, at a learning rate of up to {PRETRAIN_RATE:e}"));
     let settings = pretrain_settings(&folder, arguments.steps, common);
     if !ended(
         Reporter::new(false)
@@ -92,7 +96,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
         return stopped(&folder);
     }
 
-    heading(4, "Fine-tuning it on labelled sentences");
+    heading(4, &format!("Fine-tuning it on labelled sentences: {EPOCHS} epochs at up to {FINETUNE_RATE:e}"));
     let pretrained = Start::Model(folder.path("pretrained"));
     let settings = finetune_settings(&folder, pretrained, common);
     if !ended(
@@ -138,7 +142,7 @@ fn ended(ending: Ending) -> bool {
 }
 
 fn stopped(folder: &Folder) -> anyhow::Result<ExitCode> {
-    say!("stopped; to go on: cloze quickstart --output {}", folder.root.display());
+    say!("stopped; to resume: {} quickstart --output {}", program(), shell_word(&folder.root.display().to_string()));
     Ok(signals::exit_code())
 }
 
@@ -155,7 +159,7 @@ fn write_sample(folder: &Folder, seed: u64) -> anyhow::Result<()> {
     for (name, text) in [("corpus.txt", &sample.corpus), ("train.tsv", &sample.train), ("dev.tsv", &sample.dev)] {
         write_file(&folder.path(name), text.as_bytes())?;
     }
-    say!("corpus.txt: {} stories; train.tsv, dev.tsv: labelled sentences", AMOUNTS.documents);
+    say!("corpus.txt: {} stories; train.tsv, dev.tsv: labelled sentences", grouped(AMOUNTS.documents as u64));
     Ok(())
 }
 
@@ -187,7 +191,7 @@ fn pretrain_settings(folder: &Folder, steps: u64, common: &Common) -> PretrainSe
     // its bias correction.
     settings.update.optimizer = OptimizerSettings::new(OptimizerKind::AdamW);
     settings.update.batch_size = BATCH_SIZE;
-    settings.update.learning_rate = 7e-4;
+    settings.update.learning_rate = PRETRAIN_RATE;
     settings.update.warmup = 0.1;
     settings.update.seed = common.seed;
     settings.update.precision = common.training_precision();
@@ -201,7 +205,7 @@ fn finetune_settings(folder: &Folder, start: Start, common: &Common) -> Finetune
     settings.max_seq_length = MAX_SEQ_LENGTH;
     settings.epochs = EPOCHS;
     settings.update.batch_size = 16;
-    settings.update.learning_rate = 3e-4;
+    settings.update.learning_rate = FINETUNE_RATE;
     settings.update.seed = common.seed;
     settings.update.precision = common.training_precision();
     settings

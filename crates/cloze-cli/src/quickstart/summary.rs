@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cloze::data::{Corpus, CorpusOptions};
+use cloze::train::shell_word;
 use cloze::{Model, Text};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::arguments::{Common, open_model};
 use crate::output::{duration, grouped};
+use crate::program::program;
 use crate::report::{Cell, Chart, Fill, Highlight, Line, Report, Series, Table, Unit, points, pretrain};
 
 use super::worlds::WORLDS;
-use super::{AMOUNTS, BATCH_SIZE, DEV_FRACTION, EPOCHS, Folder};
+use super::{AMOUNTS, BATCH_SIZE, DEV_FRACTION, EPOCHS, FINETUNE_RATE, Folder, PRETRAIN_RATE};
 
 /// What `--json` answers.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -223,30 +225,35 @@ impl Summary {
     }
 
     fn commands(&self) -> Vec<(String, String)> {
-        let folder = &self.folder;
+        let folder = shell_word(&self.folder);
+        let cloze = program();
         let command = |purpose: &str, command: String| (purpose.to_string(), command);
         vec![
             command(
                 "Ask the models that were just made:",
                 format!(
-                    "cloze fill --model {folder}/pretrained --text \"The farmer fed the [MASK].\"\n\
-                     cloze predict --model {folder}/finetuned --text \"The ferryman moored the yacht at the quay.\""
+                    "{cloze} fill --model {folder}/pretrained --text \"The farmer fed the [MASK].\"\n\
+                     {cloze} predict --model {folder}/finetuned --text \"The ferryman moored the yacht at the quay.\""
                 ),
             ),
             command(
                 "Your own text, in files with a blank line between documents. First a vocabulary:",
-                "cloze vocab --input my-text.txt --output my-vocab --size 8000".to_string(),
+                format!("{cloze} vocab --input my-text.txt --output my-vocab --size 8000"),
             ),
             command(
-                "Then pre-training; interrupted, the same command goes on:",
-                "cloze pretrain --input my-text.txt --tokenizer my-vocab --preset tiny --phase 64:0.7 --phase 128:0.3 \
-                 --steps 20000 --batch-size 16 --optimizer adamw --learning-rate 1e-3 --dropout 0 --output my-model"
-                    .to_string(),
+                "Then pre-training; interrupted, the same command resumes it:",
+                format!(
+                    "{cloze} pretrain --input my-text.txt --tokenizer my-vocab --preset tiny --phase 64:0.7 \\\n    \
+                     --phase 128:0.3 --steps 20000 --batch-size 16 --optimizer adamw --learning-rate 1e-3 --dropout 0 \\\n    \
+                     --output my-model"
+                ),
             ),
             command(
                 "Then a task of your own, from tables with the columns text and label:",
-                "cloze finetune --task classification --model my-model --train my-train.tsv --dev my-dev.tsv --output my-classifier"
-                    .to_string(),
+                format!(
+                    "{cloze} finetune --task classification --model my-model --train my-train.tsv --dev my-dev.tsv \\\n    \
+                     --learning-rate {FINETUNE_RATE:e} --epochs {EPOCHS} --output my-classifier"
+                ),
             ),
         ]
     }
@@ -337,9 +344,18 @@ impl Summary {
                 ),
                 fact(
                     "Pre-training",
-                    format!("{} steps of {BATCH_SIZE} pairs of passages", grouped(self.pretraining_steps)),
+                    format!(
+                        "{} steps of {BATCH_SIZE} pairs of passages, at a learning rate of up to {PRETRAIN_RATE:e}",
+                        grouped(self.pretraining_steps)
+                    ),
                 ),
-                fact("Fine-tuning", format!("{EPOCHS} epochs, for both models alike; the best one is kept")),
+                fact(
+                    "Fine-tuning",
+                    format!(
+                        "{EPOCHS} epochs at a learning rate of up to {FINETUNE_RATE:e}, for both models alike; the best \
+                         epoch is kept"
+                    ),
+                ),
                 fact("Vocabulary", format!("{} tokens", grouped(self.vocabulary as u64))),
                 fact("Model", format!("BERT, 2 layers, 128 wide, {} parameters", grouped(self.parameters as u64))),
                 fact("Folder", self.folder.clone()),

@@ -198,7 +198,9 @@ fn settings(run: &FinishedRun) -> Vec<(String, String)> {
 
 fn commands(run: &FinishedRun) -> Vec<(String, String)> {
     let dir = shell_word(&run.dir.display().to_string());
-    let dev = shell_word(&run.settings.dev.display().to_string());
+    let columns = run.settings.columns.as_ref();
+    let columns = columns.map_or_else(String::new, |columns| format!(" --columns {}", shell_word(columns)));
+    let dev = shell_word(&run.settings.dev.display().to_string()) + &columns;
     let text = match run.settings.task {
         FinetuneTask::Tokens => "--text \"Ann Smith came from Oslo.\"",
         FinetuneTask::Questions => "--text \"Who came?\" --text-b \"Ann came late.\"",
@@ -300,6 +302,16 @@ mod tests {
             MARK,
         ] {
             assert!(page.contains(part), "{part}\n--- is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn commands_read_the_columns_that_the_training_read() {
+        let page = page(&folder(|stored, _, _| {
+            stored["run"]["settings"]["finetune"]["columns"] = json!("text=the review,label=stars");
+        }));
+        for part in ["--input 'my dev.tsv' --columns 'text=the review,label=stars'", "--data 'my dev.tsv' --columns"] {
+            assert!(page.contains(part), "{part} is not in\n{page}");
         }
     }
 

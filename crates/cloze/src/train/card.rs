@@ -254,17 +254,18 @@ impl Card<'_> {
             FinetuneTask::Questions => ("--text \"Who came?\" --text-b \"Ann came late.\"", "BertForQuestionAnswering"),
             _ => ("--text \"The milk was good.\"", "BertForSequenceClassification"),
         };
-        let dev = file_name(&self.settings.dev);
+        let dev = shell_word(&file_name(&self.settings.dev));
+        let columns = self.settings.columns.as_ref();
+        let columns = columns.map_or_else(String::new, |columns| format!(" --columns {}", shell_word(columns)));
         put(
             text,
             format_args!(
                 "\n## Use\n\nWith Cloze, `MODEL` being this folder{}:\n\n```sh\ncloze predict --model MODEL {input}\n\
-                 cloze evaluate --model MODEL --input {}\n```\n",
+                 cloze evaluate --model MODEL --input {dev}{columns}\n```\n",
                 match self.settings.task {
                     FinetuneTask::Tokens | FinetuneTask::Questions => "",
                     _ => " (the second text of a pair is `--text-b`)",
-                },
-                shell_word(&dev)
+                }
             ),
         );
         put(

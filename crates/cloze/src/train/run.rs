@@ -115,10 +115,17 @@ pub(super) fn look(options: &RunOptions, settings: &RunSettings) -> Result<Found
         return Ok(Found::Nothing);
     };
     if let Some((name, then, now)) = difference(&run.settings, settings) {
-        return Err(Error::Settings(format!(
-            "the run in {folder} was started with {name} = {then}, now it is {now}; \
-             use the same settings to go on, another --output, or --overwrite to begin anew"
-        )));
+        return Err(Error::Settings(if run.finished {
+            format!(
+                "the run in {folder} is finished, with {name} = {then}, now it is {now}; to train its model further, give \
+                 --model {folder} and another --output; to begin anew, --overwrite"
+            )
+        } else {
+            format!(
+                "the run in {folder} was started with {name} = {then}, now it is {now}; \
+                 use the same settings to resume, another --output, or --overwrite to begin anew"
+            )
+        }));
     }
     Ok(if run.finished { Found::Finished } else { Found::Unfinished(Box::new(run)) })
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{MemoryArgs, TextArgs, count, files_of, take_folder};
 use crate::arguments::{Common, at_least, casing, note_report};
+use crate::models;
 use crate::output::{Output, grouped, percent};
 
 /// Flags of `cloze vocab extend`.
@@ -83,6 +84,7 @@ struct Figures {
 
 /// Runs `cloze vocab extend`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    arguments.model.as_deref().map_or(Ok(()), models::need)?;
     let files = files_of(&arguments.text.input)?;
     let source = arguments.model.as_ref().or(arguments.tokenizer.as_ref()).expect("clap asks for one of them");
     let tokenizer = Tokenizer::open(source, casing(arguments.cased))?;
