@@ -1,0 +1,198 @@
+//! Labelled examples, words and questions: each file as the trainings read it, and as `check` does.
+
+use std::path::Path;
+
+use cloze::check::{CheckSettings, Depth, check};
+use cloze::data::{
+    ColumnSpec, Format, Labelling, SentenceFormat, label_set, labelling, read_examples_from, read_question_lines_from,
+    read_questions_from, read_sentences_from, squad,
+};
+use cloze::settings::FinetuneTask;
+
+use super::{LONG, Run, Target, told, write};
+use crate::mutate::Shape;
+
+pub const TSV: Target = Target {
+    name: "table-tsv",
+    what: "examples in .tsv",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| texts(&["text\tlabel\ngood film\tpos\nbad \"film\"\tneg\n", "sentence1\tsentence2\tscore\na\tb\t0.5\n"]),
+    prepare: |folder| table(folder, "input.tsv", Format::Tsv),
+};
+
+pub const CSV: Target = Target {
+    name: "table-csv",
+    what: "examples in .csv",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[
+            "text,label\n\"good, film\",pos\n\"bad \"\"film\"\"\nit was\",neg\n",
+            "sentence1;sentence2;label\na;b;1\n",
+            "\"Great film,pos\nhe said \"no\" and left,neg\nfine,pos\n",
+        ])
+    },
+    prepare: |folder| table(folder, "input.csv", Format::Csv),
+};
+
+pub const JSONL: Target = Target {
+    name: "table-jsonl",
+    what: "examples in .jsonl",
+    shape: Shape::JsonLines,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[
+            "{\"text\": \"good\", \"label\": \"pos\"}\n{\"text\": \"bad\", \"text_b\": \"film\", \"label\": 1}\n",
+            "{\"text\": \"good\", \"label\": [\"a\", \"b\"]}\n{\"text\": \"bad\", \"label\": [1.0, 0.0]}\n",
+        ])
+    },
+    prepare: |folder| table(folder, "input.jsonl", Format::Jsonl),
+};
+
+pub const TXT: Target = Target {
+    name: "table-txt",
+    what: "texts in .txt",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| texts(&["good film\n\nbad film\r\n"]),
+    prepare: |folder| table(folder, "input.txt", Format::Text),
+};
+
+pub const COLUMNS: Target = Target {
+    name: "columns",
+    what: "the argument of --columns, and a table read with it",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| texts(&["text=a,label=b", "text=0,text_b=1,label=2", "text=a"]),
+    prepare: |_| {
+        Box::new(|input| {
+            let spec = String::from_utf8_lossy(input);
+            told(spec.parse::<ColumnSpec>(), |columns| {
+                [("a\tb\tc\nx\ty\tz\n", Format::Tsv), ("{\"a\": \"x\", \"b\": 1}\n", Format::Jsonl)]
+                    .map(|(table, format)| {
+                        let name = Path::new("table");
+                        let examples =
+                            read_examples_from(table.as_bytes(), format, name, Some(&columns), Labelling::Optional);
+                        told(examples, |examples| examples.len().to_string())
+                    })
+                    .concat()
+            })
+        })
+    },
+};
+
+pub const CONLL: Target = Target {
+    name: "conll",
+    what: "labelled words in columns",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[
+            "-DOCSTART- O\n\nAnn B-PER\ncame O\n\n# text = Oslo\nOslo S-LOC\n",
+            "1\tAnn\t_\tPROPN\n1-2\tx\t_\t_\n2.1\ty\t_\tVERB\n",
+        ])
+    },
+    prepare: |folder| words(folder, "input.conll", SentenceFormat::Columns),
+};
+
+pub const WORDS_JSONL: Target = Target {
+    name: "words-jsonl",
+    what: "labelled words in .jsonl",
+    shape: Shape::JsonLines,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&["{\"words\": [\"Ann\", \"came\"], \"labels\": [\"B-PER\", \"O\"]}\n{\"words\": [], \"labels\": []}\n"])
+    },
+    prepare: |folder| words(folder, "input.jsonl", SentenceFormat::Jsonl),
+};
+
+pub const SQUAD: Target = Target {
+    name: "squad",
+    what: "questions in the format of SQuAD",
+    shape: Shape::Json,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[r#"{"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": "Ann came to Oslo. Bob ran.",
+            "qas": [{"id": "1", "question": "Who came?", "answers": [{"text": "Ann", "answer_start": 0}]},
+            {"id": "2", "question": "Why?", "is_impossible": true, "answers": [], "plausible_answers": []}]}]}]}"#])
+    },
+    prepare: |folder| {
+        let path = folder.join("input.json");
+        Box::new(move |input| {
+            write(&path, input);
+            let read = told(read_questions_from(input, &path), |read| {
+                for question in &read.questions {
+                    if let Some(span) = squad::aligned_span(question) {
+                        let chars = question.context.chars().count();
+                        assert!(span.start <= span.end && span.end <= chars, "{span:?} of {chars} characters");
+                    }
+                }
+                format!("{} questions, {} elsewhere", read.questions.len(), squad::misaligned(&read.questions).len())
+            });
+            read + &checked(&path, FinetuneTask::Questions)
+        })
+    },
+};
+
+pub const QUESTION_LINES: Target = Target {
+    name: "question-lines",
+    what: "questions to answer in .jsonl",
+    shape: Shape::JsonLines,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[
+            "{\"id\": \"a\", \"question\": \"Who?\", \"context\": \"Ann.\"}\n{\"question\": \"Why?\", \"context\": \"\"}\n",
+        ])
+    },
+    prepare: |_| {
+        Box::new(|input| {
+            told(read_question_lines_from(input, Path::new("input.jsonl")), |all| format!("{} questions", all.len()))
+        })
+    },
+};
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn table(folder: &Path, name: &str, format: Format) -> Run {
+    let path = folder.join(name);
+    Box::new(move |input| {
+        write(&path, input);
+        let mut answers = String::new();
+        for labelling in [Labelling::Optional, Labelling::One, Labelling::Several] {
+            answers += &told(read_examples_from(input, format, &path, None, labelling), |examples| {
+                let labels = label_set(&examples);
+                format!("{} examples, {} labels", examples.len(), labels.len())
+            });
+        }
+        answers + &checked(&path, FinetuneTask::Classification) + &checked(&path, FinetuneTask::MultiLabel)
+    })
+}
+
+fn words(folder: &Path, name: &str, format: SentenceFormat) -> Run {
+    let path = folder.join(name);
+    Box::new(move |input| {
+        write(&path, input);
+        let mut answers = String::new();
+        for needs_labels in [false, true] {
+            answers += &told(read_sentences_from(input, format, &path, None, needs_labels), |sentences| {
+                let scheme = labelling::detect(&sentences);
+                let violations = labelling::check(&sentences, scheme).len();
+                for sentence in &sentences {
+                    assert!(sentence.labels.is_empty() || sentence.labels.len() == sentence.words.len());
+                }
+                format!("{} sentences, {scheme:?}, {violations} violations", sentences.len())
+            });
+        }
+        answers + &checked(&path, FinetuneTask::Tokens)
+    })
+}
+
+/// What `cloze check` says.
+fn checked(path: &Path, task: FinetuneTask) -> String {
+    told(check(&CheckSettings::new(task, path), Depth::Quick, Some(1)), |report| {
+        report.findings.iter().map(|finding| format!("{finding:?}")).collect()
+    })
+}
