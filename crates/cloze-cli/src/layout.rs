@@ -68,9 +68,25 @@ pub fn wrapped(first: &str, text: &str, width: Option<usize>) -> Vec<String> {
     lines
 }
 
+/// A text whose lines of more than `width` columns go on in the next line, two columns to the right.
+pub fn hanging(text: &str, width: usize) -> String {
+    let lines = text.split('\n').flat_map(|line| {
+        let (indent, text) = line.split_at(line.len() - line.trim_start().len());
+        let mut parts = wrapped(indent, text, Some(width.saturating_sub(2)));
+        parts.iter_mut().skip(1).for_each(|part| part.insert_str(0, "  "));
+        parts
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_hang() {
+        assert_eq!(hanging("one two three\n  four", 10), "one two\n  three\n  four");
+    }
 
     #[test]
     fn tables_are_columns_and_other_lines_stay() {

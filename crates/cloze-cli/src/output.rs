@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, LineWriter, Write};
 use std::time::{Duration, Instant};
 
+pub use cloze::grouped;
 use serde::Serialize;
 
 use crate::layout::aligned;
@@ -121,19 +122,6 @@ impl Cut {
     }
 }
 
-/// 1234567 as "1,234,567".
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// 0.1234 as "12.34 %".
 pub fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
@@ -152,14 +140,6 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(110_106_428), "110,106,428");
-    }
 
     #[test]
     fn durations_read_well() {

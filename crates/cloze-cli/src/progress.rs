@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::layout::hanging;
 use crate::output::grouped;
 
 /// Between two plain lines.
@@ -101,6 +102,7 @@ impl Progress {
 
     /// A line of its own, above the bar if there is one.
     pub fn line(&self, text: &str) {
+        let text = if self.terminal { hanging(text, width()) } else { text.to_string() };
         match self.bar.borrow().as_ref() {
             Some((_, bar)) => bar.suspend(|| say!("{text}")),
             None => say!("{text}"),

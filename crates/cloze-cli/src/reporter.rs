@@ -156,13 +156,12 @@ fn evaluated(metrics: &Metrics) -> Vec<String> {
         let against = |name: &str, text: fn(f64) -> String| value(name).map_or_else(String::new, text);
         let mut parts = vec![
             format!("held-out MLM loss {loss:.3}")
-                + &against("unigram_entropy", |entropy| format!(" (word frequencies alone: {entropy:.3})")),
+                + &against("unigram_entropy", |entropy| format!(" ({entropy:.3} by word frequencies)")),
             format!("{} right", percent(accuracy)),
         ];
-        if let (Some(loss), Some(accuracy)) = (value("nsp_loss"), value("nsp_accuracy")) {
-            let majority =
-                against("nsp_majority", |share| format!(" (more frequent answer alone: {})", percent(share)));
-            parts.push(format!("NSP loss {loss:.3}, {} right{majority}", percent(accuracy)));
+        if let Some(accuracy) = value("nsp_accuracy") {
+            let majority = against("nsp_majority", |share| format!(" ({} by one answer)", percent(share)));
+            parts.push(format!("NSP {} right{majority}", percent(accuracy)));
         }
         return parts;
     }
@@ -335,8 +334,7 @@ mod tests {
         ]);
         assert_eq!(
             evaluated(&pretraining).join(", "),
-            "held-out MLM loss 4.000 (word frequencies alone: 6.500), 29.1 % right, \
-             NSP loss 0.600, 78.3 % right (more frequent answer alone: 56.3 %)"
+            "held-out MLM loss 4.000 (6.500 by word frequencies), 29.1 % right, NSP 78.3 % right (56.3 % by one answer)"
         );
         let words = metrics(&[("loss", 0.5), ("f1", 0.75), ("place_f1", 0.5), ("place_support", 3.0)]);
         assert_eq!(evaluated(&words), ["loss 0.5000", "f1 0.7500"]);

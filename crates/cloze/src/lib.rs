@@ -92,6 +92,7 @@ pub mod heads;
 pub mod infer;
 pub mod memory;
 pub mod model;
+mod numbers;
 pub mod optim;
 pub mod params;
 pub mod precision;
@@ -105,6 +106,7 @@ pub use cloze_kernels::Cpu;
 pub use config::Config;
 pub use error::Error;
 pub use infer::{Model, Text};
+pub use numbers::grouped;
 pub use precision::Precision;
 
 /// Writes a small model with random weights and all heads into a directory, for the examples of this

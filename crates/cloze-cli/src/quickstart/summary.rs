@@ -232,8 +232,8 @@ impl Summary {
             command(
                 "Ask the models that were just made:",
                 format!(
-                    "{cloze} fill --model {folder}/pretrained --text \"The farmer fed the [MASK].\"\n\
-                     {cloze} predict --model {folder}/finetuned --text \"The ferryman moored the yacht at the quay.\""
+                    "{cloze} fill --model {folder}/pretrained \\\n    --text \"The farmer fed the [MASK].\"\n\
+                     {cloze} predict --model {folder}/finetuned \\\n    --text \"The ferryman moored the yacht at the quay.\""
                 ),
             ),
             command(
@@ -243,15 +243,17 @@ impl Summary {
             command(
                 "Then pre-training; interrupted, the same command resumes it:",
                 format!(
-                    "{cloze} pretrain --input my-text.txt --tokenizer my-vocab --preset tiny --phase 64:0.7 \\\n    \
-                     --phase 128:0.3 --steps 20000 --batch-size 16 --optimizer adamw --learning-rate 1e-3 --dropout 0 \\\n    \
+                    "{cloze} pretrain --input my-text.txt --tokenizer my-vocab \\\n    \
+                     --preset tiny --phase 64:0.7 --phase 128:0.3 --steps 20000 \\\n    \
+                     --batch-size 16 --optimizer adamw --learning-rate 1e-3 --dropout 0 \\\n    \
                      --output my-model"
                 ),
             ),
             command(
                 "Then a task of your own, from tables with the columns text and label:",
                 format!(
-                    "{cloze} finetune --task classification --model my-model --train my-train.tsv --dev my-dev.tsv \\\n    \
+                    "{cloze} finetune --task classification --model my-model \\\n    \
+                     --train my-train.tsv --dev my-dev.tsv \\\n    \
                      --learning-rate {FINETUNE_RATE:e} --epochs {EPOCHS} --output my-classifier"
                 ),
             ),

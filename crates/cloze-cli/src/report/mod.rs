@@ -138,8 +138,9 @@ impl Report {
                 page,
                 format_args!("<figure>\n<figcaption>{}</figcaption>\n<p class=\"legend\">", escape(&chart.title)),
             );
-            for (index, series) in chart.series.iter().enumerate() {
-                write(page, format_args!("<span class=\"series{index}\">{}</span> ", escape(&series.name)));
+            for (index, series) in chart.series.iter().enumerate().filter(|(_, series)| !series.points.is_empty()) {
+                let dot = if series.points.len() == 1 { " dot" } else { "" };
+                write(page, format_args!("<span class=\"series{index}{dot}\">{}</span> ", escape(&series.name)));
             }
             if let Some((name, _)) = &chart.reference {
                 write(page, format_args!("<span class=\"reference\">{}</span>", escape(name)));

@@ -10,6 +10,8 @@ use crate::output::grouped;
 use super::run::FinishedRun;
 use super::{Cell, Table};
 
+/// Of more labels, the names above the columns of the matrix stand upright, so that all columns fit on a page.
+const UPRIGHT: usize = 6;
 /// Of more labels, only the most frequent confusions are shown.
 const MATRIX_SHOWN: usize = 40;
 /// Confusions shown then.
@@ -140,7 +142,7 @@ fn confusion_table(run: &FinishedRun) -> Option<Table> {
         title: "What is taken for what".to_string(),
         note: "A row holds what has a label, a column what the model calls so; the shade is the share of the row."
             .to_string(),
-        class: "matrix",
+        class: if labels.len() > UPRIGHT { "matrix upright" } else { "matrix" },
         columns: std::iter::once("is, taken for".to_string()).chain(labels.iter().cloned()).collect(),
         rows: labels.iter().zip(matrix).map(row).collect(),
     })
@@ -210,7 +212,7 @@ fn mistakes_table(mistakes: &[Mistake]) -> Option<Table> {
     let or_none = |text: &str| Cell::Long(if text.is_empty() { "–".to_string() } else { text.to_string() });
     let row = |mistake: &Mistake| {
         let Mistake { place, text, gold, predicted, probability } = mistake;
-        let mut cells = vec![Cell::Text(place.clone()), Cell::Long(text.clone()), or_none(gold), or_none(predicted)];
+        let mut cells = vec![Cell::Place(place.clone()), Cell::Long(text.clone()), or_none(gold), or_none(predicted)];
         if are_sure {
             let sure = probability.map_or(String::new(), |probability| format!("{:.1} %", 100.0 * probability));
             cells.push(Cell::Figure(sure));

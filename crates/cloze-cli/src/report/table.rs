@@ -4,6 +4,11 @@ use super::{escape, write};
 
 /// Longer texts show their beginning, and the whole on request.
 const SHOWN: usize = 160;
+/// Places of up to so many characters, such as ids, stay on one line.
+const PLACE_MAX: usize = 40;
+
+/// Classes of tables whose cells stand below each other on a narrow page, each with the name of its column.
+const STACKED: [&str; 3] = ["results", "metrics", "tall"];
 
 /// A table with a heading.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +30,8 @@ pub struct Table {
 pub enum Cell {
     /// Words, all of them shown.
     Text(String),
+    /// A line number or an id.
+    Place(String),
     /// Words of any length.
     Long(String),
     /// The figure that the row is for.
@@ -50,7 +57,9 @@ impl Table {
         for row in rows {
             page.push_str("<tr>");
             for (at, cell) in row.iter().enumerate() {
-                cell.html(if at == 0 { "th" } else { "td" }, page);
+                let column = columns.get(at).filter(|_| at > 0 && STACKED.contains(class));
+                let column = column.map(|name| format!(" data-column=\"{}\"", escape(name)));
+                cell.html(if at == 0 { "th" } else { "td" }, &column.unwrap_or_default(), page);
             }
             page.push_str("</tr>\n");
         }
@@ -59,11 +68,16 @@ impl Table {
 }
 
 impl Cell {
-    fn html(&self, tag: &str, page: &mut String) {
+    /// Writes the cell; `more` are further attributes.
+    fn html(&self, tag: &str, more: &str, page: &mut String) {
         match self {
-            Cell::Text(text) => write(page, format_args!("<{tag}>{}</{tag}>", escape(text))),
+            Cell::Text(text) => write(page, format_args!("<{tag}{more}>{}</{tag}>", escape(text))),
+            Cell::Place(text) => {
+                let class = if text.chars().count() > PLACE_MAX { "place" } else { "place short" };
+                write(page, format_args!("<{tag} class=\"{class}\"{more}>{}</{tag}>", escape(text)));
+            }
             Cell::Long(text) => match text.char_indices().nth(SHOWN) {
-                None => write(page, format_args!("<{tag} class=\"long\">{}</{tag}>", escape(text))),
+                None => write(page, format_args!("<{tag} class=\"long\"{more}>{}</{tag}>", escape(text))),
                 Some((end, _)) => {
                     // Between two words, if one ends not far before.
                     let end = text[..end].rfind(' ').filter(|space| 2 * space > end).unwrap_or(end);
@@ -71,18 +85,18 @@ impl Cell {
                     write(
                         page,
                         format_args!(
-                            "<{tag} class=\"long\"><details><summary><span>{start} …</span></summary>{whole}</details></{tag}>"
+                            "<{tag} class=\"long\"{more}><details><summary><span>{start} …</span></summary>{whole}</details></{tag}>"
                         ),
                     );
                 }
             },
-            Cell::Value(text) => write(page, format_args!("<{tag} class=\"value\">{}</{tag}>", escape(text))),
-            Cell::Figure(text) => write(page, format_args!("<{tag} class=\"figure\">{}</{tag}>", escape(text))),
+            Cell::Value(text) => write(page, format_args!("<{tag} class=\"value\"{more}>{}</{tag}>", escape(text))),
+            Cell::Figure(text) => write(page, format_args!("<{tag} class=\"figure\"{more}>{}</{tag}>", escape(text))),
             Cell::Shade(count, share) => {
-                write(page, format_args!("<{tag} class=\"shade\" style=\"--share:{share:.2}\">{count}</{tag}>"));
+                write(page, format_args!("<{tag} class=\"shade\" style=\"--share:{share:.2}\"{more}>{count}</{tag}>"));
             }
             Cell::Link(text, to) => {
-                write(page, format_args!("<{tag}><a href=\"{}\">{}</a></{tag}>", escape(to), escape(text)));
+                write(page, format_args!("<{tag}{more}><a href=\"{}\">{}</a></{tag}>", escape(to), escape(text)));
             }
         }
     }
@@ -94,7 +108,7 @@ mod tests {
 
     fn html(cell: Cell) -> String {
         let mut page = String::new();
-        cell.html("td", &mut page);
+        cell.html("td", "", &mut page);
         page
     }
 
@@ -110,6 +124,27 @@ mod tests {
         assert_eq!(whole, format!("{words}</details></td>"));
         // Letters of several bytes, and no space anywhere.
         assert!(html(Cell::Long("语".repeat(500))).contains("<details>"));
+    }
+
+    #[test]
+    fn ids_stay_on_a_line() {
+        let id = "56ddde6b9a695914005b9628";
+        assert_eq!(html(Cell::Place(id.to_string())), format!("<td class=\"place short\">{id}</td>"));
+        assert!(html(Cell::Place("/a/long/path".repeat(9))).starts_with("<td class=\"place\">"));
+    }
+
+    #[test]
+    fn cells_name_their_column_for_narrow_pages() {
+        let table = Table {
+            class: "metrics",
+            columns: vec!["metric".to_string(), "what \"it\" is".to_string()],
+            rows: vec![vec![Cell::Text("f1".to_string()), Cell::Value("0.5".to_string())]],
+            ..Table::default()
+        };
+        let mut page = String::new();
+        table.html(&mut page);
+        let row = "<tr><th>f1</th><td class=\"value\" data-column=\"what &quot;it&quot; is\">0.5</td></tr>";
+        assert!(page.contains(row), "{page}");
     }
 
     #[test]

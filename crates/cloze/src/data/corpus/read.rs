@@ -78,7 +78,8 @@ impl ReadCorpus {
             ));
         }
         if self.duplicates > 0 {
-            notes.push(format!("{} documents left out, being copies of others", self.duplicates));
+            notes
+                .push(format!("{} documents left out, being copies of others", crate::grouped(self.duplicates as u64)));
         }
         notes
     }

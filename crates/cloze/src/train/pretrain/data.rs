@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use cloze_tokenizer::Tokenizer;
 
-use crate::Error;
 use crate::checkpoint::temporary;
 use crate::data::corpus::{Existing, has_shards, prepare, remove_store, store_among};
 use crate::data::google::InstanceFiles;
@@ -13,6 +12,7 @@ use crate::data::{Corpus, Objective, Store, StoreOptions};
 use crate::error::at;
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Observer};
+use crate::{Error, grouped};
 
 /// What instances come from.
 pub(crate) enum Data {
@@ -135,15 +135,15 @@ fn read_corpora(
     };
     note(format!(
         "{} documents, {} sentences, {} tokens to train on",
-        corpus.documents(),
-        corpus.sentences(),
-        corpus.tokens()
+        grouped(corpus.documents() as u64),
+        grouped(corpus.sentences() as u64),
+        grouped(corpus.tokens() as u64)
     ));
     match &held_out {
         Some(held_out) => note(format!(
             "{} documents, {} tokens held out; their unigram entropy is {:.4} nats a token",
-            held_out.documents(),
-            held_out.tokens(),
+            grouped(held_out.documents() as u64),
+            grouped(held_out.tokens() as u64),
             held_out.unigram_entropy(tokenizer.vocab_size())?
         )),
         None if settings.dev_fraction > 0.0 => note(
