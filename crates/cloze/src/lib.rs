@@ -88,6 +88,7 @@ pub mod data;
 mod error;
 pub mod eval;
 pub mod extend;
+pub mod first_weights;
 pub mod heads;
 pub mod infer;
 pub mod memory;

@@ -14,6 +14,7 @@ use crate::checkpoint::write_file;
 use crate::data::{CorpusOptions, DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
 use crate::eval::calibration::TEMPERATURES;
+use crate::first_weights::FirstWeights;
 use crate::heads::WindowPooling;
 use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
@@ -156,6 +157,9 @@ pub struct PretrainSettings {
     pub cased: bool,
     /// Where the weights come from.
     pub start: Start,
+    /// How the weights are drawn, if they come from no model.
+    #[serde(default)]
+    pub first_weights: FirstWeights,
     /// What is learnt.
     pub objective: Objective,
     /// What ends a document.
@@ -304,6 +308,7 @@ impl PretrainSettings {
             tokenizer: Some(tokenizer.into()),
             cased: false,
             start,
+            first_weights: FirstWeights::Bert,
             objective: Objective::MlmNsp,
             document: DocumentBreak::BlankLine,
             sentences: SentenceUnit::Split,

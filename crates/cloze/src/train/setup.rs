@@ -7,6 +7,7 @@ use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::checkpoint::Checkpoint;
 use crate::extend::{RowSource, move_rows, rows_by_token};
+use crate::first_weights::FirstWeights;
 use crate::infer::check_vocabulary;
 use crate::optim::Schedule;
 use crate::params::{Declaration, HeadSet};
@@ -159,6 +160,8 @@ pub(super) struct Prepared {
     pub checkpoint: Option<Checkpoint>,
     /// Where the rows of tokens come from, if that model has another vocabulary.
     pub rows: Option<Vec<RowSource>>,
+    /// How the weights are drawn, if the run starts from none.
+    pub first_weights: FirstWeights,
     pub settings: RunSettings,
     pub update: UpdateSettings,
     /// What is stored with the model.
@@ -190,8 +193,13 @@ impl Prepared {
         let weights = match &restored {
             Some(state) => state.weights.clone(),
             None => {
-                let start = self.checkpoint.as_ref().map(|checkpoint| (checkpoint, self.rows.as_deref()));
-                first_weights(config, declaration, start, update.seed, observer)?
+                let drawn = self.first_weights.draw(config, declaration, update.seed);
+                match &self.checkpoint {
+                    None => drawn,
+                    Some(checkpoint) => {
+                        weights_of(checkpoint, self.rows.as_deref(), config, declaration, drawn, update.seed, observer)?
+                    }
+                }
             }
         };
         let mut trainer = Trainer::new(kernels, config, declaration, &weights, update.optimizer, update.seed)?;
@@ -203,17 +211,18 @@ impl Prepared {
     }
 }
 
-/// First weights: from the checkpoint where it has them, its rows of tokens rearranged if that is asked for, else drawn;
-/// what was drawn or left out is said.
-fn first_weights(
+/// First weights from a checkpoint, its rows of tokens rearranged if `rows` says so. Weights that it lacks stay as `drawn`;
+/// the observer is told which, and which of its tensors are not used.
+fn weights_of(
+    checkpoint: &Checkpoint,
+    rows: Option<&[RowSource]>,
     config: &Config,
     declaration: &Declaration,
-    start: Option<(&Checkpoint, Option<&[RowSource]>)>,
+    drawn: Vec<f32>,
     seed: u64,
     observer: &mut Observer,
 ) -> Result<Vec<f32>, Error> {
-    let mut weights = declaration.initial_weights(config.initializer_range, seed);
-    let Some((checkpoint, rows)) = start else { return Ok(weights) };
+    let mut weights = drawn;
     let report = match rows {
         None => checkpoint.read(declaration, &mut weights)?,
         Some(rows) => {

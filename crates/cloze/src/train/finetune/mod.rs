@@ -13,6 +13,7 @@ use crate::check::{self, CheckSettings, Depth, Finding, Severity};
 use crate::checkpoint::write_file;
 use crate::data::Scheme;
 use crate::eval::{self, EvaluationOptions};
+use crate::first_weights::FirstWeights;
 use crate::infer::{InferenceWorkspace, Long, OpenOptions, threads};
 use crate::precision::check_training;
 use crate::random::{Purpose, Random};
@@ -74,6 +75,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         config,
         checkpoint,
         rows: None,
+        first_weights: FirstWeights::Bert,
         settings: run_settings,
         update: settings.update.clone(),
         stored,

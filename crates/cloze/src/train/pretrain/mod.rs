@@ -74,6 +74,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         heads,
         checkpoint,
         rows,
+        first_weights: settings.first_weights,
         settings: run_settings,
         update: settings.update.clone(),
         stored: StoredSettings { max_seq_length: Some(settings.longest()), ..StoredSettings::default() },
