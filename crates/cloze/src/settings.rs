@@ -1,6 +1,7 @@
 //! `cloze.json`: what is stored with a model, or a run, that `config.json` has no key for.
 
 mod budget;
+pub mod recipe;
 mod start;
 
 use std::fs;
@@ -9,8 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Error;
-use crate::checkpoint::write_file;
+use crate::checkpoint::{Checkpoint, write_file};
 use crate::data::{CorpusOptions, DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
 use crate::eval::calibration::TEMPERATURES;
@@ -20,9 +20,11 @@ use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
 use crate::optim::{Decay, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::precision::{self, Precision};
+use crate::{Config, Error};
 
 pub use budget::{Budget, Phase};
 pub(crate) use budget::{check_phases, phase_ends};
+pub use recipe::{FinetuneRecipe, PretrainRecipe};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "cloze.json";
@@ -112,6 +114,22 @@ pub enum Start {
     Model(PathBuf),
 }
 
+impl Start {
+    /// The configuration that a run starts with; its vocabulary size may be another one.
+    ///
+    /// # Errors
+    /// If there is no such preset, or the file or model cannot be read.
+    pub fn config(&self) -> Result<Config, Error> {
+        match self {
+            Start::Preset(name) => Config::preset(name).ok_or_else(|| {
+                Error::Settings(format!("no preset `{name}`; there are tiny, mini, small, medium, base and large"))
+            }),
+            Start::Config(path) => Config::read(path),
+            Start::Model(dir) => Ok(Checkpoint::open(dir)?.config().clone()),
+        }
+    }
+}
+
 /// How the weights are updated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpdateSettings {
@@ -142,6 +160,9 @@ pub struct UpdateSettings {
 /// What a pre-training is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PretrainSettings {
+    /// Name of the recipe that what is not given comes from.
+    #[serde(default = "default_recipe")]
+    pub recipe: String,
     /// Files of text, folders of them, and patterns.
     pub input: Vec<PathBuf>,
     /// Files of instances to train on in their order, instead of text.
@@ -230,6 +251,9 @@ pub enum ClassWeights {
 /// What a fine-tuning is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinetuneSettings {
+    /// Name of the recipe that what is not given comes from.
+    #[serde(default = "default_recipe")]
+    pub recipe: String,
     /// What is learnt.
     pub task: FinetuneTask,
     /// Where the weights come from.
@@ -283,6 +307,10 @@ pub struct FinetuneSettings {
     pub update: UpdateSettings,
 }
 
+fn default_recipe() -> String {
+    recipe::BERT.to_string()
+}
+
 fn default_text_field() -> String {
     CorpusOptions::default().text_field
 }
@@ -301,6 +329,7 @@ impl PretrainSettings {
     /// The defaults: MLM and NSP at 128 tokens, 256 sequences a step, Google's optimizer at 1e-4.
     pub fn new(input: Vec<PathBuf>, tokenizer: impl Into<PathBuf>, start: Start, steps: u64) -> PretrainSettings {
         PretrainSettings {
+            recipe: default_recipe(),
             input,
             instances: Vec::new(),
             dev: Vec::new(),
@@ -337,6 +366,19 @@ impl PretrainSettings {
         }
     }
 
+    /// Takes everything that a recipe decides from it.
+    pub fn apply(&mut self, recipe: &PretrainRecipe) {
+        self.recipe = recipe.name.clone();
+        self.first_weights = recipe.first_weights;
+        self.update.optimizer = OptimizerSettings::new(recipe.optimizer);
+        self.update.learning_rate = recipe.learning_rate;
+        self.update.warmup = recipe.warmup;
+        self.update.batch_size = recipe.batch_size;
+        self.update.dropout = recipe.dropout;
+        self.max_seq_length = recipe.phases.iter().map(|phase| phase.max_seq_length).max().unwrap_or(128);
+        self.phases = if recipe.phases.len() > 1 { recipe.phases.clone() } else { Vec::new() };
+    }
+
     /// The stretches of the run; one of the maximum length if none are given.
     pub fn phases(&self) -> Vec<Phase> {
         match self.phases.is_empty() {
@@ -360,6 +402,7 @@ impl FinetuneSettings {
         dev: impl Into<PathBuf>,
     ) -> FinetuneSettings {
         FinetuneSettings {
+            recipe: default_recipe(),
             task,
             start,
             tokenizer: None,
@@ -396,6 +439,19 @@ impl FinetuneSettings {
                 precision: Precision::F32,
             },
         }
+    }
+}
+
+impl FinetuneSettings {
+    /// Takes everything that a recipe decides from it.
+    pub fn apply(&mut self, recipe: &FinetuneRecipe) {
+        self.recipe = recipe.name.clone();
+        self.update.optimizer = OptimizerSettings::new(recipe.optimizer);
+        self.update.learning_rate = recipe.learning_rate;
+        self.update.warmup = recipe.warmup;
+        self.update.batch_size = recipe.batch_size;
+        self.epochs = recipe.epochs;
+        self.max_seq_length = recipe.max_seq_length;
     }
 }
 
@@ -530,7 +586,7 @@ mod tests {
     #[test]
     fn a_pre_training_stored_by_version_0_1_can_be_read() {
         let mut stored = serde_json::to_value(settings()).unwrap();
-        for field in ["instances", "phases", "whole_word"] {
+        for field in ["recipe", "first_weights", "instances", "phases", "whole_word"] {
             assert!(stored.as_object_mut().unwrap().remove(field).is_some(), "{field}");
         }
         assert_eq!(serde_json::from_value::<PretrainSettings>(stored).unwrap(), settings());
@@ -542,6 +598,7 @@ mod tests {
             FinetuneSettings::new(FinetuneTask::Classification, Start::Model("model".into()), "train.tsv", "dev.tsv");
         let mut stored = serde_json::to_value(&settings).unwrap();
         let added = [
+            "recipe",
             "long",
             "window_pooling",
             "subtokens",

@@ -79,10 +79,7 @@ pub(super) fn open_start(
 ) -> Result<(Config, Option<Checkpoint>), Error> {
     let (config, checkpoint, start_path) = match start {
         Start::Preset(name) => {
-            let config = Config::preset(name).ok_or_else(|| {
-                Error::Settings(format!("no preset `{name}`; there are tiny, mini, small, medium, base and large"))
-            })?;
-            let config = Config { vocab_size: tokenizer.vocab_size(), ..config };
+            let config = Config { vocab_size: tokenizer.vocab_size(), ..start.config()? };
             (config, None, PathBuf::from(name))
         }
         Start::Config(path) => (Config::read(path)?, None, path.clone()),
