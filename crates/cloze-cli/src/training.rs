@@ -1,14 +1,15 @@
 //! Flags that `pretrain` and `finetune` share.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
-use cloze::settings::{FinetuneTask, Start, UpdateSettings};
+use cloze::settings::{FinetuneTask, RunSettings, Start, StoredSettings, UpdateSettings, recipe};
 use cloze::train::RunOptions;
 
-use crate::arguments::{Common, at_least, not_negative, part, positive};
+use crate::arguments::{Common, at_least, not_negative, part, positive, share};
 
 /// Which weights a training starts from.
 #[derive(Debug, Args)]
@@ -72,8 +73,7 @@ pub struct RunArgs {
     /// Keep the newest N checkpoints and the best one [default: 2]
     #[arg(long, value_name = "N", value_parser = at_least(NonZeroUsize::MIN), help_heading = "Output")]
     pub keep: Option<NonZeroUsize>,
-    /// Cut or window texts at N tokens, special tokens included [default: 128 (qa: 384), or what the model reads if that
-    /// is less]
+    /// Cut or window texts at N tokens, special tokens included [default: by the recipe, at most what the model reads]
     #[arg(long, value_name = "N", value_parser = at_least(1_usize), help_heading = "Data")]
     pub max_seq_length: Option<usize>,
     /// Compute each batch in N parts: takes less memory and gives the same bits
@@ -91,7 +91,7 @@ pub struct RunArgs {
     /// Scale gradients down to this norm where they exceed it [default: 1]
     #[arg(long, value_name = "NORM", value_parser = positive, help_heading = "Optimizer")]
     pub clip: Option<f64>,
-    /// Drop this share of the activations [default: as the model's config.json says]
+    /// Drop this share of the activations [default: by the recipe, else as the model's config.json says]
     #[arg(long, value_name = "SHARE", value_parser = part, help_heading = "Optimizer")]
     pub dropout: Option<f64>,
     /// Choose how the learning rate falls after the warm-up
@@ -181,36 +181,61 @@ pub fn max_seq_length(chosen: Option<usize>, default: usize, start: Option<&Star
     chosen.unwrap_or_else(|| default.min(readable()))
 }
 
-/// Flags whose defaults differ between trainings.
-pub struct UpdateFlags {
-    /// Sequences for one optimizer step.
-    pub batch_size: NonZeroUsize,
-    /// The highest.
-    pub learning_rate: f64,
-    /// Share of the steps.
-    pub warmup: f64,
+/// Flags that override a recipe.
+#[derive(Debug, Args)]
+pub struct RecipeArgs {
+    /// Take settings that are not given from this recipe [default: auto, or that of the run that --output holds]
+    #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
+    pub recipe: Option<RecipeName>,
+    /// Use N sequences for each optimizer step [default: by the recipe]
+    #[arg(long, value_name = "N", value_parser = at_least(NonZeroUsize::MIN), help_heading = "Optimizer")]
+    pub batch_size: Option<NonZeroUsize>,
+    /// Set the highest learning rate [default: by the recipe]
+    #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Optimizer")]
+    pub learning_rate: Option<f64>,
+    /// Raise the learning rate over this share of the steps [default: by the recipe]
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Optimizer")]
+    pub warmup: Option<f64>,
+}
+
+/// Names of recipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecipeName {
+    /// Settings that suit the size of the model and the amount of data
+    Auto,
+    /// The settings of the paper
+    Bert,
 }
 
 impl RunArgs {
-    /// The longest sequence: as chosen, else `default`, or what the model reads if that is less.
-    pub fn max_seq_length(&self, default: usize, start: &Start) -> usize {
-        max_seq_length(self.max_seq_length, default, Some(start))
+    /// The run in the output folder, unless it is to be replaced: its rerun takes what is not given from it.
+    pub fn stored_run(&self) -> Result<Option<RunSettings>, cloze::Error> {
+        if self.overwrite || !self.output.is_dir() {
+            return Ok(None);
+        }
+        Ok(StoredSettings::read(&self.output)?.run.map(|run| run.settings))
     }
 
-    /// How the weights are updated, given the flags whose defaults differ between trainings.
-    pub fn update(&self, common: &Common, optimizer: OptimizerKind, flags: UpdateFlags) -> UpdateSettings {
-        let mut optimizer = OptimizerSettings::new(optimizer);
+    /// The settings of updates that a recipe gives, with the flags over them.
+    pub fn update(
+        &self,
+        common: &Common,
+        of_recipe: &UpdateSettings,
+        optimizer: Option<OptimizerKind>,
+        flags: &RecipeArgs,
+    ) -> UpdateSettings {
+        let mut optimizer = optimizer.map_or(of_recipe.optimizer, OptimizerSettings::new);
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
         optimizer.clip = self.clip.unwrap_or(optimizer.clip);
         optimizer.bias_correction = self.bias_correction.map(|switch| switch == Switch::On);
         UpdateSettings {
-            batch_size: flags.batch_size.get(),
+            batch_size: flags.batch_size.map_or(of_recipe.batch_size, NonZeroUsize::get),
             accumulate: self.accumulate.get(),
             optimizer,
-            learning_rate: flags.learning_rate,
-            warmup: flags.warmup,
+            learning_rate: flags.learning_rate.unwrap_or(of_recipe.learning_rate),
+            warmup: flags.warmup.unwrap_or(of_recipe.warmup),
             decay: self.schedule.into(),
-            dropout: self.dropout.map(|dropout| dropout as f32),
+            dropout: self.dropout.map(|dropout| dropout as f32).or(of_recipe.dropout),
             shuffle: self.shuffle == Switch::On,
             seed: common.seed,
             precision: common.training_precision(),
@@ -228,4 +253,10 @@ impl RunArgs {
             max_memory: None,
         }
     }
+}
+
+/// Says which recipe a run follows, and what it comes to with the flags over it.
+pub fn say_recipe(name: &str, recipe: &impl Display) {
+    let other = if name == recipe::BERT { "" } else { "; --recipe bert is the paper's" };
+    say!("recipe {name}: {recipe} (flags override it{other})");
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::check::{CheckSettings, Depth, check};
 use crate::checkpoint::{Checkpoint, write_file};
 use crate::data::{CorpusOptions, DocumentBreak, Objective, SentenceUnit};
 use crate::error::at;
@@ -443,6 +444,15 @@ impl FinetuneSettings {
 }
 
 impl FinetuneSettings {
+    /// Number of examples, sentences or questions to train on, as far as they can be read.
+    ///
+    /// # Errors
+    /// If the choice of columns cannot be understood.
+    pub fn examples(&self) -> Result<usize, Error> {
+        let report = check(&CheckSettings { dev: None, ..CheckSettings::from(self) }, Depth::Quick, None)?;
+        Ok(report.files.first().map_or(0, |file| file.examples))
+    }
+
     /// Takes everything that a recipe decides from it.
     pub fn apply(&mut self, recipe: &FinetuneRecipe) {
         self.recipe = recipe.name.clone();

@@ -1,23 +1,22 @@
 //! `cloze finetune`: a model for a task, from labelled examples.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use cloze::heads::WindowPooling;
 use cloze::infer::Subtokens;
-use cloze::optim::RateSettings;
-use cloze::settings::{ClassWeights, FinetuneSettings, Start};
+use cloze::optim::{OptimizerKind, RateSettings};
+use cloze::settings::{ClassWeights, FinetuneRecipe, FinetuneSettings, RunSettings, Start};
 use cloze::train::{finetune, finetune_seeds};
 
-use crate::arguments::{Common, at_least, positive, share};
+use crate::arguments::{Common, at_least, positive};
 use crate::input::{ColumnArgs, LongArgs};
 use crate::models;
 use crate::questions::QuestionArgs;
 use crate::report;
 use crate::reporter::{Reporter, write_report};
-use crate::training::{self, OptimizerName, RunArgs, TaskName, TokenizerArgs, UpdateFlags};
+use crate::training::{self, OptimizerName, RecipeArgs, RecipeName, RunArgs, TaskName, TokenizerArgs};
 
 /// Flags of `cloze finetune`.
 #[derive(Debug, Args)]
@@ -49,27 +48,14 @@ pub struct Arguments {
     /// Learn and predict a word's label from its first token, or from the mean of its tokens
     #[arg(long, value_name = "WHICH", default_value = "first", help_heading = "Data")]
     subtokens: SubtokensName,
-    /// Pass N times over the training examples
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least(1_u64), help_heading = "Optimizer")]
-    epochs: u64,
-    /// Use N examples for each optimizer step
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "32",
-        value_parser = at_least(NonZeroUsize::MIN),
-        help_heading = "Optimizer"
-    )]
-    batch_size: NonZeroUsize,
-    /// Set the highest learning rate
-    #[arg(long, value_name = "RATE", default_value = "2e-5", value_parser = positive, help_heading = "Optimizer")]
-    learning_rate: f64,
-    /// Raise the learning rate over this share of the steps
-    #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share, help_heading = "Optimizer")]
-    warmup: f64,
-    /// Choose the optimizer
-    #[arg(long, value_name = "NAME", default_value = "adamw", help_heading = "Optimizer")]
-    optimizer: OptimizerName,
+    /// Pass N times over the training examples [default: by the recipe]
+    #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Optimizer")]
+    epochs: Option<u64>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Choose the optimizer [default: by the recipe]
+    #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
+    optimizer: Option<OptimizerName>,
     /// Keep the weights that are best by this metric [default: accuracy; pearson for regression; f1 for multi-label,
     /// tokens and qa]
     #[arg(long, value_name = "NAME", help_heading = "Memory and evaluation")]
@@ -147,15 +133,33 @@ impl From<PoolingName> for WindowPooling {
 }
 
 impl Arguments {
-    fn settings(&self, common: &Common) -> FinetuneSettings {
-        let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
-        let defaults = FinetuneSettings::new(self.task.into(), self.start.start(), &self.train, &self.dev);
-        FinetuneSettings {
+    /// The recipe of the run: as asked for, else that of the run in the output folder, else by the size of the model and
+    /// the number of examples.
+    fn recipe(&self, settings: &FinetuneSettings) -> Result<FinetuneRecipe, cloze::Error> {
+        let stored = match self.recipe.recipe {
+            None => self.run.stored_run()?,
+            Some(_) => None,
+        };
+        if let Some(RunSettings::Finetune(before)) = stored {
+            return Ok(FinetuneRecipe::stored(&before));
+        }
+        let config = settings.start.config()?;
+        Ok(match self.recipe.recipe {
+            Some(RecipeName::Bert) => FinetuneRecipe::bert(settings.task, &config),
+            _ => FinetuneRecipe::of(settings.task, &config, settings.examples()?),
+        })
+    }
+
+    fn settings(&self, common: &Common) -> Result<FinetuneSettings, cloze::Error> {
+        let mut defaults = FinetuneSettings::new(self.task.into(), self.start.start(), &self.train, &self.dev);
+        defaults.columns = self.columns.text();
+        let recipe = self.recipe(&defaults)?;
+        defaults.apply(&recipe);
+        Ok(FinetuneSettings {
             tokenizer: self.tokenizer.tokenizer.clone(),
             cased: self.tokenizer.cased,
-            columns: self.columns.text(),
-            epochs: self.epochs,
-            max_seq_length: self.run.max_seq_length(defaults.max_seq_length, &defaults.start),
+            epochs: self.epochs.unwrap_or(defaults.epochs),
+            max_seq_length: self.run.max_seq_length.unwrap_or(defaults.max_seq_length),
             long: self.long.choice().unwrap_or(defaults.long),
             window_pooling: self.window_pooling.into(),
             subtokens: self.subtokens.into(),
@@ -171,9 +175,9 @@ impl Arguments {
                 head_learning_rate: self.head_learning_rate,
                 frozen_layers: self.freeze_layers,
             },
-            update: self.run.update(common, self.optimizer.into(), flags),
+            update: self.run.update(common, &defaults.update, self.optimizer.map(OptimizerKind::from), &self.recipe),
             ..defaults
-        }
+        })
     }
 }
 
@@ -192,10 +196,12 @@ fn class_weights(text: &str) -> Result<ClassWeights, String> {
 
 /// Runs `cloze finetune`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
-    let settings = arguments.settings(common);
-    if let Start::Model(dir) = &settings.start {
+    let start = arguments.start.start();
+    if let Start::Model(dir) = &start {
         models::need(dir)?;
     }
+    let settings = arguments.settings(common)?;
+    training::say_recipe(&settings.recipe, &FinetuneRecipe::stored(&settings));
     let options = arguments.run.options(common);
     let mut reporter = Reporter::new(common.json);
     let ending = reporter.train(|observer| match arguments.seeds.as_slice() {

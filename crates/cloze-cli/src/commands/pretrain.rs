@@ -9,8 +9,9 @@ use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use cloze::data::Objective;
 use cloze::data::corpus::is_store;
+use cloze::first_weights::FirstWeights;
 use cloze::optim::OptimizerKind;
-use cloze::settings::{Budget, Phase, PretrainSettings, Start};
+use cloze::settings::{Budget, Phase, PretrainRecipe, PretrainSettings, RunSettings, Start};
 use cloze::train::{RunOptions, pretrain};
 
 use crate::arguments::{Common, at_least, memory, part, positive, share, time, wrong_usage};
@@ -18,7 +19,7 @@ use crate::input::CorpusArgs;
 use crate::models;
 use crate::report;
 use crate::reporter::{Reporter, write_report};
-use crate::training::{self, RunArgs, UpdateFlags};
+use crate::training::{self, RecipeArgs, RecipeName, RunArgs};
 
 /// Flags of `cloze pretrain`.
 #[derive(Debug, Args)]
@@ -108,24 +109,14 @@ pub struct Arguments {
     short_seq_prob: f64,
     #[command(flatten)]
     text: CorpusArgs,
-    /// Use N sequences for each optimizer step
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "256",
-        value_parser = at_least(NonZeroUsize::MIN),
-        help_heading = "Optimizer"
-    )]
-    batch_size: NonZeroUsize,
-    /// Set the highest learning rate
-    #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = positive, help_heading = "Optimizer")]
-    learning_rate: f64,
-    /// Raise the learning rate over this share of the steps
-    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share, help_heading = "Optimizer")]
-    warmup: f64,
-    /// Choose the optimizer
-    #[arg(long, value_name = "NAME", default_value = "bert-adam", help_heading = "Optimizer")]
-    optimizer: PretrainOptimizerName,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Draw the weights of a new model like BERT's, or so that the first layer looks at neighbors [default: by the recipe]
+    #[arg(long, value_name = "HOW", conflicts_with = "model", help_heading = "Optimizer")]
+    first_weights: Option<FirstWeightsName>,
+    /// Choose the optimizer [default: by the recipe]
+    #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
+    optimizer: Option<PretrainOptimizerName>,
     /// Stay within this much memory, as 2G, by computing batches in parts and layers twice; gives the same bits [default:
     /// no limit]
     #[arg(long, value_name = "SIZE", value_parser = memory, help_heading = "Memory and evaluation")]
@@ -193,6 +184,24 @@ impl From<PretrainOptimizerName> for OptimizerKind {
     }
 }
 
+/// Names of the ways in which first weights are drawn.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FirstWeightsName {
+    /// A truncated normal
+    Bert,
+    /// Deviations that suit the width, and heads of the first layer that look at the tokens beside each
+    Neighbors,
+}
+
+impl From<FirstWeightsName> for FirstWeights {
+    fn from(name: FirstWeightsName) -> FirstWeights {
+        match name {
+            FirstWeightsName::Bert => FirstWeights::Bert,
+            FirstWeightsName::Neighbors => FirstWeights::Neighbors,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ObjectiveName {
     #[value(name = "mlm+nsp")]
@@ -222,14 +231,36 @@ impl Arguments {
         Err(wrong_usage(&["pretrain"], ErrorKind::MissingRequiredArgument, message))
     }
 
-    fn settings(&self, common: &Common) -> PretrainSettings {
-        let flags = UpdateFlags { batch_size: self.batch_size, learning_rate: self.learning_rate, warmup: self.warmup };
-        let defaults = PretrainSettings::new(self.input.clone(), "", self.start.start(), 1);
+    /// The recipe of the run: as asked for, else that of the run in the output folder, else by the size of the model.
+    fn recipe(&self, start: &Start) -> Result<PretrainRecipe, cloze::Error> {
+        let stored = match self.recipe.recipe {
+            None => self.run.stored_run()?,
+            Some(_) => None,
+        };
+        if let Some(RunSettings::Pretrain(before)) = stored {
+            return Ok(PretrainRecipe::stored(&before));
+        }
+        let config = start.config()?;
+        Ok(match self.recipe.recipe {
+            Some(RecipeName::Bert) => PretrainRecipe::bert(&config),
+            _ => PretrainRecipe::of(&config, matches!(start, Start::Model(_))),
+        })
+    }
+
+    fn settings(&self, common: &Common) -> Result<PretrainSettings, cloze::Error> {
+        let mut settings = PretrainSettings::new(self.input.clone(), "", self.start.start(), 1);
+        settings.apply(&self.recipe(&settings.start)?);
+        if let Some(length) = self.run.max_seq_length {
+            settings.max_seq_length = length;
+        }
+        // Instances have the lengths that they have.
+        if !self.phase.is_empty() || self.run.max_seq_length.is_some() || !self.instances.is_empty() {
+            settings.phases = self.phase.clone();
+        }
         let corpus = self.text.corpus_options();
-        PretrainSettings {
+        Ok(PretrainSettings {
             budget: self.budget.budget(),
             instances: self.instances.clone(),
-            phases: self.phase.clone(),
             masked_lm_prob: self.masked_lm_prob,
             whole_word: self.whole_word,
             short_seq_prob: self.short_seq_prob,
@@ -237,6 +268,7 @@ impl Arguments {
             dev_fraction: self.dev_fraction,
             tokenizer: self.tokenizer.clone(),
             cased: self.cased,
+            first_weights: self.first_weights.map_or(settings.first_weights, FirstWeights::from),
             objective: self.objective.into(),
             document: corpus.document,
             sentences: corpus.sentences,
@@ -244,19 +276,20 @@ impl Arguments {
             drop_duplicates: corpus.drop_duplicates,
             eval_steps: self.eval_steps,
             eval_instances: self.eval_instances.map(NonZeroUsize::get),
-            max_seq_length: self.run.max_seq_length(defaults.max_seq_length, &defaults.start),
-            update: self.run.update(common, self.optimizer.into(), flags),
-            ..defaults
-        }
+            update: self.run.update(common, &settings.update, self.optimizer.map(OptimizerKind::from), &self.recipe),
+            ..settings
+        })
     }
 }
 
 /// Runs `cloze pretrain`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
-    let settings = arguments.settings(common);
-    if let Start::Model(dir) = &settings.start {
+    let start = arguments.start.start();
+    if let Start::Model(dir) = &start {
         models::need(dir)?;
     }
+    let settings = arguments.settings(common)?;
+    training::say_recipe(&settings.recipe, &PretrainRecipe::stored(&settings));
     let options = RunOptions { max_memory: arguments.max_memory, ..arguments.run.options(common) };
     let mut reporter = Reporter::new(common.json);
     let ending = reporter.train(|observer| pretrain(&settings, &options, observer))?;
