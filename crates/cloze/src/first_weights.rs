@@ -20,13 +20,16 @@ pub enum FirstWeights {
     /// query rows copy them rotated by the angle `w_i d`. So the score of a query at `t` and a key at `u` is a sum of
     /// `cos(w_i (t + d - u))`, which is greatest at `u = t + d`, and head after head has d = -1, 1, -2, 2, ….
     ///
+    /// The output bias of the masked language model starts as the logarithm of each token's frequency. Else the first
+    /// thousand steps teach that frequency to all rows of the word embeddings, at the cost of what tells words apart.
+    ///
     /// The weights are only where training starts: it changes them like any others.
     Neighbors,
 }
 
-/// Angles a position from the fastest pair of sinusoids to the slowest, in radians: two positions to some three hundred.
+/// Angles a position of the fastest and the slowest pair of sinusoids, in radians: periods of 2 and 63 positions.
 const FASTEST: f64 = std::f64::consts::PI;
-const SLOWEST: f64 = 0.02;
+const SLOWEST: f64 = 0.1;
 /// Factor of the copied pairs in query and key. With 32 pairs the score at the neighbor is 5.8, e^5.8 = 320 times the
 /// weight of a token that is far away; 0.8 and 1.6 learn more slowly.
 const SHARPNESS: f64 = 1.2;
@@ -37,15 +40,17 @@ impl FirstWeights {
         [("bert", FirstWeights::Bert), ("neighbors", FirstWeights::Neighbors)];
 
     /// Draws the weights of all parameters, in arena order. Each depends on the seed and the parameter's name alone.
-    pub fn draw(self, config: &Config, declaration: &Declaration, seed: u64) -> Vec<f32> {
+    ///
+    /// `token_counts` tells how often each token occurs in the text to train on, `[vocab]`; empty where nobody knows.
+    pub fn draw(self, config: &Config, declaration: &Declaration, token_counts: &[u64], seed: u64) -> Vec<f32> {
         match self {
             FirstWeights::Bert => declaration.initial_weights(config.initializer_range, seed),
-            FirstWeights::Neighbors => neighbors(config, declaration, seed),
+            FirstWeights::Neighbors => neighbors(config, declaration, token_counts, seed),
         }
     }
 }
 
-fn neighbors(config: &Config, declaration: &Declaration, seed: u64) -> Vec<f32> {
+fn neighbors(config: &Config, declaration: &Declaration, token_counts: &[u64], seed: u64) -> Vec<f32> {
     let mut weights = vec![0.0; declaration.len];
     for parameter in &declaration.parameters {
         let deviation = deviation(config, parameter);
@@ -54,6 +59,9 @@ fn neighbors(config: &Config, declaration: &Declaration, seed: u64) -> Vec<f32> 
     let of = |name: &str| declaration.parameters.iter().find(|parameter| parameter.name == name);
     if let Some(positions) = of("bert.embeddings.position_embeddings.weight") {
         sinusoids(config, &mut weights[positions.span.range()]);
+    }
+    if let Some(bias) = of("cls.predictions.bias") {
+        log_frequencies(token_counts, &mut weights[bias.span.range()]);
     }
     for (part, is_query) in [("query", true), ("key", false)] {
         if let Some(matrix) = of(&format!("bert.encoder.layer.0.attention.self.{part}.weight")) {
@@ -89,6 +97,15 @@ fn sinusoids(config: &Config, table: &mut [f32]) {
             values[0] = (amplitude * sine) as f32;
             values[1] = (amplitude * cosine) as f32;
         }
+    }
+}
+
+/// The output bias `[vocab]`: logarithms of frequencies, whose mean is 0. Each token is counted once more than it occurs.
+fn log_frequencies(counts: &[u64], bias: &mut [f32]) {
+    let logs: Vec<f64> = counts.iter().map(|&count| (count as f64 + 1.0).ln()).collect();
+    let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
+    for (value, log) in bias.iter_mut().zip(logs) {
+        *value = (log - mean) as f32;
     }
 }
 
@@ -148,7 +165,7 @@ mod tests {
     /// The mean weight that a head of the first layer gives the token `distance` away, of [`TOKENS`] different words.
     fn attention(config: &Config, weights: FirstWeights, head: usize, distance: isize) -> f64 {
         let declaration = Declaration::new(config, HEADS);
-        let weights = weights.draw(config, &declaration, 7);
+        let weights = weights.draw(config, &declaration, &[], 7);
         let of = |name: &str| values(&declaration, &weights, name);
         let (hidden, size) = (config.hidden_size, config.heads().size);
         let rows = |table: &str, index: usize| {
@@ -195,7 +212,7 @@ mod tests {
     fn what_goes_through_a_layer_keeps_its_size() {
         let config = Config { vocab_size: 50, ..Config::tiny() };
         let declaration = Declaration::new(&config, HEADS);
-        let weights = FirstWeights::Neighbors.draw(&config, &declaration, 1);
+        let weights = FirstWeights::Neighbors.draw(&config, &declaration, &[], 1);
         for (name, inputs) in [
             ("bert.encoder.layer.1.attention.self.query.weight", 128.0),
             ("bert.encoder.layer.0.attention.self.value.weight", 128.0),
@@ -210,6 +227,18 @@ mod tests {
     }
 
     #[test]
+    fn the_output_bias_is_that_of_word_frequencies() {
+        let config = Config { vocab_size: 4, ..Config::tiny() };
+        let declaration = Declaration::new(&config, HEADS);
+        let weights = FirstWeights::Neighbors.draw(&config, &declaration, &[0, 1, 3, 7], 1);
+        let bias = values(&declaration, &weights, "cls.predictions.bias");
+        assert!((bias.iter().sum::<f32>()).abs() < 1e-6, "{bias:?}");
+        for pair in bias.windows(2) {
+            assert!((pair[1] - pair[0] - 2f32.ln()).abs() < 1e-6, "{bias:?}");
+        }
+    }
+
+    #[test]
     fn names_are_those_stored() {
         for (name, weights) in FirstWeights::NAMES {
             assert_eq!(serde_json::to_value(weights).unwrap(), name);
@@ -220,7 +249,7 @@ mod tests {
     fn draws_depend_on_the_seed_alone() {
         let config = Config { vocab_size: 50, ..Config::tiny() };
         let declaration = Declaration::new(&config, HEADS);
-        let draw = |seed| FirstWeights::Neighbors.draw(&config, &declaration, seed);
+        let draw = |seed| FirstWeights::Neighbors.draw(&config, &declaration, &[], seed);
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
     }

@@ -102,7 +102,7 @@ impl PretrainRecipe {
             first_weights: if goes_on { FirstWeights::Bert } else { FirstWeights::Neighbors },
             optimizer: OptimizerKind::AdamW,
             learning_rate,
-            warmup: 0.02,
+            warmup: 0.1,
             batch_size: 16,
             dropout: Some(0.0),
             phases,

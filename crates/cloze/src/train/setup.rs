@@ -159,6 +159,8 @@ pub(super) struct Prepared {
     pub rows: Option<Vec<RowSource>>,
     /// How the weights are drawn, if the run starts from none.
     pub first_weights: FirstWeights,
+    /// How often each token occurs in the text to train on, `[vocab]`; empty where that does not matter.
+    pub token_counts: Vec<u64>,
     pub settings: RunSettings,
     pub update: UpdateSettings,
     /// What is stored with the model.
@@ -190,7 +192,7 @@ impl Prepared {
         let weights = match &restored {
             Some(state) => state.weights.clone(),
             None => {
-                let drawn = self.first_weights.draw(config, declaration, update.seed);
+                let drawn = self.first_weights.draw(config, declaration, &self.token_counts, update.seed);
                 match &self.checkpoint {
                     None => drawn,
                     Some(checkpoint) => {

@@ -110,6 +110,8 @@ pub struct InstanceFiles {
     places: Vec<(u32, u64)>,
     longest: usize,
     tokens: u64,
+    /// How often each token is to be predicted, `[vocab]`.
+    label_counts: Vec<u64>,
     hash: String,
 }
 
@@ -145,6 +147,7 @@ impl InstanceFiles {
             places: Vec::new(),
             longest: 0,
             tokens: 0,
+            label_counts: vec![0; tokenizer.vocab_size()],
             hash: String::new(),
         };
         let mut hasher = Sha256::new();
@@ -160,6 +163,7 @@ impl InstanceFiles {
                 opened.places.push(place);
                 opened.tokens += instance.tokens.len() as u64;
                 opened.longest = opened.longest.max(instance.tokens.len());
+                instance.masked_lm_labels.iter().for_each(|&label| opened.label_counts[label as usize] += 1);
                 hash_instance(&mut hasher, &instance);
                 if reader.number.is_multiple_of(1024) {
                     progress(bytes_before + reader.offset, total);
@@ -195,6 +199,11 @@ impl InstanceFiles {
     /// Tokens of all instances.
     pub fn tokens(&self) -> u64 {
         self.tokens
+    }
+
+    /// How often each token is to be predicted, `[vocab]`.
+    pub fn label_counts(&self) -> &[u64] {
+        &self.label_counts
     }
 
     /// SHA-256 of all instances, in hexadecimal: equal for equal instances, whatever files they stand in.

@@ -76,6 +76,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         checkpoint,
         rows: None,
         first_weights: FirstWeights::Bert,
+        token_counts: Vec::new(),
         settings: run_settings,
         update: settings.update.clone(),
         stored,

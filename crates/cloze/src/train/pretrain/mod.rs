@@ -14,6 +14,7 @@ use cloze_tokenizer::Tokenizer;
 use crate::bench::train_operations;
 use crate::data::Objective;
 use crate::data::corpus::store_among;
+use crate::first_weights::FirstWeights;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
 use crate::params::{Declaration, HeadSet};
@@ -75,6 +76,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         checkpoint,
         rows,
         first_weights: settings.first_weights,
+        token_counts: token_counts(settings, &sets.train, &tokenizer)?,
         settings: run_settings,
         update: settings.update.clone(),
         stored: StoredSettings { max_seq_length: Some(settings.longest()), ..StoredSettings::default() },
@@ -109,6 +111,16 @@ fn tokenizer_path(settings: &PretrainSettings) -> Result<Option<PathBuf>, Error>
         _ => store_among(&settings.input)?.map(Path::to_path_buf),
     };
     Ok(settings.tokenizer.clone().or(of_store))
+}
+
+/// How often each token occurs in the text, if the first weights ask for it.
+fn token_counts(settings: &PretrainSettings, data: &Data, tokenizer: &Tokenizer) -> Result<Vec<u64>, Error> {
+    let is_asked_for = settings.first_weights == FirstWeights::Neighbors && !matches!(settings.start, Start::Model(_));
+    match data {
+        _ if !is_asked_for => Ok(Vec::new()),
+        Data::Corpus(corpus) => corpus.token_counts(tokenizer.vocab_size()),
+        Data::Instances(instances) => Ok(instances.label_counts().to_vec()),
+    }
 }
 
 /// How the steps of each phase are computed, in the memory that there is.
