@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use cloze::settings::{RunSettings, StoredSettings};
-use cloze::train::{Event, Metrics, Observer, Outcome, StepLog};
+use cloze::train::{Advice, Event, Metrics, Observer, Outcome, StepLog, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::output::{Output, duration, grouped};
@@ -59,6 +59,12 @@ impl Reporter {
             }
             Event::Evaluated { step, metrics, .. } => {
                 self.progress.line(&format!("step {}: {}", grouped(*step), evaluated(metrics).join(", ")));
+            }
+            Event::Verdict(verdict) => {
+                self.progress.line(&verdict.text());
+                if let Some(advice) = verdict.advice {
+                    self.progress.line(&advised(advice));
+                }
             }
             Event::Saved { path, .. } => self.progress.line(&format!("saved {}", path.display())),
         }
@@ -148,6 +154,17 @@ impl Reporter {
     }
 }
 
+/// Advice as flags.
+fn advised(advice: Advice) -> String {
+    let flags = match advice {
+        Advice::Steps(steps) => format!("--steps {steps}"),
+        Advice::Epochs(epochs) => format!("--epochs {epochs}"),
+        Advice::LearningRate(rate) => format!("--learning-rate {rate:.0e}"),
+        Advice::Dev => "--dev FILE".to_string(),
+    };
+    format!("to try next: the same command with {flags} --overwrite")
+}
+
 /// Metrics of an evaluation in words, the constants of the data beside what is held against them. Figures of single types
 /// of entities, which may be many, are left out.
 fn evaluated(metrics: &Metrics) -> Vec<String> {
@@ -193,7 +210,8 @@ fn percent(share: f64) -> String {
 /// What `--json` tells of an event.
 fn json_line(event: &Event) -> Option<Value> {
     match event {
-        Event::Note(_) | Event::Progress { .. } => None,
+        // The last line has the verdict.
+        Event::Note(_) | Event::Progress { .. } | Event::Verdict(_) => None,
         Event::Started { steps, steps_done, parameters } => {
             Some(json!({ "steps": steps, "steps_done": steps_done, "parameters": parameters }))
         }
@@ -249,6 +267,7 @@ struct Facts {
     steps: Option<u64>,
     best_step: Option<u64>,
     metrics: Map<String, Value>,
+    verdict: Option<Verdict>,
 }
 
 impl Facts {
@@ -267,8 +286,10 @@ impl Facts {
             (_, Some(state)) => state.evaluation(state.best_global_step),
             _ => Map::new(),
         };
+        let verdict = StoredSettings::read(output).ok().and_then(|stored| stored.verdict);
         match (state, ending) {
             (Some(state), _) => Facts {
+                verdict,
                 step: Some(state.global_step),
                 steps: Some(state.max_steps),
                 best_step: state.best_global_step,
@@ -292,6 +313,10 @@ impl Facts {
             }
         }
         line["metrics"] = Value::Object(self.metrics.clone());
+        if let Some(verdict) = &self.verdict {
+            line["verdict"] = json!({ "has_learnt": verdict.has_learnt, "text": verdict.text() });
+            line["verdict"]["advice"] = json!(verdict.advice.map(advised));
+        }
         line
     }
 }
@@ -318,6 +343,18 @@ mod tests {
 
     fn metrics(values: &[(&str, f64)]) -> Metrics {
         values.iter().map(|(name, value)| (name.to_string(), *value)).collect()
+    }
+
+    #[test]
+    fn advice_is_a_flag_to_type() {
+        for (advice, flags) in [
+            (Advice::Steps(2_000), "--steps 2000 --overwrite"),
+            (Advice::Epochs(9), "--epochs 9 --overwrite"),
+            (Advice::LearningRate(1e-4), "--learning-rate 1e-4 --overwrite"),
+            (Advice::Dev, "--dev FILE --overwrite"),
+        ] {
+            assert!(advised(advice).ends_with(flags), "{}", advised(advice));
+        }
     }
 
     #[test]
@@ -353,6 +390,7 @@ mod tests {
     #[test]
     fn the_last_line_says_how_where_and_how_well() {
         let facts = Facts {
+            verdict: None,
             step: Some(24),
             steps: Some(24),
             best_step: Some(12),

@@ -123,9 +123,7 @@ fn look_at_neighbors(config: &Config, is_query: bool, weight: &mut [f32]) {
             let shift = if is_query { angle(pair, pairs) * offset(head) } else { 0.0 };
             let (sine, cosine) = shift.sin_cos();
             let row = (head * size + 2 * k) * hidden + 2 * pair;
-            for (place, value) in
-                [(row, cosine), (row + 1, sine), (row + hidden, -sine), (row + hidden + 1, cosine)]
-            {
+            for (place, value) in [(row, cosine), (row + 1, sine), (row + hidden, -sine), (row + hidden + 1, cosine)] {
                 weight[place] += (SHARPNESS * value) as f32;
             }
         }

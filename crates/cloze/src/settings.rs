@@ -21,6 +21,7 @@ use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
 use crate::optim::{Decay, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::precision::{self, Precision};
+use crate::train::Verdict;
 use crate::{Config, Error};
 
 pub use budget::{Budget, Phase};
@@ -58,6 +59,9 @@ pub struct StoredSettings {
     /// The metrics of the model on its development set, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<serde_json::Map<String, Value>>,
+    /// Whether the run taught the model anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// The run that made the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<StoredRun>,

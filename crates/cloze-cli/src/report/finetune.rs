@@ -10,7 +10,7 @@ use crate::output::grouped;
 
 use super::chart::smoothed;
 use super::outcome::{self, interval, shown};
-use super::run::{FinishedRun, run_facts, settings_facts};
+use super::run::{FinishedRun, run_facts, settings_facts, verdict};
 use super::{Chart, Highlight, Line, Report, Series, Unit, save};
 
 /// Points of the curve of the training loss, at most about this many.
@@ -71,12 +71,13 @@ fn introduction(run: &FinishedRun) -> String {
         format!(" The weights are those after step {}, the best by {}.", grouped(best), run.metric())
     });
     format!(
-        "Fine-tuned from {start} on {} for {} steps, {epochs} epoch{}; measured on {} examples of {}.{best}",
+        "Fine-tuned from {start} on {} for {} steps, {epochs} epoch{}; measured on {} examples of {}.{best}{}",
         settings.train.display(),
         grouped(steps),
         if epochs == 1 { "" } else { "s" },
         grouped(run.evaluation.examples),
         settings.dev.display(),
+        verdict(&run.stored),
     )
 }
 

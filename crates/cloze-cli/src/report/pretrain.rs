@@ -62,9 +62,10 @@ fn introduction(run: &PretrainingRun) -> String {
     let state = if run.run.finished { "finished" } else { "under way" };
     format!(
         "From {start}, {} sequences a step, {}{time}; {state}. Held-out text is measured with masks that are the same \
-         each time.",
+         each time.{}",
         settings.update.batch_size,
-        steps(run)
+        steps(run),
+        run.verdict
     )
 }
 

@@ -50,6 +50,11 @@ pub struct State {
     pub samples: Vec<SampleText>,
 }
 
+/// The verdict on a run as the last sentence of an introduction; empty if there is none yet.
+pub fn verdict(stored: &StoredSettings) -> String {
+    stored.verdict.as_ref().map_or(String::new(), |verdict| format!(" Verdict: {}.", verdict.text()))
+}
+
 /// A text with a masked word.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SampleText {
@@ -68,6 +73,8 @@ pub struct PretrainingRun {
     pub settings: PretrainSettings,
     /// The run itself.
     pub run: StoredRun,
+    /// Whether it taught the model anything, once it has ended.
+    pub verdict: String,
     /// How it went so far.
     pub state: State,
 }
@@ -158,7 +165,9 @@ impl PretrainingRun {
     /// Reads the folder of a pre-training; of one that is under way, the newest checkpoint.
     pub fn read(dir: &Path) -> anyhow::Result<PretrainingRun> {
         let shown = dir.display();
-        let Some(run) = StoredSettings::read(dir)?.run else {
+        let stored = StoredSettings::read(dir)?;
+        let verdict = verdict(&stored);
+        let Some(run) = stored.run else {
             bail!("{shown} is not the --output of a `cloze pretrain`");
         };
         let RunSettings::Pretrain(settings) = run.settings.clone() else {
@@ -169,7 +178,7 @@ impl PretrainingRun {
             bail!("the pre-training in {shown} has no checkpoint yet; the first one tells how it goes");
         };
         let state = State::read(&model)?;
-        Ok(PretrainingRun { model, settings, run, state })
+        Ok(PretrainingRun { model, settings, run, verdict, state })
     }
 }
 

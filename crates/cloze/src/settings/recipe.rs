@@ -83,8 +83,8 @@ impl PretrainRecipe {
     pub fn of(config: &Config, goes_on: bool) -> PretrainRecipe {
         let (name, learning_rate) = match size(config) {
             "tiny" => ("tiny", 1e-3),
-            "mini" => ("mini", 8e-4),
-            "small" => ("small", 4e-4),
+            "mini" => ("mini", 6e-4),
+            "small" => ("small", 3e-4),
             _ => return PretrainRecipe::bert(config),
         };
         let longest = config.max_position_embeddings.min(128);

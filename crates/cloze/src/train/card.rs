@@ -145,6 +145,9 @@ impl Card<'_> {
         let Evaluation { metrics, details, .. } = self.evaluation;
         text.push_str("\n## Results\n\nOn the development set, with the weights that were the best there by ");
         put(text, format_args!("{}; on other data expect a little less.\n", code(self.metric)));
+        if let Some(verdict) = &self.stored.verdict {
+            put(text, format_args!("\nVerdict: {}.\n", plain(&verdict.text())));
+        }
         text.push_str("\n| metric | value | 95 % interval |\n|---|---|---|\n");
         for (name, value) in metrics.iter().filter(|(name, _)| self.is_main(name)) {
             let interval = details.intervals.iter().find(|(own, _)| own == name);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::verdict::Verdict;
+
 /// Named numbers in a fixed order.
 pub type Metrics = Vec<(String, f64)>;
 
@@ -43,6 +45,8 @@ pub enum Event {
         /// What was found.
         metrics: Metrics,
     },
+    /// The run has ended: whether the model has learnt.
+    Verdict(Verdict),
     /// A checkpoint was written.
     Saved {
         /// Steps done.

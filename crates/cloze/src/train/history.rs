@@ -97,6 +97,11 @@ impl History {
         self.entries.last().and_then(|entry| entry["epoch"].as_f64()).unwrap_or_default()
     }
 
+    /// The step of the last entry.
+    pub fn last_step(&self) -> u64 {
+        self.entries.last().and_then(|entry| entry["step"].as_u64()).unwrap_or_default()
+    }
+
     /// How many evaluations came after step `step`.
     pub fn evaluations_after(&self, step: u64) -> u64 {
         let is_later = |entry: &&Value| is_evaluation(entry) && entry["step"].as_u64().is_some_and(|own| own > step);

@@ -13,6 +13,7 @@ mod seeds;
 mod setup;
 mod tensorboard;
 mod trainer;
+mod verdict;
 
 pub use card::shell_word;
 pub use events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
@@ -23,3 +24,4 @@ pub use run::{CARD, EVALUATION, MARK, REPORT, is_ours};
 pub use seeds::finetune_seeds;
 pub use tensorboard::EventWriter;
 pub use trainer::{StepReport, Trainer, TrainerState};
+pub use verdict::{Advice, Verdict};

@@ -26,6 +26,7 @@ use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 use super::pace::Pace;
 use super::run::{EVALUATION, Found, Run, look};
 use super::setup;
+use super::verdict::{Effort, Verdict};
 
 use data::{Sets, TaskData};
 
@@ -220,6 +221,11 @@ fn finish(
     let evaluation = eval::Evaluation::of(&model, results, &source, options.seed)?;
     let metrics = evaluation.metrics.clone();
     run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
+    let steps = run.state.history.last_step();
+    let effort = Effort { steps, epochs: settings.epochs, learning_rate: settings.update.learning_rate };
+    let verdict = Verdict::of_finetuning(Some(&evaluation), effort);
+    let _ = observer(&Event::Verdict(verdict.clone()));
+    run.stored().verdict = Some(verdict);
     let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Settings(error.to_string()))?;
     write_file(&run.output().join(EVALUATION), format!("{text}\n").as_bytes())?;
     let metric = run.state.metric.clone().unwrap_or_default();

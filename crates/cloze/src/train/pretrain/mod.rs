@@ -31,6 +31,7 @@ use super::memory::{self, Plan};
 use super::pace::Pace;
 use super::run::{Found, Run, look};
 use super::setup;
+use super::verdict::{Effort, Verdict};
 
 pub(crate) use self::data::Data;
 pub(super) use self::samples::SampleText;
@@ -248,6 +249,11 @@ impl Pretraining<'_> {
         }
         let state = trainer.state()?;
         run.write_result(&state.weights, state.step, run.state.history.epoch())?;
+        let effort = Effort { steps, epochs: 0, learning_rate: update.learning_rate };
+        let instances = self.held_out.as_ref().map_or(0, HeldOut::instances);
+        let verdict = Verdict::of_pretraining(&metrics, instances, effort);
+        let _ = observer(&Event::Verdict(verdict.clone()));
+        run.stored().verdict = Some(verdict);
         run.finish()?;
         remove_cache(run.output())?;
         Ok(Outcome::Finished(metrics))
