@@ -1,5 +1,7 @@
 //! Tables of a report.
 
+use crate::output::grouped;
+
 use super::{escape, write};
 
 /// Longer texts show their beginning, and the whole on request.
@@ -93,6 +95,7 @@ impl Cell {
             Cell::Value(text) => write(page, format_args!("<{tag} class=\"value\"{more}>{}</{tag}>", escape(text))),
             Cell::Figure(text) => write(page, format_args!("<{tag} class=\"figure\"{more}>{}</{tag}>", escape(text))),
             Cell::Shade(count, share) => {
+                let count = grouped(*count as u64);
                 write(page, format_args!("<{tag} class=\"shade\" style=\"--share:{share:.2}\"{more}>{count}</{tag}>"));
             }
             Cell::Link(text, to) => {
