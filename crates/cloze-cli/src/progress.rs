@@ -118,7 +118,7 @@ impl Progress {
 }
 
 fn parts_of<'a>(lists: &[&'a [String]]) -> impl Iterator<Item = &'a str> {
-    lists.to_vec().into_iter().flatten().map(String::as_str)
+    lists.iter().copied().flatten().map(String::as_str)
 }
 
 /// Columns of the terminal.
