@@ -12,6 +12,8 @@ pub struct AddedToken {
     pub id: u32,
     /// How it is written.
     pub content: String,
+    /// It is found only where no letter, digit or underscore stands right before or behind it.
+    pub single_word: bool,
     /// It swallows the whitespace before it.
     pub lstrip: bool,
     /// It swallows the whitespace behind it.
@@ -25,7 +27,15 @@ pub struct AddedToken {
 impl AddedToken {
     /// A special token as BERT has them.
     pub(crate) fn special(id: u32, content: &str) -> AddedToken {
-        AddedToken { id, content: content.to_string(), lstrip: false, rstrip: false, normalized: false, special: true }
+        AddedToken {
+            id,
+            content: content.to_string(),
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special: true,
+        }
     }
 }
 
@@ -84,6 +94,9 @@ pub(crate) enum Part {
 }
 
 /// Iterator over the parts of a text; none of them is empty.
+///
+/// A token that swallows whitespace may reach into the next one, if that begins with whitespace itself. Both are
+/// parts then, and the second begins before the first ends. The text goes on behind the second.
 pub(crate) struct Parts<'a, 't> {
     tokens: &'a [AddedToken],
     matcher: &'a Matcher,
@@ -102,33 +115,47 @@ impl Iterator for Parts<'_, '_> {
         if let Some(part) = self.ready.take() {
             return Some(part);
         }
-        let Some((index, found)) = self.matcher.find(self.text, self.searched) else {
-            let rest = self.given..self.text.len();
-            self.given = rest.end;
-            self.searched = rest.end;
-            return (!rest.is_empty()).then_some(Part::Text(rest));
-        };
-        self.searched = found.end;
-
-        let token = &self.tokens[index as usize];
-        let mut start = found.start;
-        let mut end = found.end;
-        if token.lstrip {
-            start = self.text[..start].trim_end().len().max(self.given);
+        while let Some((index, found)) = self.matcher.find(self.text, self.searched) {
+            self.searched = found.end;
+            let token = &self.tokens[index as usize];
+            if token.single_word && !stands_alone(self.text, &found) {
+                continue;
+            }
+            let mut start = found.start;
+            let mut end = found.end;
+            if token.lstrip {
+                // Whitespace that the token before has swallowed is not swallowed again.
+                start = self.text[..start].trim_end().len().max(self.given);
+            }
+            if token.rstrip {
+                let rest = &self.text[end..];
+                end += rest.len() - rest.trim_start().len();
+            }
+            if start >= end {
+                // The token before has swallowed all of this one. Hugging Face's tokenizers leaves it out, or panics.
+                continue;
+            }
+            let before = self.given..start;
+            self.given = end;
+            let part = Part::Token(token.id, start..end);
+            if before.is_empty() {
+                return Some(part);
+            }
+            self.ready = Some(part);
+            return Some(Part::Text(before));
         }
-        if token.rstrip {
-            let rest = &self.text[end..];
-            end += rest.len() - rest.trim_start().len();
-        }
-        let before = self.given..start;
-        self.given = end;
-        let part = Part::Token(token.id, start..end);
-        if before.is_empty() {
-            return Some(part);
-        }
-        self.ready = Some(part);
-        Some(Part::Text(before))
+        let rest = self.given..self.text.len();
+        self.given = rest.end;
+        self.searched = rest.end;
+        (!rest.is_empty()).then_some(Part::Text(rest))
     }
+}
+
+/// Whether no character of a word stands right before or behind `found`.
+fn stands_alone(text: &str, found: &Range<usize>) -> bool {
+    let before = text[..found.start].chars().next_back();
+    let behind = text[found.end..].chars().next();
+    !before.into_iter().chain(behind).any(regex_syntax::is_word_character)
 }
 
 /// Finds any of some strings: the leftmost, and of those the longest.
@@ -204,6 +231,38 @@ mod tests {
         let found = parts(&added(&[left, right]), "a \t<l> b <r> \n <l> c");
         let texts: Vec<_> = found.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["a", " \t<l>", " b ", "<r> \n ", "<l>", " c"]);
+    }
+
+    #[test]
+    fn whitespace_of_two_tokens_belongs_to_both() {
+        let first = AddedToken { rstrip: true, ..AddedToken::special(0, "xa") };
+        let second = AddedToken::special(1, " xb");
+        let ranges = |added: &AddedTokens, text| added.split_verbatim(text).collect::<Vec<_>>();
+        assert_eq!(ranges(&added(&[first.clone(), second]), "xa xb"), [Part::Token(0, 0..3), Part::Token(1, 2..5)]);
+        // What the second swallows begins where the first ended.
+        let strips = AddedToken { lstrip: true, ..AddedToken::special(1, "  b") };
+        assert_eq!(ranges(&added(&[first.clone(), strips]), "xa  b"), [Part::Token(0, 0..4), Part::Token(1, 4..5)]);
+        // Nothing is left of the second, with one space or with two.
+        let space = AddedToken { lstrip: true, ..AddedToken::special(1, " ") };
+        let both = added(&[first.clone(), space.clone()]);
+        assert_eq!(ranges(&both, "xa b"), [Part::Token(0, 0..3), Part::Text(3..4)]);
+        assert_eq!(ranges(&both, "xa  b"), [Part::Token(0, 0..4), Part::Text(4..5)]);
+        let plain = added(&[first, AddedToken { lstrip: false, ..space }]);
+        let expected = [Part::Token(0, 0..4), Part::Token(1, 2..3), Part::Token(1, 3..4), Part::Text(4..5)];
+        assert_eq!(ranges(&plain, "xa  b"), expected);
+    }
+
+    #[test]
+    fn single_words_are_found_between_other_characters_only() {
+        let token = AddedToken { single_word: true, ..AddedToken::special(3, "ab") };
+        let found =
+            |text| parts(&added(std::slice::from_ref(&token)), text).iter().filter(|(id, _)| id.is_some()).count();
+        for (text, count) in [("ab", 1), (" ab,ab", 2), ("(ab)", 1), ("²ab", 1), ("ab cab abc ab", 2)] {
+            assert_eq!(found(text), count, "{text:?}");
+        }
+        for text in ["ab1", "_ab", "éab", "ab\u{301}", "ab\u{200D}", "中ab", "ab\u{663}"] {
+            assert_eq!(found(text), 0, "{text:?}");
+        }
     }
 
     #[test]

@@ -49,20 +49,27 @@ impl Encoding {
         self.words.push(word);
     }
 
-    /// Keeps the first `len` tokens and counts the others as cut off.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.truncated += self.len().saturating_sub(len);
-        self.ids.truncate(len);
-        self.token_type_ids.truncate(len);
-        self.offsets.truncate(len);
-        self.words.truncate(len);
-        if self.truncated > 0 {
-            // Those who cut texts may keep many of them. Room for a `[SEP]` stays.
-            self.ids.shrink_to(len + 1);
-            self.token_type_ids.shrink_to(len + 1);
-            self.offsets.shrink_to(len + 1);
-            self.words.shrink_to(len + 1);
+    /// Keeps `len` tokens of those from `first` on, and counts the others as cut off.
+    pub(crate) fn cut(&mut self, first: usize, len: usize, side: TruncationSide) {
+        let cut = (self.len() - first).saturating_sub(len);
+        if cut == 0 {
+            return;
         }
+        self.truncated += cut;
+        let range = match side {
+            TruncationSide::Right => first + len..self.len(),
+            TruncationSide::Left => first..first + cut,
+        };
+        self.ids.drain(range.clone());
+        self.token_type_ids.drain(range.clone());
+        self.offsets.drain(range.clone());
+        self.words.drain(range);
+        // Those who cut texts may keep many of them. Room for a `[SEP]` stays.
+        let room = self.len() + 1;
+        self.ids.shrink_to(room);
+        self.token_type_ids.shrink_to(room);
+        self.offsets.shrink_to(room);
+        self.words.shrink_to(room);
     }
 
     /// The tokens in `range`; nothing of it counts as cut off.
@@ -87,6 +94,39 @@ impl Encoding {
     pub(crate) fn push_special(&mut self, id: u32, token_type_id: u32) {
         self.push(id, (0, 0), None);
         *self.token_type_ids.last_mut().expect("just pushed") = token_type_id;
+    }
+}
+
+/// Where a text that is too long is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TruncationSide {
+    /// Its end is cut off.
+    #[default]
+    Right,
+    /// Its beginning is cut off.
+    Left,
+}
+
+/// Which text of a pair is cut. A text alone is cut in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TruncationStrategy {
+    /// The one that is longer, one token at a time.
+    #[default]
+    LongestFirst,
+    /// The first. Where that does not suffice, the second, too, once nothing of the first is left.
+    OnlyFirst,
+    /// The second, and the first once nothing of the second is left.
+    OnlySecond,
+}
+
+impl TruncationStrategy {
+    /// The lengths to which two texts of `a` and `b` tokens are cut so that they have at most `max` together.
+    pub(crate) fn lengths(self, a: usize, b: usize, max: usize) -> (usize, usize) {
+        match self {
+            TruncationStrategy::LongestFirst => longest_first(a, b, max),
+            TruncationStrategy::OnlyFirst => (a.min(max.saturating_sub(b)), b.min(max)),
+            TruncationStrategy::OnlySecond => (a.min(max), b.min(max.saturating_sub(a))),
+        }
     }
 }
 
@@ -174,13 +214,35 @@ mod tests {
     fn what_is_cut_takes_no_memory() {
         let mut encoding = Encoding::for_text(4000);
         (0..1000).for_each(|id| encoding.push(id, (0, 1), Some(0)));
-        encoding.truncate(10);
+        encoding.cut(1, 9, TruncationSide::Right);
         assert_eq!((encoding.len(), encoding.truncated), (10, 990));
+        assert_eq!(encoding.ids, (0..10).collect::<Vec<u32>>());
         let capacities = [encoding.ids.capacity(), encoding.token_type_ids.capacity(), encoding.offsets.capacity()];
         assert!(
             capacities.iter().chain([&encoding.words.capacity()]).all(|&capacity| capacity < 100),
             "{capacities:?}"
         );
+    }
+
+    #[test]
+    fn the_beginning_is_cut_behind_the_tokens_before_it() {
+        let mut encoding = Encoding::default();
+        (0..9).for_each(|id| encoding.push(id, (id as usize, id as usize + 1), Some(0)));
+        encoding.cut(1, 3, TruncationSide::Left);
+        assert_eq!((&encoding.ids[..], encoding.truncated), (&[0, 6, 7, 8][..], 5));
+        assert_eq!(encoding.offsets, [(0, 1), (6, 7), (7, 8), (8, 9)]);
+        encoding.cut(1, 3, TruncationSide::Left);
+        encoding.cut(0, 0, TruncationSide::Left);
+        assert_eq!((encoding.len(), encoding.truncated), (0, 9));
+    }
+
+    #[test]
+    fn one_text_of_a_pair_is_cut_before_the_other() {
+        let (first, second) = (TruncationStrategy::OnlyFirst, TruncationStrategy::OnlySecond);
+        assert_eq!((first.lengths(9, 4, 10), second.lengths(9, 4, 10)), ((6, 4), (9, 1)));
+        assert_eq!((first.lengths(4, 12, 10), second.lengths(12, 4, 10)), ((0, 10), (10, 0)));
+        assert_eq!((first.lengths(4, 5, 10), second.lengths(4, 5, 10)), ((4, 5), (4, 5)));
+        assert_eq!((first.lengths(4, 5, 0), second.lengths(4, 5, 0)), ((0, 0), (0, 0)));
     }
 
     #[test]

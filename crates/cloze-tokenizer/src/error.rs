@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::small_file::ReadError;
+
 /// Everything that this crate can refuse.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,8 +14,8 @@ pub enum Error {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
+        /// Why not.
+        source: ReadError,
     },
 
     /// A file could not be written; what was there before is untouched.
@@ -25,22 +27,39 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A file is larger than any tokenizer's.
-    #[error("{}: larger than {bytes_max} bytes, which no BERT vocabulary needs", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The largest accepted size.
-        bytes_max: u64,
-    },
-
     /// A vocabulary has more lines than any.
-    #[error("{}: more than {tokens_max} lines, which no BERT vocabulary has", path.display())]
+    #[error("{}: more than {tokens_max} tokens, which no BERT vocabulary has", path.display())]
     TooManyTokens {
         /// The file.
         path: PathBuf,
         /// The largest accepted number.
         tokens_max: usize,
+    },
+
+    /// A token is longer than any that is of use. In a longer one every search in a text might go astray again.
+    #[error("{origin}: token {id} ({start:?}…) has {bytes} bytes; tokens have at most {bytes_max}")]
+    TokenTooLong {
+        /// Where the vocabulary came from.
+        origin: String,
+        /// The token's id.
+        id: usize,
+        /// How it begins.
+        start: String,
+        /// Its length.
+        bytes: usize,
+        /// The largest accepted length.
+        bytes_max: usize,
+    },
+
+    /// The tokens of a vocabulary are longer in all than those of any BERT.
+    #[error("{origin}: the tokens have {bytes} bytes in all; no BERT vocabulary has more than {bytes_max}")]
+    VocabularyTooLong {
+        /// Where the vocabulary came from.
+        origin: String,
+        /// The length of all tokens together.
+        bytes: usize,
+        /// The largest accepted length.
+        bytes_max: usize,
     },
 
     /// A text file holds bytes that are not UTF-8.
@@ -115,6 +134,25 @@ pub enum Error {
         /// What would be accepted.
         expected: String,
         /// What stands there.
+        found: String,
+    },
+
+    /// `tokenizer_config.json` contradicts `tokenizer.json`. `transformers` reads a BERT tokenizer's settings from the
+    /// first, `tokenizers` from the second; which one the model was trained with, nobody can say.
+    #[error(
+        "{}: {field} is {found}, but the normalizer in tokenizer.json beside it has {expected}, so programs read these \
+         files in different ways; make them agree, or choose one (--tokenizer-file tokenizer.json, \
+         tokenizer_config.json or vocab.txt)",
+        path.display()
+    )]
+    Contradiction {
+        /// `tokenizer_config.json`.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What `tokenizer.json` says.
+        expected: String,
+        /// What `tokenizer_config.json` says.
         found: String,
     },
 

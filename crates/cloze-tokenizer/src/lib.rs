@@ -42,6 +42,7 @@ mod files;
 mod google;
 mod normalize;
 mod pre_tokenize;
+pub mod small_file;
 mod tokenizer;
 pub mod train;
 mod trie;
@@ -51,7 +52,7 @@ mod wordpiece;
 mod words;
 
 pub use added_tokens::AddedToken;
-pub use encoding::Encoding;
+pub use encoding::{Encoding, TruncationSide, TruncationStrategy};
 pub use error::Error;
 pub use normalize::Casing;
-pub use tokenizer::{SpecialIds, Tokenizer};
+pub use tokenizer::{Note, SpecialIds, Tokenizer, TokenizerFile};

@@ -1,11 +1,12 @@
 //! The tokenizer: text to ids, and ids to text.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::added_tokens::{AddedToken, AddedTokens, Part};
 use crate::encoding::{
-    Encoding, SPECIAL_TOKENS_PAIR, SPECIAL_TOKENS_SINGLE, assemble, assemble_pair, longest_first, window_ranges,
-    window_sizes,
+    Encoding, SPECIAL_TOKENS_PAIR, SPECIAL_TOKENS_SINGLE, TruncationSide, TruncationStrategy, assemble, assemble_pair,
+    window_ranges, window_sizes,
 };
 use crate::error::Error;
 use crate::files;
@@ -13,8 +14,8 @@ use crate::google;
 use crate::normalize::{Casing, Normalizer};
 use crate::pre_tokenize::{Word, WordSplitter};
 use crate::trie::Trie;
-use crate::vocab::SPECIAL_TOKENS;
 pub use crate::vocab::SpecialIds;
+use crate::vocab::{SPECIAL_TOKENS, check_sizes};
 use crate::wordpiece::{CONTINUING_SUBWORD_PREFIX, MAX_INPUT_CHARS_PER_WORD, Piece, WordPiece};
 use crate::words::for_each_word;
 
@@ -34,6 +35,9 @@ pub struct Tokenizer {
     pub(crate) decoder_cleanup: bool,
     pub(crate) model_max_length: Option<usize>,
     pub(crate) truncation_max_length: Option<usize>,
+    pub(crate) truncation_side: TruncationSide,
+    pub(crate) truncation_strategy: TruncationStrategy,
+    notes: Vec<Note>,
     /// Whether words are those of Google's `tokenization.py`.
     google_rules: bool,
 }
@@ -49,7 +53,69 @@ pub(crate) struct Settings {
     pub decoder_cleanup: bool,
     pub model_max_length: Option<usize>,
     pub truncation_max_length: Option<usize>,
+    pub truncation_side: TruncationSide,
+    pub truncation_strategy: TruncationStrategy,
     pub google_rules: bool,
+    pub notes: Vec<Note>,
+}
+
+/// The file that decides where the files of a tokenizer contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenizerFile {
+    /// `tokenizer.json`: as `tokenizers` reads a directory.
+    TokenizerJson,
+    /// `tokenizer_config.json`: as `transformers` reads a directory.
+    TokenizerConfigJson,
+    /// `vocab.txt` and nothing else.
+    VocabTxt,
+}
+
+impl TokenizerFile {
+    /// The names of the files.
+    pub const NAMES: [(&str, TokenizerFile); 3] = [
+        (files::TOKENIZER_JSON, TokenizerFile::TokenizerJson),
+        (files::TOKENIZER_CONFIG_JSON, TokenizerFile::TokenizerConfigJson),
+        (files::VOCAB_TXT, TokenizerFile::VocabTxt),
+    ];
+}
+
+/// An assumption about a tokenizer that its user should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// Nothing says whether a vocabulary is cased. It has words with capitals, so text is not lower-cased.
+    TakenAsCased {
+        /// The vocabulary.
+        path: PathBuf,
+        /// One of these words.
+        example: String,
+    },
+    /// A declared special token is not in the vocabulary of `tokenizer.json`, so it is not recognised.
+    NotInVocabulary {
+        /// The file that declares it.
+        path: PathBuf,
+        /// The token.
+        token: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Note::TakenAsCased { path, example } => write!(
+                f,
+                "{}: nothing says whether to lower-case text, and the vocabulary has words with capitals, such as \
+                 {example:?}: read as cased (--cased says the same; to lower-case, put {{\"do_lower_case\": true}} into \
+                 tokenizer_config.json beside it)",
+                path.display()
+            ),
+            Note::NotInVocabulary { path, token } => write!(
+                f,
+                "{}: the special token {token:?} has no id in tokenizer.json beside it, so it is read like any text",
+                path.display()
+            ),
+        }
+    }
 }
 
 impl Settings {
@@ -65,7 +131,10 @@ impl Settings {
             decoder_cleanup: true,
             model_max_length: None,
             truncation_max_length: None,
+            truncation_side: TruncationSide::default(),
+            truncation_strategy: TruncationStrategy::default(),
             google_rules: false,
+            notes: Vec::new(),
         }
     }
 }
@@ -74,14 +143,29 @@ impl Tokenizer {
     /// Reads a tokenizer: a directory with `tokenizer.json` or `vocab.txt`, or one of these files.
     ///
     /// `tokenizer_config.json` beside them is read too. `casing` is only asked where no file says
-    /// whether to lower-case, that is for a bare `vocab.txt`.
+    /// whether to lower-case, that is for a bare `vocab.txt`. If it is `None`, text is lower-cased unless the
+    /// vocabulary has words with capitals ([`Note::TakenAsCased`]).
     ///
     /// # Errors
     ///
-    /// If a file cannot be read, or is not that of a BERT tokenizer; the error names file and line
-    /// or field.
-    pub fn open(path: &Path, casing: Casing) -> Result<Tokenizer, Error> {
-        let (settings, origin) = files::read::open(path, casing)?;
+    /// If a file cannot be read, is not that of a BERT tokenizer, or contradicts another; the error names file and
+    /// line or field.
+    pub fn open(path: &Path, casing: impl Into<Option<Casing>>) -> Result<Tokenizer, Error> {
+        Tokenizer::open_by(path, casing, None)
+    }
+
+    /// Reads a tokenizer as [`Tokenizer::open`] does; where the files of a directory contradict each other, `file`
+    /// decides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::open`]; if the directory lacks `file`.
+    pub fn open_by(
+        path: &Path,
+        casing: impl Into<Option<Casing>>,
+        file: Option<TokenizerFile>,
+    ) -> Result<Tokenizer, Error> {
+        let (settings, origin) = files::read::open(path, casing.into(), file)?;
         Tokenizer::new(settings, &origin)
     }
 
@@ -94,8 +178,8 @@ impl Tokenizer {
     /// # Errors
     ///
     /// As [`Tokenizer::open`].
-    pub fn open_google(path: &Path, casing: Casing) -> Result<Tokenizer, Error> {
-        let (mut settings, origin) = files::read::open(path, casing)?;
+    pub fn open_google(path: &Path, casing: impl Into<Option<Casing>>) -> Result<Tokenizer, Error> {
+        let (mut settings, origin) = files::read::open(path, casing.into(), None)?;
         for token in &mut settings.tokens {
             *token = token.trim().to_string();
         }
@@ -120,6 +204,7 @@ impl Tokenizer {
         if tokens.is_empty() {
             return Err(Error::EmptyVocabulary { origin: origin.to_string() });
         }
+        check_sizes(tokens.iter().map(String::as_str), origin)?;
         let pieces = Trie::new(tokens[..model_tokens].iter().map(String::as_str).zip(0..));
         let special = SpecialIds::find(&pieces, origin)?;
         let SpecialIds { pad, unk, cls, sep, mask } = special;
@@ -149,6 +234,9 @@ impl Tokenizer {
             decoder_cleanup: settings.decoder_cleanup,
             model_max_length: settings.model_max_length,
             truncation_max_length: settings.truncation_max_length,
+            truncation_side: settings.truncation_side,
+            truncation_strategy: settings.truncation_strategy,
+            notes: settings.notes,
             google_rules: settings.google_rules,
         })
     }
@@ -174,9 +262,17 @@ impl Tokenizer {
             decoder_cleanup: self.decoder_cleanup,
             model_max_length: self.model_max_length,
             truncation_max_length: self.truncation_max_length,
+            truncation_side: self.truncation_side,
+            truncation_strategy: self.truncation_strategy,
             google_rules: self.google_rules,
+            notes: self.notes.clone(),
         };
         Tokenizer::new(settings, "extended vocabulary")
+    }
+
+    /// The same tokenizer for a model that reads up to so many tokens, which its files are going to say.
+    pub fn with_model_max_length(&self, tokens: usize) -> Tokenizer {
+        Tokenizer { model_max_length: Some(tokens), ..self.clone() }
     }
 
     /// The names of the files that [`Tokenizer::save`] writes.
@@ -208,7 +304,7 @@ impl Tokenizer {
         encoding
     }
 
-    /// `[CLS] text [SEP]`, cut at the end to `max_length` tokens in all.
+    /// `[CLS] text [SEP]`, cut to `max_length` tokens in all, at the end or where the files say.
     ///
     /// # Panics
     ///
@@ -218,7 +314,7 @@ impl Tokenizer {
     }
 
     /// `[CLS] a [SEP] b [SEP]`, cut to `max_length` tokens in all: one token at a time off the end
-    /// of the text that is longer then.
+    /// of the text that is longer then, unless the files name another side or another text.
     ///
     /// # Panics
     ///
@@ -228,9 +324,9 @@ impl Tokenizer {
         let mut b = self.tokenize(b);
         if let Some(max_length) = max_length {
             let room = room(max_length, SPECIAL_TOKENS_PAIR);
-            let (len_a, len_b) = longest_first(a.len(), b.len(), room);
-            a.truncate(len_a);
-            b.truncate(len_b);
+            let (len_a, len_b) = self.truncation_strategy.lengths(a.len(), b.len(), room);
+            a.cut(0, len_a, self.truncation_side);
+            b.cut(0, len_b, self.truncation_side);
         }
         assemble_pair(&a, &b, self.special.cls, self.special.sep)
     }
@@ -357,13 +453,23 @@ impl Tokenizer {
         self.truncation_max_length
     }
 
+    /// Where a text that is too long is cut.
+    pub fn truncation_side(&self) -> TruncationSide {
+        self.truncation_side
+    }
+
+    /// What was assumed when the files were read.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
     /// `[CLS] … [SEP]` around the tokens of `bytes` of text, which `tokenize` appends.
     fn encode_with(&self, bytes: usize, max_length: Option<usize>, tokenize: impl FnOnce(&mut Encoding)) -> Encoding {
         let mut encoding = Encoding::for_text(bytes);
         encoding.push_special(self.special.cls, 0);
         tokenize(&mut encoding);
         if let Some(max_length) = max_length {
-            encoding.truncate(1 + room(max_length, SPECIAL_TOKENS_SINGLE));
+            encoding.cut(1, room(max_length, SPECIAL_TOKENS_SINGLE), self.truncation_side);
         }
         encoding.push_special(self.special.sep, 0);
         encoding
@@ -377,15 +483,18 @@ impl Tokenizer {
             google::for_each_word(text, 0, self.normalizer.lowercase, |word| sink.push_word(word));
             return;
         }
-        let mut first = 0;
+        let mut place = Place::default();
         for part in self.added.split_verbatim(text) {
             match part {
                 Part::Token(id, range) => {
-                    let end = first + text[range].chars().count();
-                    sink.push_token(id, (first, end));
-                    first = end;
+                    let first = place.character(text, range.start);
+                    sink.push_token(id, (first, place.character(text, range.end)));
                 }
-                Part::Text(range) => first = self.tokenize_part(&text[range], first, &mut sink),
+                Part::Text(range) => {
+                    let first = place.character(text, range.start);
+                    let character = self.tokenize_part(&text[range.clone()], first, &mut sink);
+                    place = Place { byte: range.end, character };
+                }
             }
         }
     }
@@ -424,6 +533,25 @@ impl Tokenizer {
             }
         }
         end
+    }
+}
+
+/// A place in a text, in bytes and in characters.
+#[derive(Default)]
+struct Place {
+    byte: usize,
+    character: usize,
+}
+
+impl Place {
+    /// Moves to `byte`, which may lie before, and returns the index of the character there.
+    fn character(&mut self, text: &str, byte: usize) -> usize {
+        self.character = match byte < self.byte {
+            true => self.character - text[byte..self.byte].chars().count(),
+            false => self.character + text[self.byte..byte].chars().count(),
+        };
+        self.byte = byte;
+        self.character
     }
 }
 

@@ -1,5 +1,7 @@
 //! A set of strings in which the longest one that a text begins with is found in one walk.
 
+use std::fmt;
+
 /// A string set, a node for each distinct prefix.
 ///
 /// A walk asks one thing: where does this byte lead from this node? The answer is a double array
@@ -7,14 +9,14 @@
 /// what stands there says that it is a child of this node. So a step is an addition, a load and a
 /// comparison. The children of different nodes interlock in one array; the bases are chosen when
 /// the trie is made so that no two claim a place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Trie {
     /// The root, then children at their places; some places are free. Long enough for every base
     /// and byte.
     slots: Vec<Slot>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Slot {
     /// The node whose child this is; `NONE` for the root and where a place is free.
     parent: u32,
@@ -113,6 +115,12 @@ impl Trie {
     fn child(&self, Node(node): Node, byte: u8) -> Option<Node> {
         let child = self.slots[node as usize].base + u32::from(byte);
         (self.slots[child as usize].parent == node).then_some(Node(child))
+    }
+}
+
+impl fmt::Debug for Trie {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Trie of {} slots", self.slots.len())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use cloze_tokenizer::{Casing, Error, Tokenizer};
+use cloze_tokenizer::{Casing, Error, Tokenizer, TokenizerFile};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -60,7 +60,7 @@ fn what_is_saved_opens_as_it_was() {
 
         let opened = open(dir.path()).unwrap();
         assert_eq!(opened.encode(text, None), expected);
-        assert_eq!((opened.casing(), opened.model_max_length()), (casing, Some(512)));
+        assert_eq!((opened.casing(), opened.model_max_length()), (casing, None));
         assert_eq!(open(&dir.path().join("tokenizer.json")).unwrap().encode(text, None), expected);
         assert_eq!(Tokenizer::open(&dir.path().join("vocab.txt"), casing).unwrap().encode(text, None), expected);
         // Without tokenizer.json, tokenizer_config.json says how text is normalized.
@@ -87,7 +87,7 @@ fn unusual_settings_are_kept() {
         json["normalizer"]["clean_text"] = json!(false);
         json["normalizer"]["strip_accents"] = json!(false);
         json["model"]["max_input_chars_per_word"] = json!(3);
-        json["truncation"] = json!({"max_length": 128, "strategy": "LongestFirst", "stride": 0});
+        json["truncation"] = json!({"max_length": 128, "strategy": "OnlyFirst", "stride": 0});
         json["padding"] = json!({"strategy": "BatchLongest"});
         let added = json!({"id": 12, "content": "<E1>", "lstrip": true, "special": false, "normalized": true});
         json["added_tokens"].as_array_mut().unwrap().push(added);
@@ -95,6 +95,7 @@ fn unusual_settings_are_kept() {
     edit(dir.path(), "tokenizer_config.json", |json| {
         json["strip_accents"] = json!(false);
         json["model_max_length"] = json!(256);
+        json["truncation_side"] = json!("left");
     });
     let again = TempDir::new().unwrap();
     open(dir.path()).unwrap().save(again.path()).unwrap();
@@ -102,6 +103,8 @@ fn unusual_settings_are_kept() {
         let opened = open(path).unwrap();
         assert_eq!(opened.model_max_length(), Some(256));
         assert_eq!(opened.truncation_max_length(), Some(128));
+        assert_eq!(opened.encode("the , é", Some(4)).ids, [2, 8, 9, 3]);
+        assert_eq!(opened.encode_pair("the ,", "é é é", Some(7)).ids, [2, 8, 3, 9, 9, 9, 3]);
         assert_eq!(opened.tokenize("é the cafe the <e1>").ids, [9, 5, 1, 5, 12]);
         assert_eq!((opened.vocab_size(), opened.id("<E1>")), (13, Some(12)));
     }
@@ -168,13 +171,95 @@ fn a_plain_vocabulary_takes_its_settings_from_the_config_or_the_caller() {
 }
 
 #[test]
-fn tokens_that_old_files_add_are_not_overlooked() {
+fn tokens_that_old_files_add_are_found() {
     let dir = TempDir::new().unwrap();
-    fs::write(dir.path().join("vocab.txt"), TOKENS.join("\n")).unwrap();
-    fs::write(dir.path().join("added_tokens.json"), r#"{"the": 5}"#).unwrap();
-    assert!(open(dir.path()).is_ok());
-    fs::write(dir.path().join("added_tokens.json"), r#"{"<new>": 12}"#).unwrap();
+    let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
+    write("vocab.txt", &TOKENS.join("\n"));
+    write("added_tokens.json", r#"{"<NEW>": 12, "the": 5, "[S]": 13}"#);
+    write("special_tokens_map.json", r#"{"additional_special_tokens": ["[S]"]}"#);
+    let opened = Tokenizer::open(dir.path(), Casing::Uncased).unwrap();
+    assert_eq!((opened.vocab_size(), opened.id("[S]")), (14, Some(13)));
+    // Tokens that are not special are found in normalized text, others as they are written.
+    assert_eq!(opened.tokenize("<new>[S][s]").ids, [12, 13, 1, 1, 1]);
+    for (text, expected) in [
+        (r#"{"<new>": 13}"#, "id 12 for the next token beyond the vocabulary"),
+        (r#"{"the": 12}"#, "id 5, once"),
+        (r#"{"": 12}"#, "at least one character"),
+        (r#"{"<new>": "12"}"#, "<new>: expected an integer"),
+        (r#"{"<new>": 12, "<new>": 12}"#, "comes twice"),
+    ] {
+        write("added_tokens.json", text);
+        assert!(refused(dir.path()).contains(expected), "{}", refused(dir.path()));
+    }
     assert!(refused(dir.path()).contains("added_tokens.json"));
+}
+
+#[test]
+fn declared_special_tokens_are_found_in_a_text() {
+    let dir = TempDir::new().unwrap();
+    let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
+    let remove = |file: &str| fs::remove_file(dir.path().join(file)).unwrap();
+    let ids = |text: &str| Tokenizer::open(dir.path(), Casing::Uncased).unwrap().tokenize(text).ids;
+    let tokens: Vec<&str> = TOKENS.iter().copied().chain(["[unused1]", "[bos]"]).collect();
+    write("vocab.txt", &tokens.join("\n"));
+    assert_eq!(ids("the [unused1]"), [5, 1, 1, 1]);
+    let list = r#"{"additional_special_tokens": ["[unused1]", "<x>"]}"#;
+    for file in ["special_tokens_map.json", "tokenizer_config.json"] {
+        write(file, list);
+        assert_eq!(ids("the [unused1] <x>"), [5, 12, 14], "{file}");
+        remove(file);
+    }
+    for config in [
+        r#"{"extra_special_tokens": ["[unused1]"], "bos_token": "[bos]"}"#,
+        r#"{"extra_special_tokens": {"name": "[unused1]"}, "bos_token": {"content": "[bos]"}, "eos_token": null}"#,
+        r#"{"model_specific_special_tokens": {"a": "[bos]", "b": {"content": "[unused1]"}}}"#,
+    ] {
+        write("tokenizer_config.json", config);
+        assert_eq!(ids("[bos][unused1]"), [13, 12], "{config}");
+    }
+    // Flags, also of the tokens that every BERT has; those of the list with ids count first.
+    let flags = r#"{"mask_token": {"content": "[MASK]", "lstrip": true}, "additional_special_tokens": ["[bos]"]}"#;
+    write("tokenizer_config.json", flags);
+    let offsets = |text: &str| Tokenizer::open(dir.path(), Casing::Uncased).unwrap().tokenize(text).offsets;
+    assert_eq!(offsets("the [MASK] [bos]"), [(0, 3), (3, 10), (11, 16)]);
+    let with_ids = flags.replacen('{', r#"{"added_tokens_decoder": {"13": {"content": "[bos]", "lstrip": true}},"#, 1);
+    write("tokenizer_config.json", &with_ids);
+    assert_eq!(offsets("the [MASK] [bos]"), [(0, 3), (3, 10), (10, 16)]);
+}
+
+#[test]
+fn special_tokens_are_declared_beside_a_tokenizer_json() {
+    let dir = saved(Casing::Uncased);
+    edit(dir.path(), "tokenizer_config.json", |json| json["extra_special_tokens"] = json!(["The", "<x>"]));
+    let opened = open(dir.path()).unwrap();
+    // One of the vocabulary is recognised; for another there is no id.
+    assert_eq!(opened.tokenize("The the<x>").ids, [11, 5, 1, 1, 1]);
+    let notes: Vec<String> = opened.notes().iter().map(|note| note.to_string()).collect();
+    assert!(notes.len() == 1 && notes[0].contains("\"<x>\" has no id"), "{notes:?}");
+}
+
+#[test]
+fn the_side_that_is_cut() {
+    let dir = saved(Casing::Uncased);
+    let cut = |dir: &TempDir| {
+        let opened = open(dir.path()).unwrap();
+        let single = opened.encode("the cafe ,", Some(4));
+        assert_eq!(single.truncated, 1);
+        (single.ids[1..3].to_vec(), opened.encode_pair("the cafe", ", the cafe", Some(5)).ids)
+    };
+    let right = (vec![5, 6], vec![2, 5, 3, 8, 3]);
+    let left = (vec![6, 8], vec![2, 6, 3, 6, 3]);
+    assert_eq!(cut(&dir), right);
+    edit(dir.path(), "tokenizer.json", |json| json["truncation"] = json!({"max_length": 9, "direction": "Left"}));
+    assert_eq!(cut(&dir), left);
+    // `transformers` asks its own file first.
+    edit(dir.path(), "tokenizer_config.json", |json| json["truncation_side"] = json!("right"));
+    assert_eq!(cut(&dir), right);
+    edit(dir.path(), "tokenizer_config.json", |json| json["truncation_side"] = json!("left"));
+    fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+    assert_eq!(cut(&dir), left);
+    let words = open(dir.path()).unwrap().encode_words(&["the", "cafe", ","], Some(3));
+    assert_eq!((words.ids, words.words, words.truncated), (vec![2, 8, 3], vec![None, Some(2), None], 2));
 }
 
 #[test]
@@ -188,12 +273,9 @@ fn a_missing_path() {
 fn a_vocabulary_that_is_none() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("vocab.txt");
-    for (bytes, expected) in [
-        (&b""[..], "empty"),
-        (b"[PAD]\nthe\n", "no token [UNK]"),
-        (b"[PAD]\n[UNK]\n\xFF\xFE\n", "line 3 is not UTF-8"),
-        (b"\xEF\xBB\xBF[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", "no token [PAD]"),
-    ] {
+    for (bytes, expected) in
+        [(&b""[..], "empty"), (b"[PAD]\nthe\n", "no token [UNK]"), (b"[PAD]\n[UNK]\n\xFF\xFE\n", "line 3 is not UTF-8")]
+    {
         fs::write(&path, bytes).unwrap();
         assert!(refused(&path).contains(expected), "{}", refused(&path));
         assert!(refused(dir.path()).contains(expected));
@@ -208,6 +290,75 @@ fn a_file_without_end() {
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(refused(&path).contains("larger than"));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_no_regular_one() {
+    use std::os::unix::fs::symlink;
+    for name in ["vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"]
+    {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("vocab.txt"), TOKENS.join("\n")).unwrap();
+        assert!(open(dir.path()).is_ok());
+        let path = dir.path().join(name);
+        let _ = fs::remove_file(&path);
+        symlink("/dev/zero", &path).unwrap();
+        assert!(refused(dir.path()).contains(&format!("{name}: cannot be read: not a regular file")));
+        fs::remove_file(&path).unwrap();
+        // A model of which a file is missing must not be read as one without that file.
+        symlink("/nowhere/blob", &path).unwrap();
+        assert!(refused(dir.path()).contains(&format!("{name}: cannot be read: a link to /nowhere/blob")));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(refused(dir.path()).contains("not a regular file"));
+    }
+}
+
+#[test]
+fn a_name_that_comes_twice() {
+    for (file, name) in
+        [("tokenizer.json", "lowercase"), ("tokenizer.json", "the"), ("tokenizer_config.json", "do_lower_case")]
+    {
+        let dir = saved(Casing::Uncased);
+        let path = dir.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let field = format!("\"{name}\": ");
+        fs::write(&path, text.replacen(&field, &format!("{field}5, {field}"), 1)).unwrap();
+        let message = refused(dir.path());
+        assert!(message.contains(file) && message.contains(&format!("{name:?} comes twice")), "{message}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_vocabulary() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("vocab.txt"), format!("\u{FEFF}{}", TOKENS.join("\r\n"))).unwrap();
+    assert_eq!(open(dir.path()).unwrap().tokenize("[PAD] the").ids, [0, 5]);
+}
+
+#[test]
+fn a_cased_vocabulary_of_which_nobody_says_so() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("vocab.txt");
+    fs::write(&path, TOKENS.join("\n")).unwrap();
+    for path in [dir.path(), &path] {
+        let opened = Tokenizer::open(path, None).unwrap();
+        assert_eq!((opened.casing(), opened.tokenize("The").ids), (Casing::Cased, vec![11]));
+        let notes: Vec<String> = opened.notes().iter().map(|note| note.to_string()).collect();
+        assert!(notes.len() == 1 && notes[0].contains("\"The\": read as cased"), "{notes:?}");
+        // Whoever is told is not in doubt.
+        for casing in [Casing::Cased, Casing::Uncased] {
+            let opened = Tokenizer::open(path, casing).unwrap();
+            assert_eq!((opened.casing(), opened.notes().len()), (casing, 0));
+        }
+    }
+    fs::write(dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": true}"#).unwrap();
+    let opened = Tokenizer::open(dir.path(), None).unwrap();
+    assert_eq!((opened.casing(), opened.notes().len()), (Casing::Uncased, 0));
+    fs::remove_file(dir.path().join("tokenizer_config.json")).unwrap();
+    fs::write(&path, TOKENS[..11].join("\n")).unwrap();
+    assert_eq!(Tokenizer::open(dir.path(), None).unwrap().casing(), Casing::Uncased);
 }
 
 #[test]
@@ -232,7 +383,7 @@ fn ids_that_ask_for_a_giant_list_or_leave_holes() {
         assert!(message.contains("model.vocab") && message.contains(&format!("found {id}")), "{message}");
     }
     let message = refused_with("tokenizer.json", |json| json["model"]["vocab"]["the"] = json!(6));
-    assert!(message.contains("6 for both \"the\" and \"cafe\""), "{message}");
+    assert!(message.contains("6 for both \"cafe\" and \"the\""), "{message}");
     let message = refused_with("tokenizer.json", |json| json["model"]["vocab"] = json!({}));
     assert!(message.contains("no token [PAD]"), "{message}");
 }
@@ -247,7 +398,8 @@ fn added_tokens_that_do_not_fit_the_vocabulary() {
         (added(json!(6), "the"), "id 5, once, found 6 for \"the\""),
         (added(json!(4), "[MASK]"), "id 4, once"),
         (added(json!(12), ""), "content"),
-        (json!({"id": 12, "content": "x", "single_word": true}), "single_word"),
+        (json!({"id": 12, "content": "x", "single_word": "yes"}), "single_word: expected true or false"),
+        (json!({"id": 12, "content": "x".repeat(1025)}), "has 1025 bytes"),
         (json!({"id": 12, "content": 5}), "added_tokens[5].content: expected a string, found 5"),
         (json!("<x>"), "added_tokens[5].id"),
     ] {
@@ -276,6 +428,8 @@ fn other_kinds_of_tokenizer() {
         ("/decoder/type", json!("ByteLevel")),
         ("/decoder/prefix", json!("@@")),
         ("/truncation", json!({"max_length": -1})),
+        ("/truncation", json!({"max_length": 9, "direction": "left"})),
+        ("/truncation", json!({"max_length": 9, "strategy": "Longest"})),
         ("/added_tokens", json!({})),
         ("/version", json!("2.0")),
     ] {
@@ -292,9 +446,12 @@ fn other_kinds_of_tokenizer() {
 #[test]
 fn a_config_that_contradicts_or_is_none() {
     for (field, value, expected) in [
-        ("do_lower_case", json!(false), "expected true, as normalizer in tokenizer.json beside it, found false"),
-        ("strip_accents", json!(false), "expected true"),
-        ("tokenize_chinese_chars", json!(false), "expected true"),
+        ("do_lower_case", json!(false), "is false, but the normalizer in tokenizer.json beside it has true"),
+        ("strip_accents", json!(false), "is false, but"),
+        ("tokenize_chinese_chars", json!(false), "is false, but"),
+        ("truncation_side", json!("top"), "expected \"right\" or \"left\""),
+        ("additional_special_tokens", json!("<x>"), "expected an array"),
+        ("extra_special_tokens", json!([5]), "extra_special_tokens[0].content"),
         ("do_lower_case", json!("yes"), "expected true or false"),
         ("cls_token", json!("<s>"), "expected \"[CLS]\", found \"<s>\""),
         ("mask_token", json!({"content": "<mask>"}), "mask_token.content"),
@@ -304,6 +461,54 @@ fn a_config_that_contradicts_or_is_none() {
     ] {
         let message = refused_with("tokenizer_config.json", |json| json[field] = value);
         assert!(message.contains(field) && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn what_a_config_does_not_say_contradicts_too() {
+    for (field, value, found) in [
+        ("strip_accents", json!(false), "strip_accents is not set, which means true"),
+        ("lowercase", json!(false), "do_lower_case is not set, which means true"),
+        ("handle_chinese_chars", json!(false), "tokenize_chinese_chars is not set, which means true"),
+    ] {
+        for silent in [json!({"model_max_length": 512}), json!({"strip_accents": null}), json!({"do_lower_case": null})]
+        {
+            let dir = saved(Casing::Uncased);
+            edit(dir.path(), "tokenizer.json", |json| json["normalizer"][field] = value.clone());
+            edit(dir.path(), "tokenizer_config.json", |json| *json = silent.clone());
+            let message = refused(dir.path());
+            assert!(message.contains(found), "{message}");
+            // A class that takes everything from tokenizer.json has no settings of its own.
+            edit(dir.path(), "tokenizer_config.json", |json| {
+                json["tokenizer_class"] = json!("PreTrainedTokenizerFast")
+            });
+            assert!(open(dir.path()).is_ok());
+        }
+    }
+    // Without lower case nothing is stripped either way.
+    let dir = saved(Casing::Cased);
+    edit(dir.path(), "tokenizer.json", |json| json["normalizer"]["strip_accents"] = json!(false));
+    assert!(open(dir.path()).is_ok());
+}
+
+#[test]
+fn one_of_contradicting_files_can_be_chosen() {
+    let dir = saved(Casing::Uncased);
+    edit(dir.path(), "tokenizer.json", |json| json["normalizer"]["strip_accents"] = json!(false));
+    assert!(refused(dir.path()).contains("--tokenizer-file"));
+    let ids = |file| Tokenizer::open_by(dir.path(), None, Some(file)).unwrap().tokenize("The é").ids;
+    assert_eq!(ids(TokenizerFile::TokenizerJson), [5, 9]);
+    assert_eq!(ids(TokenizerFile::TokenizerConfigJson), [5, 1]);
+    assert_eq!(ids(TokenizerFile::VocabTxt), [11, 9]);
+    // The path of a file chooses, too.
+    for (file, expected) in [("tokenizer.json", [5, 9]), ("tokenizer_config.json", [5, 1]), ("vocab.txt", [11, 9])] {
+        let opened = Tokenizer::open(&dir.path().join(file), None).unwrap();
+        assert_eq!(opened.tokenize("The é").ids, expected, "{file}");
+    }
+    for (name, file) in TokenizerFile::NAMES {
+        fs::remove_file(dir.path().join(name)).unwrap();
+        let error = Tokenizer::open_by(dir.path(), None, Some(file)).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("cannot be read"), "{error}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::small_file;
 
 /// A place in a JSON file, which may be empty.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub(super) struct Field<'a> {
 const SHOWN_CHARS_MAX: usize = 60;
 
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(bytes).map_err(|source| Error::Json { path: path.to_path_buf(), source })
+    small_file::parse_json(bytes).map_err(|source| Error::Json { path: path.to_path_buf(), source })
 }
 
 impl<'a> Field<'a> {
@@ -46,6 +47,11 @@ impl<'a> Field<'a> {
             name: format!("{name}[{index}]"),
             value: Some(value),
         }))
+    }
+
+    /// What stands here.
+    pub fn value(&self) -> Option<&'a Value> {
+        self.value
     }
 
     /// Whether nothing, or `null`, stands here.
@@ -77,6 +83,21 @@ impl<'a> Field<'a> {
     /// A number that may be larger than any integer type.
     pub fn number(&self) -> Result<f64, Error> {
         self.value.and_then(Value::as_f64).ok_or_else(|| self.error("a number"))
+    }
+
+    /// One of some names, or `None` for an absent field.
+    pub fn optional_choice<T: Copy>(&self, names: &[(&str, T)]) -> Result<Option<T>, Error> {
+        if self.is_absent() {
+            return Ok(None);
+        }
+        let found = self.value.and_then(Value::as_str);
+        match names.iter().find(|(name, _)| found == Some(name)) {
+            Some(&(_, choice)) => Ok(Some(choice)),
+            None => {
+                let names: Vec<String> = names.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+                Err(self.error(&names.join(" or ")))
+            }
+        }
     }
 
     /// An error unless exactly this string stands here.

@@ -3,6 +3,7 @@
 mod config;
 mod json;
 pub(crate) mod read;
+mod special_tokens;
 mod tokenizer_json;
 pub(crate) mod write;
 

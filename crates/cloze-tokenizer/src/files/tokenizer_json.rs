@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::json::{self, Field, shown};
+use super::json::{Field, shown};
 use crate::added_tokens::AddedToken;
+use crate::encoding::{TruncationSide, TruncationStrategy};
 use crate::error::Error;
 use crate::normalize::Normalizer;
+use crate::small_file::{self, Table};
 use crate::tokenizer::Settings;
-use crate::vocab::{CLS, SEP, SPECIAL_TOKENS, UNK};
+use crate::vocab::{CLS, SEP, SPECIAL_TOKENS, TOKENS_MAX, UNK};
 
 /// Reads the settings of a BERT tokenizer. `vocab_txt` reads the `vocab.txt` beside the file, if
 /// there is one; it is asked only if this file alone does not tell all ids.
@@ -19,7 +21,8 @@ pub(super) fn parse(
     bytes: &[u8],
     vocab_txt: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
 ) -> Result<Settings, Error> {
-    let value = json::parse(path, bytes)?;
+    let (value, vocab) = small_file::parse_json_with_table(bytes, &["model", "vocab"])
+        .map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
     let root = Field::root(path, &value);
     root.object()?;
     if !root.get("version").is_absent() {
@@ -34,22 +37,22 @@ pub(super) fn parse(
     let continuing_subword_prefix = model.get("continuing_subword_prefix").string()?.to_string();
     let max_input_chars_per_word = model.get("max_input_chars_per_word").integer()?;
 
-    let vocab = model.get("vocab");
-    let ids = vocab.object()?;
+    let field = model.get("vocab");
+    let vocab = Vocabulary::new(vocab.ok_or_else(|| field.error("an object"))?, &field)?;
     for token in SPECIAL_TOKENS {
-        if !ids.contains_key(token) {
+        if vocab.id(token).is_none() {
             return Err(Error::MissingSpecialToken { origin: path.display().to_string(), token });
         }
     }
-    let mut tokens = tokens_by_id(&vocab, ids, vocab_txt)?;
-    let model_tokens = tokens.len();
-    let added = added_tokens(&root.get("added_tokens"), ids, &mut tokens)?;
-
+    expect_bert_post_processor(&root.get("post_processor"), &vocab)?;
     root.get("pre_tokenizer").get("type").expect_string("BertPreTokenizer")?;
-    expect_bert_post_processor(&root.get("post_processor"), ids)?;
+    let tokens = tokens_by_id(&field, &vocab, vocab_txt)?;
+    let model_tokens = tokens.len();
+    let (added, appended) = added_tokens(&root.get("added_tokens"), &vocab, model_tokens)?;
+    let truncation = Truncation::read(&root.get("truncation"))?;
 
     Ok(Settings {
-        tokens,
+        tokens: tokens.into_iter().chain(appended).collect(),
         model_tokens,
         added,
         normalizer: normalizer(&root.get("normalizer"))?,
@@ -57,34 +60,69 @@ pub(super) fn parse(
         continuing_subword_prefix,
         max_input_chars_per_word: usize::try_from(max_input_chars_per_word).unwrap_or(usize::MAX),
         model_max_length: None,
-        truncation_max_length: truncation_max_length(&root.get("truncation"))?,
+        truncation_max_length: truncation.max_length,
+        truncation_side: truncation.side,
+        truncation_strategy: truncation.strategy,
         google_rules: false,
+        notes: Vec::new(),
     })
+}
+
+/// The object `model.vocab`: tokens and ids.
+struct Vocabulary {
+    /// In string order.
+    entries: Vec<(String, u64)>,
+}
+
+impl Vocabulary {
+    fn new(table: Table, field: &Field) -> Result<Vocabulary, Error> {
+        let Table { mut entries, wrong } = table;
+        if let Some((token, value)) = wrong {
+            let found = format!("{value} for {}", shown(&token));
+            return Err(field.error_found(&expected_ids(entries.len() + 1), found));
+        }
+        if entries.len() > TOKENS_MAX {
+            return Err(field.error_found(&format!("at most {TOKENS_MAX} tokens"), entries.len().to_string()));
+        }
+        entries.sort_unstable();
+        Ok(Vocabulary { entries })
+    }
+
+    fn id(&self, token: &str) -> Option<u64> {
+        let at = self.entries.binary_search_by_key(&token, |(own, _)| own).ok()?;
+        Some(self.entries[at].1)
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+fn expected_ids(tokens: usize) -> String {
+    format!("ids from 0 to {}, each once", tokens.saturating_sub(1))
 }
 
 /// Turns token → id into a list. Every id must be there once, so that the list is no longer than
 /// the file has tokens.
 fn tokens_by_id(
-    vocab: &Field,
-    ids: &Map<String, Value>,
+    field: &Field,
+    vocab: &Vocabulary,
     vocab_txt: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
 ) -> Result<Vec<String>, Error> {
-    let is_beyond = |id: &Value| id.as_u64().is_some_and(|id| id >= ids.len() as u64);
-    if ids.values().any(is_beyond)
-        && let Some(lines) = vocab_txt()?.filter(|lines| has_repeated_tokens_only(lines, ids))
+    if vocab.entries.iter().any(|&(_, id)| id >= vocab.len() as u64)
+        && let Some(lines) = vocab_txt()?.filter(|lines| has_repeated_tokens_only(lines, vocab))
     {
         return Ok(lines);
     }
-    let expected = format!("ids from 0 to {}, each once", ids.len().saturating_sub(1));
-    let mut tokens = vec![None; ids.len()];
-    for (token, id) in ids {
-        let slot = id.as_u64().and_then(|id| tokens.get_mut(usize::try_from(id).ok()?));
+    let mut tokens = vec![None; vocab.len()];
+    for (token, id) in &vocab.entries {
+        let slot = usize::try_from(*id).ok().and_then(|id| tokens.get_mut(id));
         let Some(slot) = slot else {
-            return Err(vocab.error_found(&expected, format!("{id} for {}", shown(token))));
+            return Err(field.error_found(&expected_ids(vocab.len()), format!("{id} for {}", shown(token))));
         };
         if let Some(other) = slot.replace(token) {
             let found = format!("{id} for both {} and {}", shown(other), shown(token));
-            return Err(vocab.error_found(&expected, found));
+            return Err(field.error_found(&expected_ids(vocab.len()), found));
         }
     }
     // No id twice and none too large: there is a token for each.
@@ -94,43 +132,47 @@ fn tokens_by_id(
 /// A `vocab.txt` may have a token on several lines, of which only the last counts. The object in
 /// `tokenizer.json` cannot, and then lacks the ids of the other lines. They are filled from
 /// `vocab.txt`, if apart from them it says the same.
-fn has_repeated_tokens_only(lines: &[String], ids: &Map<String, Value>) -> bool {
-    let id_of = |token: &String| ids.get(token).and_then(Value::as_u64);
-    lines.len() > ids.len()
-        && (0..).zip(lines).all(|(line, token)| id_of(token).is_some_and(|id| id >= line))
-        && ids.iter().all(|(token, id)| {
-            let id = id.as_u64().and_then(|id| usize::try_from(id).ok());
+fn has_repeated_tokens_only(lines: &[String], vocab: &Vocabulary) -> bool {
+    lines.len() > vocab.len()
+        && (0..).zip(lines).all(|(line, token)| vocab.id(token).is_some_and(|id| id >= line))
+        && vocab.entries.iter().all(|(token, id)| {
+            let id = usize::try_from(*id).ok();
             id.and_then(|id| lines.get(id)) == Some(token)
         })
 }
 
-/// Reads the added tokens. Those with ids beyond the vocabulary are appended to `tokens`.
-fn added_tokens(field: &Field, ids: &Map<String, Value>, tokens: &mut Vec<String>) -> Result<Vec<AddedToken>, Error> {
+/// Reads the added tokens, and which of them stand behind the vocabulary.
+fn added_tokens(
+    field: &Field,
+    vocab: &Vocabulary,
+    model_tokens: usize,
+) -> Result<(Vec<AddedToken>, Vec<String>), Error> {
+    let (mut added, mut appended) = (Vec::new(), Vec::new());
     if field.is_absent() {
-        return Ok(Vec::new());
+        return Ok((added, appended));
     }
-    let mut added = Vec::new();
     for element in field.elements()? {
         let id = element.get("id").integer()?;
         let id = u32::try_from(id).map_err(|_| element.get("id").error("an id of the vocabulary"))?;
         added.push(added_token(id, &element)?);
     }
-    let id_of = |token: &str| ids.get(token).and_then(Value::as_u64);
-    append_added_tokens(&mut added, id_of, tokens).map_err(|(expected, found)| field.error_found(&expected, found))?;
-    Ok(added)
+    append_added_tokens(&mut added, |token| vocab.id(token), model_tokens, &mut appended)
+        .map_err(|(expected, found)| field.error_found(&expected, found))?;
+    Ok((added, appended))
 }
 
-/// Checks the ids of `added`, sorts by them, and appends those beyond the vocabulary to `tokens`.
+/// Checks the ids of `added`, sorts by them, and puts those beyond a vocabulary of `model_tokens` into `appended`.
 /// An error is what was expected and what was found.
 pub(super) fn append_added_tokens(
     added: &mut [AddedToken],
     id_of: impl Fn(&str) -> Option<u64>,
-    tokens: &mut Vec<String>,
+    model_tokens: usize,
+    appended: &mut Vec<String>,
 ) -> Result<(), (String, String)> {
     added.sort_by_key(|token| token.id);
     let mut contents = HashSet::new();
     for token in added {
-        let next_id = tokens.len() as u64;
+        let next_id = (model_tokens + appended.len()) as u64;
         let id = id_of(&token.content).unwrap_or(next_id);
         if id != u64::from(token.id) || !contents.insert(token.content.as_str()) {
             let expected = match id {
@@ -140,7 +182,7 @@ pub(super) fn append_added_tokens(
             return Err((expected, format!("{} for {}", token.id, shown(&token.content))));
         }
         if id == next_id {
-            tokens.push(token.content.clone());
+            appended.push(token.content.clone());
         }
     }
     Ok(())
@@ -149,9 +191,6 @@ pub(super) fn append_added_tokens(
 /// Reads one added token.
 pub(super) fn added_token(id: u32, field: &Field) -> Result<AddedToken, Error> {
     let flag = |name| Ok(field.get(name).optional_boolean()?.unwrap_or(false));
-    if flag("single_word")? {
-        return Err(field.get("single_word").error("false; such tokens are not supported"));
-    }
     let content = field.get("content").string()?;
     if content.is_empty() {
         return Err(field.get("content").error("at least one character"));
@@ -160,6 +199,7 @@ pub(super) fn added_token(id: u32, field: &Field) -> Result<AddedToken, Error> {
     Ok(AddedToken {
         id,
         content: content.to_string(),
+        single_word: flag("single_word")?,
         lstrip: flag("lstrip")?,
         rstrip: flag("rstrip")?,
         normalized: field.get("normalized").optional_boolean()?.unwrap_or(!special),
@@ -179,8 +219,8 @@ fn normalizer(field: &Field) -> Result<Normalizer, Error> {
 
 /// An error unless the post-processor makes `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]` with the
 /// right token types.
-fn expect_bert_post_processor(field: &Field, ids: &Map<String, Value>) -> Result<(), Error> {
-    let id_of = |token: &str| ids[token].clone();
+fn expect_bert_post_processor(field: &Field, vocab: &Vocabulary) -> Result<(), Error> {
+    let id_of = |token: &str| vocab.id(token);
     let kind = field.get("type");
     match kind.string()? {
         "BertProcessing" => {
@@ -233,11 +273,33 @@ fn decoder_cleanup(field: &Field, continuing_subword_prefix: &str) -> Result<boo
     field.get("cleanup").boolean()
 }
 
-fn truncation_max_length(field: &Field) -> Result<Option<usize>, Error> {
-    if field.is_absent() {
-        return Ok(None);
+/// How `tokenizer.json` wants texts to be cut.
+#[derive(Default)]
+struct Truncation {
+    max_length: Option<usize>,
+    side: TruncationSide,
+    strategy: TruncationStrategy,
+}
+
+/// How `tokenizer.json` spells sides and strategies.
+pub(super) const SIDES: [(&str, TruncationSide); 2] =
+    [("Right", TruncationSide::Right), ("Left", TruncationSide::Left)];
+pub(super) const STRATEGIES: [(&str, TruncationStrategy); 3] = [
+    ("LongestFirst", TruncationStrategy::LongestFirst),
+    ("OnlyFirst", TruncationStrategy::OnlyFirst),
+    ("OnlySecond", TruncationStrategy::OnlySecond),
+];
+
+impl Truncation {
+    fn read(field: &Field) -> Result<Truncation, Error> {
+        if field.is_absent() {
+            return Ok(Truncation::default());
+        }
+        let length = field.get("max_length");
+        Ok(Truncation {
+            max_length: Some(usize::try_from(length.integer()?).map_err(|_| length.error("a length"))?),
+            side: field.get("direction").optional_choice(&SIDES)?.unwrap_or_default(),
+            strategy: field.get("strategy").optional_choice(&STRATEGIES)?.unwrap_or_default(),
+        })
     }
-    let length = field.get("max_length");
-    let length = usize::try_from(length.integer()?).map_err(|_| length.error("a length"))?;
-    Ok(Some(length))
 }

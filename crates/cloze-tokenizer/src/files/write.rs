@@ -6,15 +6,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::tokenizer_json::{template_pair, template_single};
+use super::config::{side_name, strategy_name};
+use super::tokenizer_json::{SIDES, STRATEGIES, template_pair, template_single};
 use super::{SPECIAL_TOKENS_MAP_JSON, TOKENIZER_CONFIG_JSON, TOKENIZER_JSON, VOCAB_TXT};
 use crate::added_tokens::AddedToken;
+use crate::encoding::{TruncationSide, TruncationStrategy};
 use crate::error::Error;
 use crate::tokenizer::Tokenizer;
 use crate::vocab::{CLS, MASK, PAD, SEP, UNK, format_vocab_txt};
-
-/// What `model_max_length` says where nobody said anything else: the positions of Google's models.
-const MODEL_MAX_LENGTH_DEFAULT: usize = 512;
 
 pub(crate) fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<(), Error> {
     let vocab_path = dir.join(VOCAB_TXT);
@@ -35,9 +34,9 @@ pub(crate) fn tokenizer_json(tokenizer: &Tokenizer) -> Value {
     let special = tokenizer.special;
     let truncation = tokenizer.truncation_max_length.map(|max_length| {
         json!({
-            "direction": "Right",
+            "direction": name_of(&SIDES, tokenizer.truncation_side),
             "max_length": max_length,
-            "strategy": "LongestFirst",
+            "strategy": name_of(&STRATEGIES, tokenizer.truncation_strategy),
             "stride": 0,
         })
     });
@@ -91,20 +90,34 @@ fn tokenizer_config(tokenizer: &Tokenizer) -> Value {
     let added = tokenizer.added.as_slice().iter();
     let decoder: Map<String, Value> =
         added.map(|token| (token.id.to_string(), Value::Object(added_token(token)))).collect();
-    json!({
+    let mut config = json!({
         "added_tokens_decoder": decoder,
         "clean_up_tokenization_spaces": tokenizer.decoder_cleanup,
         "cls_token": CLS,
         "do_lower_case": tokenizer.normalizer.lowercase,
         "mask_token": MASK,
-        "model_max_length": tokenizer.model_max_length.unwrap_or(MODEL_MAX_LENGTH_DEFAULT),
         "pad_token": PAD,
         "sep_token": SEP,
         "strip_accents": tokenizer.normalizer.strip_accents,
         "tokenize_chinese_chars": tokenizer.normalizer.handle_chinese_chars,
         "tokenizer_class": "BertTokenizer",
         "unk_token": UNK,
-    })
+    });
+    // Without a model nobody knows how much it reads, so nothing is said.
+    if let Some(length) = tokenizer.model_max_length {
+        config["model_max_length"] = length.into();
+    }
+    if tokenizer.truncation_side != TruncationSide::default() {
+        config["truncation_side"] = side_name(tokenizer.truncation_side).into();
+    }
+    if tokenizer.truncation_strategy != TruncationStrategy::default() {
+        config["truncation_strategy"] = strategy_name(tokenizer.truncation_strategy).into();
+    }
+    config
+}
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> Option<&'static str> {
+    names.iter().find(|(_, other)| *other == value).map(|(name, _)| *name)
 }
 
 fn special_tokens_map() -> Value {
@@ -119,10 +132,10 @@ fn special_tokens_map() -> Value {
 
 /// The fields of an added token but its id.
 fn added_token(token: &AddedToken) -> Map<String, Value> {
-    let AddedToken { id: _, content, lstrip, rstrip, normalized, special } = token;
+    let AddedToken { id: _, content, single_word, lstrip, rstrip, normalized, special } = token;
     [
         ("content", content.as_str().into()),
-        ("single_word", false.into()),
+        ("single_word", (*single_word).into()),
         ("lstrip", (*lstrip).into()),
         ("rstrip", (*rstrip).into()),
         ("normalized", (*normalized).into()),

@@ -112,7 +112,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn next(&mut self) -> Result<Option<(String, u64)>, Error> {
-        self.read_word().map_err(|source| Error::Read { path: self.path.to_path_buf(), source })
+        self.read_word().map_err(|source| Error::Read { path: self.path.to_path_buf(), source: source.into() })
     }
 
     fn read_word(&mut self) -> io::Result<Option<(String, u64)>> {
