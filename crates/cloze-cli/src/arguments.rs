@@ -13,7 +13,7 @@ use cloze::checkpoint::Report;
 use cloze::infer::OpenOptions;
 use cloze::precision::{self, check_training};
 use cloze::{Model, Precision};
-use cloze_tokenizer::{Casing, Tokenizer};
+use cloze_tokenizer::{Casing, Tokenizer, TokenizerFile};
 
 use crate::commands::Command;
 use crate::models;
@@ -49,6 +49,10 @@ pub struct Common {
     /// [default: f32]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = precision_parser())]
     precision: Option<Precision>,
+    /// Which file decides where the files of a tokenizer contradict each other: tokenizer.json, tokenizer_config.json
+    /// (as transformers reads them), or vocab.txt alone [default: contradictions are errors]
+    #[arg(long, global = true, value_name = "NAME", value_parser = tokenizer_file_parser())]
+    pub tokenizer_file: Option<TokenizerFile>,
     /// Answer in JSON lines
     #[arg(long, global = true)]
     pub json: bool,
@@ -144,6 +148,13 @@ fn precision_parser() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(names).map(|name| precision::named(&name).expect("one of the names"))
 }
 
+/// The names of the files of a tokenizer that can decide.
+fn tokenizer_file_parser() -> impl TypedValueParser<Value = TokenizerFile> {
+    let file = |name: String| TokenizerFile::NAMES.into_iter().find(|(other, _)| *other == name);
+    PossibleValuesParser::new(TokenizerFile::NAMES.map(|(name, _)| name))
+        .map(move |name| file(name).expect("one of the names").1)
+}
+
 impl Common {
     /// The number of threads asked for.
     pub fn threads(&self) -> Option<usize> {
@@ -165,7 +176,7 @@ impl Common {
 
     /// How a model is opened.
     pub fn open_options(&self) -> OpenOptions {
-        OpenOptions { threads: self.threads(), precision: self.precision }
+        OpenOptions { threads: self.threads(), precision: self.precision, tokenizer_file: self.tokenizer_file }
     }
 }
 
@@ -182,14 +193,26 @@ pub struct TokenizerArgs {
 
 impl TokenizerArgs {
     /// Reads it.
-    pub fn open(&self) -> Result<Tokenizer, cloze_tokenizer::Error> {
-        Tokenizer::open(&self.tokenizer, casing(self.cased))
+    pub fn open(&self, common: &Common) -> anyhow::Result<Tokenizer> {
+        open_tokenizer(&self.tokenizer, self.cased, common)
     }
 }
 
-/// What `--cased` means.
-pub fn casing(cased: bool) -> Casing {
-    if cased { Casing::Cased } else { Casing::Uncased }
+/// Reads a tokenizer, and says what was assumed.
+pub fn open_tokenizer(path: &Path, cased: bool, common: &Common) -> anyhow::Result<Tokenizer> {
+    let tokenizer = Tokenizer::open_by(path, casing(cased), common.tokenizer_file)?;
+    note_tokenizer(&tokenizer);
+    Ok(tokenizer)
+}
+
+/// What `--cased` says; without it the vocabulary decides.
+pub fn casing(cased: bool) -> Option<Casing> {
+    cased.then_some(Casing::Cased)
+}
+
+/// Says what was assumed when a tokenizer was read.
+pub fn note_tokenizer(tokenizer: &Tokenizer) {
+    tokenizer.notes().iter().for_each(|note| say!("note: {note}"));
 }
 
 /// Opens a model directory, and says what its files lack or have too much of.
@@ -198,6 +221,7 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     let model = Model::open_with(dir, common.open_options())?;
     note_substitute(model.substitute());
     note_report(dir, model.load_report());
+    note_tokenizer(model.tokenizer());
     let (tokens, rows) = (model.tokenizer().vocab_size(), model.config().vocab_size);
     if tokens < rows {
         say!(

@@ -251,6 +251,7 @@ impl RunArgs {
             save_steps: self.save_steps,
             keep_checkpoints: self.keep,
             max_memory: None,
+            tokenizer_file: common.tokenizer_file,
         }
     }
 }

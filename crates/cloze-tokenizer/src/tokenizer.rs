@@ -275,6 +275,11 @@ impl Tokenizer {
         Tokenizer { model_max_length: Some(tokens), ..self.clone() }
     }
 
+    /// The same tokenizer for a model that reads up to so many tokens; if its files name fewer, that stays.
+    pub fn limited_to(&self, tokens: usize) -> Tokenizer {
+        self.with_model_max_length(self.model_max_length.map_or(tokens, |own| own.min(tokens)))
+    }
+
     /// The names of the files that [`Tokenizer::save`] writes.
     pub const FILES: [&str; 4] =
         [files::VOCAB_TXT, files::TOKENIZER_JSON, files::TOKENIZER_CONFIG_JSON, files::SPECIAL_TOKENS_MAP_JSON];

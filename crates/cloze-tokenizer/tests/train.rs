@@ -186,10 +186,41 @@ fn rare_pairs_are_not_joined() {
 
 #[test]
 fn the_alphabet_is_limited_to_the_most_frequent_characters() {
-    let options = TrainOptions { limit_alphabet: 2, ..size(100) };
+    let options = TrainOptions { limit_alphabet: Some(2), ..size(100) };
     let tokens = trained("abc abc ab b zc", &options);
     assert!(tokens.contains(&"##b".to_string()) && !tokens.contains(&"c".to_string()));
     assert!(!tokens.iter().any(|token| token.contains(['c', 'z'])));
+}
+
+#[test]
+fn the_alphabet_has_all_characters_that_fit_and_are_not_too_rare() {
+    // Each of 3,000 Han characters comes twice, and takes one token: nothing joins with them.
+    let han: String = (0x4E00..0x4E00 + 3000).filter_map(char::from_u32).collect();
+    let text = format!("{han}{han}龥");
+    let tokens = trained(&text, &size(4000));
+    assert_eq!(tokens.len(), 3005);
+    assert!(han.chars().all(|c| tokens.contains(&c.to_string())) && !tokens.contains(&"龥".to_string()));
+    assert_eq!(trained(&text, &size(1005)).len(), 1005);
+
+    // The most frequent first; a character that comes inside a word takes two tokens, or none.
+    assert_eq!(trained("ab ab ab b", &size(7))[5..], ["b", "##b"]);
+    assert_eq!(trained("ab ab ab b", &size(8))[5..], ["a", "b", "##b"]);
+    assert_eq!(trained("ab ab b a", &size(6))[5..], ["a"]);
+    let rare = TrainOptions { min_frequency: 1, ..size(20) };
+    assert!(trained("abc", &rare).contains(&"abc".to_string()));
+}
+
+#[test]
+fn characters_that_are_left_out_are_counted() {
+    let mut corpus = CorpusCounts::new(Casing::Uncased, 1 << 20, std::env::temp_dir().as_path());
+    corpus.add_text("ab ab ab cab xb é").unwrap();
+    let words = corpus.finish().unwrap();
+    let tokens = train_on(&words, &size(30), &mut |_, _| {}).unwrap();
+    let tokenizer = Tokenizer::from_tokens(tokens, Casing::Uncased).unwrap();
+    // Without c, x and e, which come once.
+    let lacking = words.characters_without_token(&tokenizer);
+    assert_eq!((words.characters().different, words.characters().total), (5, 12));
+    assert_eq!((lacking.different, lacking.total), (3, 3));
 }
 
 #[test]
@@ -203,9 +234,9 @@ fn progress_counts_tokens() {
 fn what_cannot_be_trained_on() {
     let no_progress = &mut |_, _| {};
     assert!(matches!(train(&counts(" \n"), &size(100), no_progress), Err(Error::NoWords)));
-    let error = train(&counts("abc"), &size(9), no_progress);
-    assert!(matches!(error, Err(Error::VocabularyTooSmall { size: 9, needed: 10 })));
-    assert_eq!(train(&counts("abc"), &size(10), no_progress).unwrap().len(), 10);
+    let error = train(&counts("abc"), &size(4), no_progress);
+    assert!(matches!(error, Err(Error::VocabularyTooSmall { size: 4, needed: 5 })));
+    assert_eq!(train(&counts("abc abc"), &size(5), no_progress).unwrap().len(), 5);
 }
 
 #[test]

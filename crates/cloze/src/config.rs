@@ -10,7 +10,7 @@ use std::path::Path;
 use cloze_kernels::{Activation, Heads};
 use serde_json::{Map, Value, json};
 
-pub(crate) use fields::{Fields, read_json, short};
+pub(crate) use fields::{Fields, parse_json, read_if_there, read_json, short};
 
 use crate::checkpoint::write_file;
 use crate::error::Error;

@@ -9,8 +9,8 @@
 
 use std::path::Path;
 
+use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::NewWord;
-use cloze_tokenizer::{Casing, Tokenizer};
 
 use crate::Error;
 use crate::checkpoint::index::{QUANTIZED, SHARDS};
@@ -56,7 +56,7 @@ pub fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -
 
     take_folder(model, output, overwrite)?;
     save(output, &config, &larger, &extended_weights)?;
-    extended.save(output)?;
+    extended.limited_to(config.max_position_embeddings).save(output)?;
     settings.write(output)?;
     // What an overwritten model had beside would be read as this one's.
     for name in [QUANTIZED, SHARDS, "modules.json"] {
@@ -82,7 +82,7 @@ pub fn check(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> 
 fn open(model: &Path) -> Result<(Checkpoint, Tokenizer), Error> {
     let checkpoint = Checkpoint::open(model)?;
     checkpoint.expect_all_digits("make rows for new words")?;
-    let tokenizer = Tokenizer::open(model, Casing::Uncased)?;
+    let tokenizer = Tokenizer::open(model, None)?;
     check_vocabulary(&tokenizer, checkpoint.config(), model)?;
     Ok((checkpoint, tokenizer))
 }
@@ -147,6 +147,8 @@ mod tests {
     use std::fs;
 
     use tempfile::TempDir;
+
+    use cloze_tokenizer::Casing;
 
     use super::*;
     use crate::checkpoint::write_file;

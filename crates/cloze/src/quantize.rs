@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use cloze_kernels::quantize_rows;
-use cloze_tokenizer::{Casing, Tokenizer};
+use cloze_tokenizer::Tokenizer;
 use safetensors::Dtype;
 
 use crate::Error;
@@ -39,7 +39,7 @@ pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantize
     let checkpoint = Checkpoint::open(model)?;
     checkpoint.expect_all_digits("quantize")?;
     let config = checkpoint.config();
-    let tokenizer = Tokenizer::open(model, Casing::Uncased)?;
+    let tokenizer = Tokenizer::open(model, None)?;
     check_vocabulary(&tokenizer, config, model)?;
     let sentence = SentenceSettings::read(model)?;
     let settings = StoredSettings { run: None, ..StoredSettings::read(model)? };
@@ -49,7 +49,7 @@ pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantize
 
     write_weights(&checkpoint, &declaration, &report, &output.join(QUANTIZED))?;
     config.write(&output.join("config.json"))?;
-    tokenizer.save(output)?;
+    tokenizer.limited_to(config.max_position_embeddings).save(output)?;
     settings.write(output)?;
     // What an overwritten model had beside would be read as this one's.
     for name in [SINGLE, SHARDS, "modules.json"] {

@@ -4,7 +4,6 @@ mod budget;
 pub mod recipe;
 mod start;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +11,8 @@ use serde_json::Value;
 
 use crate::check::{CheckSettings, Depth, check};
 use crate::checkpoint::{Checkpoint, write_file};
+use crate::config::{parse_json, read_if_there};
 use crate::data::{CorpusOptions, DocumentBreak, Objective, SentenceUnit};
-use crate::error::at;
 use crate::eval::calibration::TEMPERATURES;
 use crate::first_weights::FirstWeights;
 use crate::heads::WindowPooling;
@@ -498,12 +497,10 @@ impl StoredSettings {
     /// Reads `cloze.json` of a directory; a directory without one has nothing stored.
     pub fn read(dir: &Path) -> Result<StoredSettings, Error> {
         let path = dir.join(FILE_NAME);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StoredSettings::default()),
-            Err(error) => return Err(at("read", &path)(error)),
-        };
-        serde_json::from_str(&text).map_err(|error| Error::Data {
+        let Some(bytes) = read_if_there(&path)? else { return Ok(StoredSettings::default()) };
+        // Names that come twice in a map would not be noticed by what follows.
+        parse_json(&path, &bytes)?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::Data {
             path,
             line: Some(error.line()),
             message: format!("not the settings of a model or run: {error}"),

@@ -21,7 +21,7 @@ fn pair() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
 }
 
 fn open(dir: &Path, precision: Option<Precision>) -> Result<Model, cloze::Error> {
-    Model::open_with(dir, OpenOptions { threads: Some(2), precision })
+    Model::open_with(dir, OpenOptions { threads: Some(2), precision, ..OpenOptions::default() })
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn train(arguments: &TrainArgs, common: &Common) -> anyhow::Result<Line> {
 }
 
 fn tokenize(arguments: &TokenizeArgs, common: &Common) -> anyhow::Result<Line> {
-    let tokenizer = arguments.tokenizer.open()?;
+    let tokenizer = arguments.tokenizer.open(common)?;
     let (texts, bytes) = read_lines(&arguments.input)?;
     let threads = common.threads().or(std::thread::available_parallelism().ok().map(NonZeroUsize::get)).unwrap_or(1);
     let mut times = Vec::new();

@@ -10,7 +10,7 @@ use cloze::data::google::{
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, at_least, casing, share};
+use crate::arguments::{Common, at_least, casing, note_tokenizer, share};
 use crate::output::{Output, grouped};
 use crate::progress::Progress;
 
@@ -82,6 +82,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         whole_word: arguments.whole_word,
     };
     let tokenizer = Tokenizer::open_google(&arguments.vocab, casing(arguments.cased))?;
+    note_tokenizer(&tokenizer);
     let mut documents = read_documents(&arguments.input, &tokenizer)?;
     let mut random = PythonRandom::new(arguments.seed);
     let progress = Progress::new();

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cloze::data::corpus::{Existing, Store, StoreOptions, prepare};
 use cloze::data::{CorpusSample, Objective, PlanOptions, SampledInstance};
-use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, casing, memory};
+use crate::arguments::{Common, memory, open_tokenizer};
 use crate::input::CorpusArgs;
 use crate::output::{Output, grouped, percent};
 use crate::progress::Progress;
@@ -86,7 +85,7 @@ struct InstanceFigures<'a> {
 
 /// Runs `cloze prepare`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
-    let tokenizer = Tokenizer::open(&arguments.tokenizer, casing(arguments.cased))?;
+    let tokenizer = open_tokenizer(&arguments.tokenizer, arguments.cased, common)?;
     let mut options = StoreOptions::new(arguments.text.corpus_options());
     options.max_memory = Some(arguments.max_memory);
     let existing = if arguments.overwrite { Existing::Replace } else { Existing::GoOn };

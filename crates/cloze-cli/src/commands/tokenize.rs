@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs, at_least, casing};
+use crate::arguments::{Common, TokenizerArgs, at_least, casing, note_tokenizer};
 use crate::input::{InputArgs, for_each_group};
 use crate::output::{Cut, Output};
 
@@ -46,8 +46,12 @@ struct Tokens<'a> {
 /// Runs `cloze tokenize`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let tokenizer = match arguments.mode {
-        Mode::HuggingFace => arguments.tokenizer.open()?,
-        Mode::Google => Tokenizer::open_google(&arguments.tokenizer.tokenizer, casing(arguments.tokenizer.cased))?,
+        Mode::HuggingFace => arguments.tokenizer.open(common)?,
+        Mode::Google => {
+            let tokenizer = Tokenizer::open_google(&arguments.tokenizer.tokenizer, casing(arguments.tokenizer.cased))?;
+            note_tokenizer(&tokenizer);
+            tokenizer
+        }
     };
     let max_length = arguments.max_length.map(|length| length as usize);
     let mut output = Output::new(common.json);

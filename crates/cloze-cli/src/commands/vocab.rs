@@ -9,10 +9,10 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use cloze::data::documents::for_each_block;
 use cloze::data::{DocumentBreak, DocumentOptions, find_files};
-use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, Score, TrainOptions, train_on};
+use cloze_tokenizer::{Casing, Tokenizer};
 
-use crate::arguments::{Common, at_least, casing, create_folder, memory};
+use crate::arguments::{Common, at_least, create_folder, memory};
 use crate::input::FieldArgs;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -55,9 +55,12 @@ struct TrainArguments {
     /// Keep upper case and accents
     #[arg(long)]
     cased: bool,
-    /// Join pieces that come together N times or more
+    /// Make characters that come N times or more tokens, and join pieces that come together so often
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least(0_u64))]
     min_frequency: u64,
+    /// Make at most N single characters tokens, the most frequent first [default: as many as fit in --size]
+    #[arg(long, value_name = "N", value_parser = at_least(0_usize))]
+    limit_alphabet: Option<usize>,
     /// Join next the pair of pieces that comes most often, or the one that raises the likelihood of the text most,
     /// count(ab) / (count(a) count(b)); likelihood favours rare pairs and wants a higher --min-frequency, such as 10
     #[arg(long, value_name = "SCORE", default_value = "count")]
@@ -117,7 +120,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let dev = if arguments.dev.is_empty() { Vec::new() } else { files_of(&arguments.dev)? };
     let (tokenizer, words) = make_within(input, field, folder, &options(arguments), max_memory)?;
     let on_input = Coverage::of(&tokenizer, &words)?;
-    let text = TextAnswer::new(&words);
+    let text = TextAnswer::new(&words, &tokenizer);
     drop(words);
     let dead_tokens = DeadTokens::new(&on_input, &tokenizer);
     let coverage = if arguments.dev.is_empty() {
@@ -137,7 +140,8 @@ fn options(arguments: &TrainArguments) -> TrainOptions {
     TrainOptions {
         size: arguments.size,
         min_frequency: arguments.min_frequency,
-        casing: casing(arguments.cased),
+        limit_alphabet: arguments.limit_alphabet,
+        casing: if arguments.cased { Casing::Cased } else { Casing::Uncased },
         score: match arguments.score {
             ScoreName::Count => Score::Count,
             ScoreName::Likelihood => Score::Likelihood,

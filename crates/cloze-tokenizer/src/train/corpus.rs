@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::TrainOptions;
 use super::runs::{RUNS_MAX, Run};
 use super::word_counts::{WordCounts, cost};
 use crate::error::Error;
@@ -41,12 +42,12 @@ pub struct CountedWords {
     run: Option<Run>,
 }
 
-/// How many words there are.
+/// How many words, or characters, there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WordSums {
-    /// Different words.
+    /// Different ones.
     pub different: u64,
-    /// Words of the text.
+    /// All those of the text.
     pub total: u64,
 }
 
@@ -225,6 +226,25 @@ impl CountedWords {
         self.too_long
     }
 
+    /// The characters of all words.
+    pub fn characters(&self) -> WordSums {
+        self.characters_where(|_, _| true)
+    }
+
+    /// The characters that a vocabulary lacks, alone or inside words: every word with one of them is unknown to it.
+    pub fn characters_without_token(&self, tokenizer: &Tokenizer) -> WordSums {
+        let prefix = tokenizer.wordpiece.continuing_subword_prefix.as_str();
+        let has = |token: &str| tokenizer.wordpiece.id(token).is_some();
+        self.characters_where(|c, inside| !has(&c.to_string()) || inside && !has(&format!("{prefix}{c}")))
+    }
+
+    fn characters_where(&self, holds: impl Fn(char, bool) -> bool) -> WordSums {
+        let mut sums = WordSums::default();
+        let counts = self.characters.counts.iter();
+        counts.filter(|(c, (_, inside))| holds(**c, *inside)).for_each(|(_, (count, _))| sums.add(*count));
+        sums
+    }
+
     /// Hands over all words and their counts in string order, those that were left out, too.
     ///
     /// # Errors
@@ -270,13 +290,19 @@ impl Characters {
         }
     }
 
-    /// The most frequent characters, at most `limit` of them, in order, each with whether it comes behind the first
-    /// place of a word.
-    pub fn most_frequent(&self, limit: usize) -> Vec<(char, bool)> {
-        let mut by_frequency: Vec<_> = self.counts.iter().map(|(&c, &(count, _))| (Reverse(count), c)).collect();
+    /// The most frequent characters, in order, each with whether it comes behind the first place of a word and so
+    /// takes two tokens: as many as `options` allow and fit in `room` tokens.
+    pub fn alphabet(&self, options: &TrainOptions, room: usize) -> Vec<(char, bool)> {
+        let frequent = self.counts.iter().filter(|(_, (count, _))| *count >= options.min_frequency);
+        let mut by_frequency: Vec<_> = frequent.map(|(&c, &(count, inside))| (Reverse(count), c, inside)).collect();
         by_frequency.sort_unstable();
-        by_frequency.truncate(limit);
-        let mut alphabet: Vec<_> = by_frequency.into_iter().map(|(_, c)| (c, self.counts[&c].1)).collect();
+        by_frequency.truncate(options.limit_alphabet.unwrap_or(usize::MAX));
+        let mut taken = 0;
+        let fits = by_frequency.into_iter().take_while(|(_, _, inside)| {
+            taken += 1 + usize::from(*inside);
+            taken <= room
+        });
+        let mut alphabet: Vec<_> = fits.map(|(_, c, inside)| (c, inside)).collect();
         alphabet.sort_unstable();
         alphabet
     }

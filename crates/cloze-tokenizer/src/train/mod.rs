@@ -49,10 +49,11 @@ use pieces::{Pieces, forced_words};
 pub struct TrainOptions {
     /// The largest number of tokens, special tokens included. Text with few words gives fewer.
     pub size: usize,
-    /// A pair of pieces that comes less often is not joined.
+    /// A character that comes less often is no token, and a pair of pieces is not joined.
     pub min_frequency: u64,
-    /// The largest number of different characters; the rarest others are left out.
-    pub limit_alphabet: usize,
+    /// The largest number of different characters; the rarest others are left out. By default there are as many as
+    /// fit in the size. One that comes less often than `min_frequency` is left out in any case.
+    pub limit_alphabet: Option<usize>,
     /// What the words were normalized for.
     pub casing: Casing,
     /// Which pair is joined next.
@@ -70,7 +71,7 @@ impl Default for TrainOptions {
         TrainOptions {
             size: 30522,
             min_frequency: 2,
-            limit_alphabet: 1000,
+            limit_alphabet: None,
             casing: Casing::Uncased,
             score: Score::Count,
             forced: Vec::new(),
@@ -122,8 +123,7 @@ impl TrainOptions {
 ///
 /// # Errors
 ///
-/// Those of [`TrainOptions::check`]. If there are no words; if special tokens, forced tokens and
-/// characters alone exceed the asked size; if the counts exceed 64 bits.
+/// Those of [`TrainOptions::check`]. If there are no words; if the counts exceed 64 bits.
 ///
 /// # Panics
 ///
@@ -177,10 +177,9 @@ fn train_words<'w, W: Iterator<Item = (&'w str, u64)>>(
         return Err(Error::TooManyCharacters { characters: in_all });
     }
     let forced = forced_words(&options.forced, &Normalizer::new(options.casing))?;
-    let mut pieces = Pieces::new(options, forced, &characters.most_frequent(options.limit_alphabet));
-    if pieces.len() > options.size {
-        return Err(Error::VocabularyTooSmall { size: options.size, needed: pieces.len() });
-    }
+    // By `check` these fit.
+    let room = options.size - SPECIAL_TOKENS.len() - forced.len() - options.unused;
+    let mut pieces = Pieces::new(options, forced, &characters.alphabet(options, room));
     let mut pairs = Pairs::new(words(), &pieces, options);
     while pieces.len() < options.size {
         let Some(pair) = pairs.pop_best(&pieces) else { break };

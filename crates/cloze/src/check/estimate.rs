@@ -109,7 +109,7 @@ fn inputs(settings: &CheckSettings, lengths: &Lengths) -> Vec<usize> {
 fn speed(config: &Config, lengths: &[usize], settings: &CheckSettings, threads: Option<usize>) -> Result<f64, Error> {
     let mean = (lengths.iter().sum::<usize>() / lengths.len().max(1)).clamp(1, config.max_position_embeddings);
     let one_layer = Config { num_hidden_layers: 1, vocab_size: 1_000, ..config.clone() };
-    let options = OpenOptions { threads, precision: Some(settings.precision) };
+    let options = OpenOptions { threads, precision: Some(settings.precision), ..OpenOptions::default() };
     let network = random_network(&one_layer, options, 1)?;
     let lengths = vec![mean; TOKENS_TIMED.div_ceil(mean)];
     Ok(forward(&network, &Work { lengths, repetitions: REPETITIONS, seed: 1 })?.measurement.gflops())

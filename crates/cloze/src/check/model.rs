@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cloze_tokenizer::{Casing, Tokenizer};
+use cloze_tokenizer::{Casing, Note, Tokenizer};
 
 use crate::Config;
 use crate::checkpoint::Checkpoint;
@@ -40,9 +40,13 @@ impl Opened {
 pub(super) fn open(settings: &CheckSettings, depth: Depth, findings: &mut Vec<Finding>) -> Opened {
     let mut opened = Opened::default();
     if let (Some(path), Depth::Full) = (Opened::tokenizer_path(settings), depth) {
-        let casing = if settings.cased { Casing::Cased } else { Casing::Uncased };
+        let casing = settings.cased.then_some(Casing::Cased);
         match Tokenizer::open(path, casing) {
-            Ok(tokenizer) => opened.tokenizer = Some(tokenizer),
+            Ok(tokenizer) => {
+                let note = |note: &Note| Finding::new(Severity::Note, "tokenizer", path, None, note.to_string());
+                findings.extend(tokenizer.notes().iter().map(note));
+                opened.tokenizer = Some(tokenizer);
+            }
             Err(error) => findings.push(Finding::of_error("tokenizer", path, &error.into())),
         }
     }

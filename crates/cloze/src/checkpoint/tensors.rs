@@ -9,10 +9,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use cloze_tokenizer::small_file;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::names::printable;
 use crate::error::{Error, at};
@@ -48,8 +49,9 @@ impl TensorFile {
         let file_bytes = file.metadata().map_err(at("read", path))?.len();
         let header = read_header(path, &file, file_bytes)?;
         let data_start = PREFIX_BYTES + header.len() as u64;
-        let entries: Map<String, Value> = serde_json::from_slice(&header)
-            .map_err(|reason| error(path, None, format!("the header is not readable as JSON: {reason}")))?;
+        let unreadable = |reason| error(path, None, format!("the header is not readable as JSON: {reason}"));
+        let entries = small_file::parse_json(&header).map_err(|reason| unreadable(reason.to_string()))?;
+        let Value::Object(entries) = entries else { return Err(unreadable("it is no object".to_string())) };
         let mut tensors = BTreeMap::new();
         let mut metadata = BTreeMap::new();
         for (name, entry) in entries {

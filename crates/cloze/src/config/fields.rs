@@ -1,10 +1,9 @@
 //! Reading JSON objects from outside, field by field, with errors that name file and field.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use cloze_tokenizer::small_file::{self, ReadError};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, at};
@@ -21,19 +20,29 @@ pub(crate) struct Fields {
 
 /// A JSON file of any form.
 pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
-    let data = |line, message| Error::Data { path: path.to_path_buf(), line, message };
-    // Opening a pipe would wait for somebody to write to it.
-    if !fs::metadata(path).map_err(at("read", path))?.is_file() {
-        return Err(data(None, "not a regular file".into()));
+    let bytes = small_file::read_regular(path, FILE_BYTES_MAX).map_err(|error| not_read(path, error))?;
+    parse_json(path, &bytes)
+}
+
+/// The bytes of a JSON file, or `None` if there is none of this name.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    small_file::read_if_there(path, FILE_BYTES_MAX).map_err(|error| not_read(path, error))
+}
+
+/// The value of a JSON file, in whose objects no name comes twice.
+pub(crate) fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
+    small_file::parse_json(bytes).map_err(|error| Error::Data {
+        path: path.to_path_buf(),
+        line: Some(error.line()).filter(|&line| line > 0),
+        message: format!("not readable as JSON: {error}"),
+    })
+}
+
+fn not_read(path: &Path, error: ReadError) -> Error {
+    match error {
+        ReadError::Io(error) => at("read", path)(error),
+        other => Error::Data { path: path.to_path_buf(), line: None, message: other.to_string() },
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(at("read", path))?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(data(None, format!("longer than {FILE_BYTES_MAX} bytes, too long for a JSON file of settings")));
-    }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| data(Some(error.line()).filter(|&line| line > 0), format!("not readable as JSON: {error}")))
 }
 
 /// A value as it stands in the file, cut to what fits a message.

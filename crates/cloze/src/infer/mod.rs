@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use cloze_kernels::Cpu;
-use cloze_tokenizer::{Casing, Encoding, Tokenizer};
+use cloze_tokenizer::{Encoding, Tokenizer, TokenizerFile};
 use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TakeRows};
@@ -60,6 +60,8 @@ pub struct OpenOptions {
     pub threads: Option<usize>,
     /// The numbers to compute with; by default f32, or int8 where the weights are stored so.
     pub precision: Option<Precision>,
+    /// Which file decides where those of the tokenizer contradict each other; by default they must agree.
+    pub tokenizer_file: Option<TokenizerFile>,
 }
 
 impl OpenOptions {
@@ -164,7 +166,7 @@ impl Model {
         let dir = dir.as_ref();
         let checkpoint = Checkpoint::open(dir)?;
         let options = OpenOptions { precision: Some(precision_of(&checkpoint, options.precision)?), ..options };
-        let tokenizer = Tokenizer::open(dir, Casing::Uncased)?;
+        let tokenizer = Tokenizer::open_by(dir, None, options.tokenizer_file)?;
         let config = checkpoint.config().clone();
         check_vocabulary(&tokenizer, &config, dir)?;
         let declaration = Declaration::new(&config, checkpoint.heads());

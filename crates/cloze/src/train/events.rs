@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use cloze_tokenizer::TokenizerFile;
 use serde::Serialize;
 
 use super::verdict::Verdict;
@@ -130,4 +131,6 @@ pub struct RunOptions {
     pub keep_checkpoints: Option<NonZeroUsize>,
     /// Bytes of memory that a pre-training may take; batches are computed in as many parts as that needs.
     pub max_memory: Option<u64>,
+    /// Which file decides where those of the tokenizer contradict each other; by default they must agree.
+    pub tokenizer_file: Option<TokenizerFile>,
 }

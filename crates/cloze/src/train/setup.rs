@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cloze_kernels::Cpu;
-use cloze_tokenizer::{Casing, Tokenizer};
+use cloze_tokenizer::{Casing, Tokenizer, TokenizerFile};
 
 use crate::checkpoint::Checkpoint;
 use crate::extend::{RowSource, move_rows, rows_by_token};
@@ -19,9 +19,15 @@ use super::Trainer;
 use super::events::{Event, Observer, RunOptions};
 use super::run::{Found, Run};
 
-/// The tokenizer of a run: as asked for, else that of the model to start from.
-pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &Start) -> Result<Tokenizer, Error> {
-    let casing = if cased { Casing::Cased } else { Casing::Uncased };
+/// The tokenizer of a run: as asked for, else that of the model to start from. What was assumed is said.
+pub(super) fn open_tokenizer(
+    tokenizer: Option<&PathBuf>,
+    cased: bool,
+    start: &Start,
+    options: &RunOptions,
+    observer: &mut Observer,
+) -> Result<Tokenizer, Error> {
+    let casing = cased.then_some(Casing::Cased);
     let path = match (tokenizer, start) {
         (Some(path), _) | (None, Start::Model(path)) => path,
         _ => {
@@ -30,7 +36,11 @@ pub(super) fn open_tokenizer(tokenizer: Option<&PathBuf>, cased: bool, start: &S
             ));
         }
     };
-    Ok(Tokenizer::open(path, casing)?)
+    let tokenizer = Tokenizer::open_by(path, casing, options.tokenizer_file)?;
+    for note in tokenizer.notes() {
+        let _ = observer(&Event::Note(note.to_string()));
+    }
+    Ok(tokenizer)
 }
 
 /// Where the rows of the word embeddings come from, if a run starts from a model and has another vocabulary than it; how
@@ -47,7 +57,9 @@ pub(super) fn other_vocabulary(
     if !Tokenizer::FILES.iter().any(|name| path.join(name).exists()) {
         return Ok(None);
     }
-    let own = Tokenizer::open(path, tokenizer.casing())?;
+    // Only the tokens matter here, not how text is normalized, so it does not matter which file is right about that.
+    let file = path.join("tokenizer.json").exists().then_some(TokenizerFile::TokenizerJson);
+    let own = Tokenizer::open_by(path, tokenizer.casing(), file)?;
     check_vocabulary(&own, Checkpoint::open(path)?.config(), path)?;
     let size = tokenizer.vocab_size();
     let is_prefix = (0..size as u32).all(|id| own.token(id) == tokenizer.token(id));
@@ -186,6 +198,12 @@ impl Prepared {
         if let Some(note) = kernels.substitute() {
             let _ = observer(&Event::Note(note.to_string()));
         }
+        // The limit of the model that the files belong to, and not of the one that the tokenizer comes from.
+        let positions = config.max_position_embeddings;
+        let tokenizer = match self.checkpoint.is_some() && self.rows.is_none() {
+            true => tokenizer.limited_to(positions),
+            false => tokenizer.with_model_max_length(positions),
+        };
         let mut run = Run::new(options, self.stored, config, declaration, tokenizer);
         let restored = run.restore(found, stored, observer)?;
         let (config, declaration) = (&run.config, &run.declaration);

@@ -10,7 +10,7 @@ use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_
 use serde::Serialize;
 
 use super::{MemoryArgs, TextArgs, count, files_of, take_folder};
-use crate::arguments::{Common, at_least, casing, note_report};
+use crate::arguments::{Common, at_least, note_report, open_tokenizer};
 use crate::models;
 use crate::output::{Output, grouped, percent};
 
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     arguments.model.as_deref().map_or(Ok(()), models::need)?;
     let files = files_of(&arguments.text.input)?;
     let source = arguments.model.as_ref().or(arguments.tokenizer.as_ref()).expect("clap asks for one of them");
-    let tokenizer = Tokenizer::open(source, casing(arguments.cased))?;
+    let tokenizer = open_tokenizer(source, arguments.cased, common)?;
     let output = &arguments.output;
     // Before the long work, so that what cannot be is found out at once.
     match &arguments.model {

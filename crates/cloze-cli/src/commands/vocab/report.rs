@@ -24,6 +24,12 @@ pub struct Answer<'a> {
 pub struct TextAnswer {
     words: u64,
     different_words: u64,
+    /// Different characters.
+    characters: u64,
+    /// Those that are no tokens; a word with one of them is unknown.
+    left_out_characters: u64,
+    /// What they are of all characters of the text.
+    left_out_characters_share: f64,
     /// Of more than 100 characters, which are no words to any vocabulary.
     too_long_words: u64,
     /// Different words that memory had no room for.
@@ -59,11 +65,15 @@ pub struct DeadTokens {
 const EXAMPLES: usize = 20;
 
 impl TextAnswer {
-    pub fn new(words: &CountedWords) -> TextAnswer {
+    pub fn new(words: &CountedWords, tokenizer: &Tokenizer) -> TextAnswer {
+        let (characters, lacking) = (words.characters(), words.characters_without_token(tokenizer));
         let (all, left_out) = (words.all(), words.left_out());
         TextAnswer {
             words: all.total,
             different_words: all.different,
+            characters: characters.different,
+            left_out_characters: lacking.different,
+            left_out_characters_share: lacking.total as f64 / characters.total.max(1) as f64,
             too_long_words: words.too_long(),
             left_out_words: left_out.different,
             left_out_share: left_out.total as f64 / all.total.max(1) as f64,
@@ -111,6 +121,15 @@ impl Answer<'_> {
                 "not trained on for want of memory (see --max-memory): {} different words, {} of the text",
                 grouped(text.left_out_words),
                 percent(text.left_out_share)
+            ));
+        }
+        if text.left_out_characters > 0 {
+            lines.push(format!(
+                "note: {} of {} characters are no tokens, {} of the text: they are rarer than --min-frequency, beyond \
+                 --limit-alphabet, or did not fit in --size",
+                grouped(text.left_out_characters),
+                grouped(text.characters),
+                percent(text.left_out_characters_share)
             ));
         }
         if text.too_long_words > 0 {

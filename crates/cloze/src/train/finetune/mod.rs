@@ -45,7 +45,8 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     }
     tell_warnings(settings, observer)?;
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
-    let tokenizer = setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start)?;
+    let tokenizer =
+        setup::open_tokenizer(settings.tokenizer.as_ref(), settings.cased, &settings.start, options, observer)?;
     let (mut config, mut checkpoint) =
         setup::open_start(&settings.start, &tokenizer, settings.tokenizer.as_ref(), false, observer)?;
     setup::apply_update_settings(&mut config, &settings.update, settings.max_seq_length)?;
@@ -211,7 +212,7 @@ fn finish(
 ) -> Result<Metrics, Error> {
     let columns = settings.columns.as_deref().map(str::parse).transpose()?;
     let options = EvaluationOptions { columns, seed: settings.update.seed, ..EvaluationOptions::default() };
-    let model = Model::open_with(run.output(), OpenOptions { threads, precision: None })?;
+    let model = Model::open_with(run.output(), OpenOptions { threads, ..OpenOptions::default() })?;
     let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
     results.tune(run.stored(), settings.calibrate);
     if let Some(threshold) = run.stored().questions.and_then(|questions| questions.answers.null_threshold) {

@@ -56,7 +56,7 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     }
     let kernels = Cpu::with_precision(threads(options.threads)?, settings.update.precision)?;
     let tokenizer_path = tokenizer_path(settings)?;
-    let tokenizer = setup::open_tokenizer(tokenizer_path.as_ref(), settings.cased, &settings.start)?;
+    let tokenizer = setup::open_tokenizer(tokenizer_path.as_ref(), settings.cased, &settings.start, options, observer)?;
     let rows = setup::other_vocabulary(&settings.start, &tokenizer, observer)?;
     let (mut config, checkpoint) =
         setup::open_start(&settings.start, &tokenizer, tokenizer_path.as_ref(), rows.is_some(), observer)?;
