@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use cloze_tokenizer::train::{
-    CorpusCounts, CountedWords, Coverage, Score, Script, TrainOptions, WordCounts, new_words, train, train_on,
+    CorpusCounts, CountedWords, Coverage, DocumentCounts, NewWordOptions, Score, Script, TrainOptions, WordCounts,
+    new_words, train, train_on,
 };
 use cloze_tokenizer::{Casing, Error, Tokenizer};
 use proptest::prelude::*;
@@ -30,9 +31,12 @@ fn trained_plainly(text: &str, options: &TrainOptions) -> Vec<String> {
         *word_counts.entry(word.to_string()).or_default() += 1;
     }
     let marked = |(i, c): (usize, char)| if i == 0 { c.to_string() } else { format!("##{c}") };
+    let is_frequent = |c: char| text.chars().filter(|&other| other == c).count() as u64 >= options.min_frequency;
+    let marked_of =
+        |word: &str| -> Vec<String> { word.chars().enumerate().filter(|&(_, c)| is_frequent(c)).map(marked).collect() };
     let in_pieces = |word: &String| match options.forced.contains(word) {
         true => vec![word.clone()],
-        false => word.chars().enumerate().map(marked).collect(),
+        false => marked_of(word),
     };
     let mut words: Vec<(Vec<String>, u64)> =
         word_counts.iter().map(|(word, &count)| (in_pieces(word), count)).collect();
@@ -40,11 +44,12 @@ fn trained_plainly(text: &str, options: &TrainOptions) -> Vec<String> {
     tokens.extend((0..options.unused).map(|slot| format!("[unused{slot}]")));
     tokens.extend(["[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from));
     tokens.extend(options.forced.clone());
-    let mut plain: Vec<String> = text.split_whitespace().flat_map(str::chars).map(String::from).collect();
+    let mut plain: Vec<String> =
+        text.split_whitespace().flat_map(str::chars).filter(|&c| is_frequent(c)).map(String::from).collect();
     plain.sort();
     plain.dedup();
     let mut inside: Vec<String> =
-        word_counts.keys().flat_map(|word| word.chars().enumerate().map(marked).skip(1)).collect();
+        word_counts.keys().flat_map(|word| marked_of(word)).filter(|piece| piece.starts_with("##")).collect();
     inside.sort();
     inside.dedup();
     for character in plain.into_iter().chain(inside) {
@@ -356,7 +361,7 @@ fn counts_are_64_bits_wide() {
 fn forced_tokens_and_slots_have_their_places() {
     let forced = ["COVID", "Zürich", "a"].map(String::from).to_vec();
     let options = TrainOptions { forced, unused: 2, ..size(40) };
-    let tokens = trained("a banana, an apple", &options);
+    let tokens = trained("a banana, an apple,", &options);
     let expected =
         ["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "covid", "zurich", "a", ","];
     assert_eq!(tokens[..11], expected);
@@ -423,16 +428,47 @@ fn new_words_are_those_that_save_most() {
     // abcd 2 · 3, ab 4 · 1, bc 4 · 1, bb 1 · 1; the rest is one token, or unknown.
     let words = CountedWords::from(counts("ABCD abcd ab ab ab ab bc bc bc bc bb the the the cd cd xyz xyz"));
     let chosen = |limit, min_frequency| -> Vec<String> {
-        new_words(&tokenizer, &words, limit, min_frequency).unwrap().into_iter().map(|new| new.word).collect()
+        let options = NewWordOptions { limit, min_frequency, letters_only: false };
+        new_words(&tokenizer, &words, &options).unwrap().into_iter().map(|new| new.word).collect()
     };
     assert_eq!(chosen(10, 1), ["abcd", "ab", "bc", "bb"]);
     assert_eq!(chosen(2, 1), ["abcd", "ab"]);
     assert_eq!(chosen(10, 3), ["ab", "bc"]);
     assert!(chosen(0, 1).is_empty());
-    let first = &new_words(&tokenizer, &words, 1, 1).unwrap()[0];
+    let one = NewWordOptions { limit: 1, min_frequency: 1, letters_only: true };
+    let first = &new_words(&tokenizer, &words, &one).unwrap()[0];
     assert_eq!((first.count, &first.pieces[..]), (2, &[6, 7, 8, 9][..]));
 
     let extended = tokenizer.with_words(&chosen(10, 1)).unwrap();
     assert_eq!(extended.tokenize("abcd the BC bb").ids, [12, 5, 14, 15]);
     assert_eq!((extended.vocab_size(), extended.special()), (16, tokenizer.special()));
+}
+
+#[test]
+fn ids_and_hashes_are_no_new_words() {
+    let vocabulary = "[PAD] [UNK] [CLS] [SEP] [MASK] the a b c ##a ##b ##c ##1 1 é ##é ##_ ##\u{301}";
+    let tokens = vocabulary.split(' ').map(String::from).collect();
+    let tokenizer = Tokenizer::from_tokens(tokens, Casing::Cased).unwrap();
+    let words = CountedWords::from({
+        let mut counts = WordCounts::new(Casing::Cased);
+        counts.add_text("ab1 1ab abc1 abc cab bé be\u{301} 11 c");
+        counts
+    });
+    let chosen = |letters_only| -> Vec<String> {
+        let options = NewWordOptions { limit: 9, min_frequency: 1, letters_only };
+        new_words(&tokenizer, &words, &options).unwrap().into_iter().map(|new| new.word).collect()
+    };
+    assert_eq!(chosen(false), ["abc1", "1ab", "ab1", "abc", "cab", "11", "bé"]);
+    assert_eq!(chosen(true), ["abc", "cab", "bé"]);
+
+    let options = NewWordOptions { limit: 9, min_frequency: 1, letters_only: true };
+    let new = new_words(&tokenizer, &words, &options).unwrap();
+    let mut documents = DocumentCounts::new(&tokenizer, &new);
+    for (text, ends) in
+        [("abc abc cab", false), ("", false), ("abc", true), (" \n", true), ("bé\nabc", true), ("", true)]
+    {
+        documents.add_text(text, ends);
+    }
+    assert_eq!(documents.documents(), 2);
+    assert_eq!(["abc", "cab", "bé", "the"].map(|word| documents.of(word)), [2, 1, 1, 0]);
 }

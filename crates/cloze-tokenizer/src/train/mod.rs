@@ -33,7 +33,7 @@ mod word_counts;
 
 pub use corpus::{CorpusCounts, CountedWords, WordSums};
 pub use coverage::Coverage;
-pub use new_words::{NewWord, new_words};
+pub use new_words::{DocumentCounts, NewWord, NewWordOptions, new_words};
 pub use scripts::Script;
 pub use word_counts::WordCounts;
 

@@ -4,15 +4,20 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cloze::data::DocumentOptions;
+use cloze::data::documents::for_each_block;
 use cloze::extend::{check, extend};
 use cloze_tokenizer::Tokenizer;
-use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, NewWord, new_words};
+use cloze_tokenizer::train::{
+    CorpusCounts, CountedWords, Coverage, DocumentCounts, NewWord, NewWordOptions, new_words,
+};
 use serde::Serialize;
 
 use super::{MemoryArgs, TextArgs, count, files_of, take_folder};
 use crate::arguments::{Common, at_least, note_report, open_tokenizer};
 use crate::models;
 use crate::output::{Output, grouped, percent};
+use crate::progress::Progress;
 
 /// Flags of `cloze vocab extend`.
 #[derive(Debug, Args)]
@@ -20,10 +25,11 @@ use crate::output::{Output, grouped, percent};
     after_help = "Example:\n  cloze vocab extend --model bert-base-uncased --input papers.txt --add 1000 \\\n    \
     --output bert-of-papers\n\n\
     The command adds the words of the text that save most tokens: how often a word comes, times the pieces that it \
-    takes now less one. Existing ids stay, new ones follow the last. The embedding of a new word is the mean of those \
-    of its pieces, and so is its bias for filling masks; all other numbers stay. Pre-train the model further on the \
-    text (cloze pretrain --model), so that it learns what the words mean. A longer word that begins with a new one may \
-    be cut into other pieces than before."
+    takes now less one. They are made of letters and come in several documents, so ids and hashes are not added. \
+    Existing ids stay, new ones follow the last. The embedding of a new word is the mean of those of its pieces, and \
+    so is its bias for filling masks; all other numbers stay. Pre-train the model further on the text (cloze pretrain \
+    --model), so that it learns what the words mean. A longer word that begins with a new one may be cut into other \
+    pieces than before."
 )]
 pub struct Arguments {
     /// Extend the vocabulary of this model directory
@@ -43,6 +49,13 @@ pub struct Arguments {
     /// Add words that come N times or more
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least(0_u64))]
     min_frequency: u64,
+    /// Add words that come in N documents or more; a text of fewer than 10 documents is not asked. A blank line, or the
+    /// end of a file or record, ends a document
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least(0_u64))]
+    min_documents: u64,
+    /// Add words with digits and other characters than letters, too
+    #[arg(long)]
+    any_characters: bool,
     #[command(flatten)]
     memory: MemoryArgs,
     /// Write the model, or the tokenizer alone, to this folder
@@ -96,12 +109,14 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     }
     let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
     let words = count(&files, &arguments.text.field.text_field, counts)?;
-    let added = new_words(&tokenizer, &words, arguments.add.get(), arguments.min_frequency)?;
+    let added = choose(arguments, &tokenizer, &words, &files)?;
     if added.is_empty() {
         anyhow::bail!(
-            "no word to add: every word that comes {} times or more is one token already, or unknown; \
-             give other text or a lower --min-frequency",
-            arguments.min_frequency
+            "no word to add: every word that comes {} times or more in {} documents or more is one token already, \
+             unknown, or not of letters; give other text, a lower --min-frequency or --min-documents, or \
+             --any-characters",
+            arguments.min_frequency,
+            arguments.min_documents
         );
     }
     let spelled: Vec<String> = added.iter().map(|new| new.word.clone()).collect();
@@ -115,6 +130,42 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let mut lines = Output::new(common.json);
     lines.answer(&answer, || readable(&answer))?;
     Ok(lines.finish()?)
+}
+
+/// The words to add.
+fn choose(
+    arguments: &Arguments,
+    tokenizer: &Tokenizer,
+    words: &CountedWords,
+    files: &[PathBuf],
+) -> anyhow::Result<Vec<NewWord>> {
+    /// Text with fewer documents says nothing about how widely a word is used.
+    const DOCUMENTS_MIN: u64 = 10;
+    let add = arguments.add.get();
+    let options = NewWordOptions {
+        // Some are left out again below.
+        limit: add.saturating_mul(8).saturating_add(1000),
+        min_frequency: arguments.min_frequency,
+        letters_only: !arguments.any_characters,
+    };
+    let mut chosen = new_words(tokenizer, words, &options)?;
+    if arguments.min_documents > 1 && !chosen.is_empty() {
+        let mut counts = DocumentCounts::new(tokenizer, &chosen);
+        let text_field = arguments.text.field.text_field.clone();
+        let reading = DocumentOptions { text_field, blank_files: true, ..DocumentOptions::default() };
+        let progress = Progress::new();
+        let mut told = |done, total| progress.at("counting documents", done, total);
+        for_each_block(files, &reading, &mut told, &mut |pieces| {
+            pieces.iter().for_each(|piece| counts.add_text(piece.text, piece.ends_document));
+            Ok(())
+        })?;
+        progress.clear();
+        if counts.documents() >= DOCUMENTS_MIN {
+            chosen.retain(|new| counts.of(&new.word) >= arguments.min_documents);
+        }
+    }
+    chosen.truncate(add);
+    Ok(chosen)
 }
 
 fn figures(tokenizer: &Tokenizer, words: &CountedWords) -> anyhow::Result<Figures> {
