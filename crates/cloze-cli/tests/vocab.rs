@@ -29,7 +29,8 @@ fn the_answer_tells_of_the_text_and_of_the_vocabulary() {
     let answer = world.run(&format!("{train} --json")).ok().answer();
     assert_eq!(keys(&answer), ["tokens", "output", "text", "coverage", "dead_tokens"]);
     let text = json!({
-        "words": 720, "different_words": 9, "too_long_words": 0, "left_out_words": 0, "left_out_share": 0.0
+        "words": 720, "different_words": 9, "characters": 16, "left_out_characters": 0,
+        "left_out_characters_share": 0.0, "too_long_words": 0, "left_out_words": 0, "left_out_share": 0.0
     });
     assert_eq!(answer["text"], text);
     assert_eq!(answer["coverage"]["measured_on"], "input");
