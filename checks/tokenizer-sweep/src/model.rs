@@ -93,6 +93,15 @@ pub fn variants() -> Vec<Model> {
         added(",").lstrip(true).rstrip(true),
         AddedToken::from("the", true),
     ];
+    // Tokens that share whitespace, and single words.
+    let sharing_tokens = [
+        added("of").rstrip(true),
+        added(" the").single_word(true),
+        added("  ").lstrip(true),
+        added("ab").single_word(true).lstrip(true),
+        AddedToken::from("naive", false).single_word(true).rstrip(true),
+        AddedToken::from(" running", false).lstrip(true),
+    ];
     vec![
         variant("accents kept", Normalization { strip_accents: Some(false), ..uncased }, &[]),
         variant("accents only", Normalization { strip_accents: Some(true), ..cased }, &[]),
@@ -100,6 +109,7 @@ pub fn variants() -> Vec<Model> {
         variant("not Chinese", Normalization { handle_chinese_chars: false, ..uncased }, &[]),
         variant("added, normalized", uncased, &normalized_tokens),
         variant("added, verbatim", cased, &verbatim_tokens),
+        variant("added, sharing spaces", uncased, &sharing_tokens),
     ]
 }
 

@@ -36,7 +36,7 @@ pub enum Error {
         tokens_max: usize,
     },
 
-    /// A token is longer than any that is of use. In a longer one every search in a text might go astray again.
+    /// A token is longer than any that is of use.
     #[error("{origin}: token {id} ({start:?}…) has {bytes} bytes; tokens have at most {bytes_max}")]
     TokenTooLong {
         /// Where the vocabulary came from.

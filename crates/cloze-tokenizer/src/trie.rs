@@ -156,7 +156,12 @@ impl Places {
         // Strings are limited to far fewer bytes than there are numbers for slots.
         let number = u32::try_from(base + BYTES).expect("fewer slots than 32 bits count") - BYTES as u32;
         for slot in bytes.map(|byte| base + usize::from(byte)) {
-            self.slots.resize(self.slots.len().max(slot + 1 + BYTES), FREE);
+            let len = self.slots.len().max(slot + 1 + BYTES);
+            if len > self.slots.capacity() {
+                // By less than `resize` would: a trie is the largest part of a tokenizer, and stays.
+                self.slots.reserve_exact(len - self.slots.len() + self.slots.len() / 8);
+            }
+            self.slots.resize(len, FREE);
             self.slots[slot].parent = parent.0;
         }
         self.slots[parent.0 as usize].base = number;

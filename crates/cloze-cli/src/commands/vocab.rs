@@ -148,7 +148,6 @@ fn options(arguments: &TrainArguments) -> TrainOptions {
         },
         forced: arguments.token.clone(),
         unused: arguments.unused,
-        ..TrainOptions::default()
     }
 }
 

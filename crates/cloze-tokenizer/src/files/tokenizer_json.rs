@@ -46,9 +46,13 @@ pub(super) fn parse(
     }
     expect_bert_post_processor(&root.get("post_processor"), &vocab)?;
     root.get("pre_tokenizer").get("type").expect_string("BertPreTokenizer")?;
-    let tokens = tokens_by_id(&field, &vocab, vocab_txt)?;
-    let model_tokens = tokens.len();
+    let lines = repeated_tokens(&vocab, vocab_txt)?;
+    let model_tokens = lines.as_ref().map_or(vocab.len(), Vec::len);
     let (added, appended) = added_tokens(&root.get("added_tokens"), &vocab, model_tokens)?;
+    let tokens = match lines {
+        Some(lines) => lines,
+        None => tokens_by_id(&field, vocab)?,
+    };
     let truncation = Truncation::read(&root.get("truncation"))?;
 
     Ok(Settings {
@@ -104,29 +108,37 @@ fn expected_ids(tokens: usize) -> String {
 
 /// Turns token → id into a list. Every id must be there once, so that the list is no longer than
 /// the file has tokens.
-fn tokens_by_id(
-    field: &Field,
-    vocab: &Vocabulary,
-    vocab_txt: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
-) -> Result<Vec<String>, Error> {
-    if vocab.entries.iter().any(|&(_, id)| id >= vocab.len() as u64)
-        && let Some(lines) = vocab_txt()?.filter(|lines| has_repeated_tokens_only(lines, vocab))
-    {
-        return Ok(lines);
-    }
-    let mut tokens = vec![None; vocab.len()];
-    for (token, id) in &vocab.entries {
-        let slot = usize::try_from(*id).ok().and_then(|id| tokens.get_mut(id));
-        let Some(slot) = slot else {
-            return Err(field.error_found(&expected_ids(vocab.len()), format!("{id} for {}", shown(token))));
-        };
-        if let Some(other) = slot.replace(token) {
-            let found = format!("{id} for both {} and {}", shown(other), shown(token));
-            return Err(field.error_found(&expected_ids(vocab.len()), found));
+fn tokens_by_id(field: &Field, vocab: Vocabulary) -> Result<Vec<String>, Error> {
+    let expected = expected_ids(vocab.len());
+    let mut tokens = vec![String::new(); vocab.len()];
+    let mut is_taken = vec![false; vocab.len()];
+    for (token, id) in vocab.entries {
+        let at = usize::try_from(id).unwrap_or(usize::MAX);
+        match is_taken.get(at) {
+            None => return Err(field.error_found(&expected, format!("{id} for {}", shown(&token)))),
+            Some(true) => {
+                let found = format!("{id} for both {} and {}", shown(&tokens[at]), shown(&token));
+                return Err(field.error_found(&expected, found));
+            }
+            Some(false) => {
+                tokens[at] = token;
+                is_taken[at] = true;
+            }
         }
     }
     // No id twice and none too large: there is a token for each.
-    Ok(tokens.into_iter().flatten().cloned().collect())
+    Ok(tokens)
+}
+
+/// The lines of the `vocab.txt` beside the file, if the object lacks ids that this file has.
+fn repeated_tokens(
+    vocab: &Vocabulary,
+    vocab_txt: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
+) -> Result<Option<Vec<String>>, Error> {
+    match vocab.entries.iter().any(|&(_, id)| id >= vocab.len() as u64) {
+        true => Ok(vocab_txt()?.filter(|lines| has_repeated_tokens_only(lines, vocab))),
+        false => Ok(None),
+    }
 }
 
 /// A `vocab.txt` may have a token on several lines, of which only the last counts. The object in
