@@ -97,7 +97,7 @@ pub fn variants() -> Vec<Model> {
     let sharing_tokens = [
         added("of").rstrip(true),
         added(" the").single_word(true),
-        added("  ").lstrip(true),
+        added("  "),
         added("ab").single_word(true).lstrip(true),
         AddedToken::from("naive", false).single_word(true).rstrip(true),
         AddedToken::from(" running", false).lstrip(true),
