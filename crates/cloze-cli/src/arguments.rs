@@ -49,8 +49,8 @@ pub struct Common {
     /// [default: f32]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = precision_parser())]
     precision: Option<Precision>,
-    /// Which file decides where the files of a tokenizer contradict each other: tokenizer.json, tokenizer_config.json
-    /// (as transformers reads them), or vocab.txt alone [default: contradictions are errors]
+    /// Let this file decide where the files of a tokenizer contradict each other: tokenizer.json,
+    /// tokenizer_config.json (as transformers does), or vocab.txt alone [default: contradictions are errors]
     #[arg(long, global = true, value_name = "NAME", value_parser = tokenizer_file_parser())]
     pub tokenizer_file: Option<TokenizerFile>,
     /// Answer in JSON lines
