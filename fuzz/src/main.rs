@@ -19,9 +19,10 @@
 //! Stable Rust without C has no coverage to go by, and libFuzzer needs both nightly and C++; the words of errors take
 //! its place. Each target runs in a process of its own, so that one that is out of memory or stack is a finding too.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod json;
+mod memory;
 mod mutate;
 mod random;
 mod targets;

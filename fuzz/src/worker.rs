@@ -10,15 +10,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use peak_alloc::PeakAlloc;
-
+use crate::memory;
 use crate::mutate::mutate;
 use crate::random::Random;
 use crate::targets::{Run, Target};
 use crate::{Task, corpus, findings};
 
 #[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
+static ALLOCATOR: memory::Counted = memory::Counted;
 
 /// Memory that any input may take, and how many times its length besides.
 const BYTES_BASE: usize = 64 << 20;
@@ -109,7 +108,7 @@ pub fn run_one(target: &Target, file: &Path) -> ExitCode {
 pub fn run(target: &Target, task: &Task) -> ExitCode {
     fs::create_dir_all(findings(target)).expect("a folder for findings");
     let (folder, seeds_folder) = (empty_folder(), empty_folder());
-    let mut pool = inputs(target, seeds_folder.path());
+    let inputs = inputs(target, seeds_folder.path());
     let mut worker = Worker {
         target,
         run: (target.prepare)(folder.path()),
@@ -124,11 +123,12 @@ pub fn run(target: &Target, task: &Task) -> ExitCode {
         *PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = info.to_string().replace('\n', " ");
     }));
     std::thread::spawn(watch);
-    let seeds = pool.len();
+    let seeds = inputs.len();
     let mut room = CORPUS_MAX.saturating_sub(fs::read_dir(corpus(target)).map_or(0, Iterator::count));
-    for input in &pool {
+    for input in &inputs {
         worker.try_input(input);
     }
+    let mut pool: Vec<Vec<u8>> = inputs.into_iter().filter(|input| input.len() <= POOLED_MAX).collect();
     let (started, mut random) = (Instant::now(), Random::new(task.seed));
     while started.elapsed().as_secs_f64() < task.seconds && !pool.is_empty() {
         let other = random.below(pool.len());
@@ -207,12 +207,12 @@ impl Worker<'_> {
     /// The answer or the panic, the time, and the memory beyond what there was before.
     fn measure(&mut self, input: &[u8]) -> (Result<String, String>, Duration, usize) {
         RUNNING_SINCE.store(now().max(1), Ordering::Relaxed);
-        let before = MEMORY.current_usage();
-        MEMORY.reset_peak_usage();
+        let before = memory::now();
+        memory::reset_peak();
         let started = Instant::now();
         let answer = catch_unwind(AssertUnwindSafe(|| (self.run)(input)));
         let elapsed = started.elapsed();
-        let memory = MEMORY.peak_usage().saturating_sub(before);
+        let memory = memory::peak().saturating_sub(before);
         RUNNING_SINCE.store(0, Ordering::Relaxed);
         let panic = |_| PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         (answer.map_err(panic), elapsed, memory)
@@ -250,7 +250,7 @@ fn watch() {
         if since == 0 {
             continue;
         }
-        if MEMORY.current_usage() > BYTES_DEADLY {
+        if memory::now() > BYTES_DEADLY {
             eprintln!("more than {} MiB of memory", BYTES_DEADLY >> 20);
             std::process::exit(3);
         }

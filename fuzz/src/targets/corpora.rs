@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::models::tokenizer;
 use super::packed::{from_gzip, from_tfrecord, from_zstd, gzip, tfrecord, zstd};
-use super::{LONG, Run, Target, copy_folder, fixtures, told, write};
+use super::{LONG, Run, Target, copy_folder, fixtures, long_texts, told, write};
 use crate::mutate::Shape;
 
 const PROSE: &str =
@@ -27,7 +27,7 @@ pub const TEXT: Target = Target {
     what: "documents in .txt",
     shape: Shape::Text,
     length_max: LONG,
-    seeds: |_| vec![PROSE.as_bytes().to_vec()],
+    seeds: |_| [vec![PROSE.as_bytes().to_vec()], long_texts()].concat(),
     prepare: |folder| documents(folder, "input.txt"),
 };
 
@@ -72,7 +72,10 @@ pub const SENTENCES: Target = Target {
     what: "prose to split into sentences",
     shape: Shape::Text,
     length_max: LONG,
-    seeds: |_| vec![PROSE.as_bytes().to_vec(), b"a. b. c. d ".to_vec(), "नमस्ते। दो। ".as_bytes().to_vec()],
+    seeds: |_| {
+        [vec![PROSE.as_bytes().to_vec(), b"a. b. c. d ".to_vec(), "नमस्ते। दो। ".as_bytes().to_vec()], long_texts()]
+            .concat()
+    },
     prepare: |_| {
         Box::new(|input| {
             let text = String::from_utf8_lossy(input);

@@ -21,7 +21,7 @@ use crate::mutate::Shape;
 const LONG: usize = 1 << 20;
 
 /// Inputs of which all tokens are in memory at once, with forty bytes each.
-const SHORT: usize = 1 << 18;
+const SHORT: usize = 1 << 17;
 
 /// Reads an input and gives what there is to say about it.
 pub type Run = Box<dyn FnMut(&[u8]) -> String>;
@@ -81,6 +81,13 @@ pub static TARGETS: &[Target] = &[
     runs::TRAINER_STATE,
     runs::RUN_SETTINGS,
 ];
+
+/// Texts with what there may be too much of, each as long as an input may be.
+fn long_texts() -> Vec<Vec<u8>> {
+    ["\n", "a\n", "\t", ",", "\"", ". ", "a. ", "a ", "[", "{\"a\":"]
+        .map(|part| part.repeat(LONG / part.len()).into_bytes())
+        .to_vec()
+}
 
 /// The files of the product's tests.
 fn fixtures() -> PathBuf {

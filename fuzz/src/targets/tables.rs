@@ -9,7 +9,7 @@ use cloze::data::{
 };
 use cloze::settings::FinetuneTask;
 
-use super::{LONG, Run, Target, told, write};
+use super::{LONG, Run, Target, long_texts, told, write};
 use crate::mutate::Shape;
 
 pub const TSV: Target = Target {
@@ -152,8 +152,9 @@ pub const QUESTION_LINES: Target = Target {
     },
 };
 
+/// These, and what there may be too much of.
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
-    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    texts.iter().map(|text| text.as_bytes().to_vec()).chain(long_texts()).collect()
 }
 
 fn table(folder: &Path, name: &str, format: Format) -> Run {
