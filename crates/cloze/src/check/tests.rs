@@ -198,6 +198,10 @@ fn a_vocabulary_in_another_case_is_told() {
     assert!(finding.message.contains("in 2 of 4 examples; leave --cased out"), "{}", finding.message);
     files.settings.cased = false;
     fs::write(files.dir.path().join("vocab.txt"), VOCABULARY.to_string() + "A\nBerlin\n").unwrap();
+    // Nothing says that it is not cased, so it is taken as such.
+    assert!(files.only("tokenizer").message.contains("\"Berlin\": read as cased"));
+    fs::write(files.dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": true}"#).unwrap();
+    files.settings.tokenizer = Some(files.dir.path().to_path_buf());
     assert!(files.only("casing").message.contains("2 tokens of the vocabulary (28.6 %) have capitals"));
 }
 

@@ -115,9 +115,9 @@ fn tensors_that_overlap_or_leave_gaps() {
     expect_refused(&gap, 16, &["`b`", "byte 12", "gap"]);
     let late = format!("{{{}}}", entry("a", 1, 4, 8));
     expect_refused(&late, 8, &["`a`", "0 was expected"]);
-    // The second entry of the same name hides the first.
+    // Otherwise the second entry of the same name would hide the first.
     let twice = format!("{{{},{}}}", entry("a", 2, 0, 8), entry("a", 1, 8, 12));
-    expect_refused(&twice, 12, &["`a`", "byte 8"]);
+    expect_refused(&twice, 12, &["\"a\" comes twice"]);
 }
 
 #[test]
