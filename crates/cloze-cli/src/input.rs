@@ -1,20 +1,21 @@
 //! Where texts come from: flags, files by their ending, or standard input.
 
-use std::io::{self, BufRead as _};
+use std::io::{self, BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cloze::Text;
 use cloze::data::{
-    ColumnSpec, CorpusOptions, DocumentBreak, Example, Format, Labelling, Question, Sentence, SentenceUnit,
-    read_examples, read_examples_from, read_sentences,
+    CorpusOptions, DataOptions, DocumentBreak, Example, Format, Labelling, Question, Read, Sentence, SentenceUnit,
+    holds_questions, holds_words, read_examples, read_examples_from, read_questions, read_sentences,
 };
 use cloze::infer::Long;
+use cloze::settings::StoredSettings;
 
+use crate::data_args::DataArgs;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::questions;
 
 /// How standard input is called in messages.
 const STANDARD_INPUT: &str = "standard input";
@@ -23,8 +24,8 @@ const STANDARD_INPUT: &str = "standard input";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct InputArgs {
-    /// Read texts from this file: a .txt with a text a line, a .tsv or .csv with a header, a .jsonl; or from standard
-    /// input with -, a text a line, pairs separated by a tab
+    /// Read texts from this file: .txt with a text a line, .tsv or .csv with a header, .jsonl, .json or .parquet; or from
+    /// standard input with -, a text a line, pairs separated by a tab
     #[arg(long, value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
     input: Option<PathBuf>,
     /// Take this text; it may begin with a dash
@@ -34,34 +35,7 @@ pub struct InputArgs {
     #[arg(long, value_name = "TEXT", requires = "text", conflicts_with = "input", allow_hyphen_values = true)]
     text_b: Option<String>,
     #[command(flatten)]
-    columns: ColumnArgs,
-}
-
-/// Columns of a table.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Data")]
-pub struct ColumnArgs {
-    /// Read these columns: by name, as text=sentence,label=stars; or by number from 0 if the table has no header, as
-    /// text=3,text_b=4 [default: the columns with the usual names]
-    #[arg(id = "columns", long = "columns", value_name = "SPEC", value_parser = checked_spec)]
-    spec: Option<String>,
-}
-
-impl ColumnArgs {
-    /// As it was written, for settings that are stored.
-    pub fn text(&self) -> Option<String> {
-        self.spec.clone()
-    }
-
-    /// What it means.
-    pub fn parse(&self) -> Result<Option<ColumnSpec>, cloze::Error> {
-        self.spec.as_deref().map(str::parse).transpose()
-    }
-}
-
-/// A choice of columns as it was written, if it can be understood.
-fn checked_spec(text: &str) -> Result<String, String> {
-    text.parse::<ColumnSpec>().map(|_| text.to_string()).map_err(|error| error.to_string())
+    data: DataArgs,
 }
 
 /// What becomes of a text that is longer than the model reads.
@@ -214,25 +188,37 @@ impl InputArgs {
         }
     }
 
-    /// The questions of a file in SQuAD's format, or of JSON lines; nothing if the input is of another kind.
-    pub fn questions(&self) -> anyhow::Result<Option<Vec<Question>>> {
-        self.input.as_deref().map_or(Ok(None), questions::of_file)
+    /// The questions of a file; nothing if the input is text.
+    pub fn questions(&self, stored: &StoredSettings) -> anyhow::Result<Option<Vec<Question>>> {
+        let Some(path) = self.input.as_deref().filter(|path| *path != Path::new("-")) else { return Ok(None) };
+        let options = self.options(stored)?;
+        if !holds_questions(path, &options) {
+            return Ok(None);
+        }
+        let squad = read_questions(path, &options, false)?;
+        for note in &squad.notes {
+            say!("note: {note}");
+        }
+        Ok(Some(squad.questions))
     }
 
     /// The sentences of a file that has them split into words; nothing if the input is of another kind.
-    pub fn sentences(&self) -> anyhow::Result<Option<Vec<Sentence>>> {
-        let Some(path) = &self.input else { return Ok(None) };
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        let split = match ending.as_deref() {
-            Some("conll" | "iob" | "iob2" | "bio") => true,
-            Some("jsonl") => has_words(path)?,
-            _ => false,
-        };
-        Ok(if split { Some(read_sentences(path, self.columns.parse()?.as_ref(), false)?) } else { None })
+    pub fn sentences(&self, stored: &StoredSettings) -> anyhow::Result<Option<Vec<Sentence>>> {
+        let Some(path) = self.input.as_deref().filter(|path| *path != Path::new("-")) else { return Ok(None) };
+        let options = self.options(stored)?;
+        if !holds_words(path, &options)? {
+            return Ok(None);
+        }
+        Ok(Some(told(read_sentences(path, &options, false)?)))
+    }
+
+    /// How to read: as chosen, else as the model was trained.
+    fn options(&self, stored: &StoredSettings) -> Result<DataOptions, cloze::Error> {
+        self.data.options()?.with_stored(stored.columns.as_deref(), &stored.reading)
     }
 
     /// The texts, one after another; standard input is read line by line.
-    pub fn texts(&self) -> anyhow::Result<Texts> {
+    pub fn texts(&self, stored: &StoredSettings) -> anyhow::Result<Texts> {
         if let Some(text) = &self.text {
             let text = InputText { a: text.clone(), b: self.text_b.clone(), line: 1 };
             return Ok(Texts { texts: Box::new(std::iter::once(Ok(text))), total: Some(1) });
@@ -240,18 +226,17 @@ impl InputArgs {
         let Some(path) = &self.input else {
             bail!("neither --input nor --text is given");
         };
-        let columns = self.columns.parse()?;
+        let options = self.options(stored)?;
         let examples = if path != Path::new("-") {
-            read_examples(path, columns.as_ref(), Labelling::Optional)?
-        } else if columns.is_some() {
-            // Columns make a table of it.
-            read_examples_from(
-                io::stdin().lock(),
-                Format::Tsv,
-                Path::new(STANDARD_INPUT),
-                columns.as_ref(),
-                Labelling::Optional,
-            )?
+            told(read_examples(path, &options, Labelling::Optional)?)
+        } else if self.data.makes_a_table() {
+            let mut bytes = Vec::new();
+            io::stdin().lock().read_to_end(&mut bytes).with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
+            let format = options.format.unwrap_or(Format::Tsv);
+            if format == Format::Parquet {
+                bail!("{STANDARD_INPUT}: Parquet is read from files only, whose end says where everything is");
+            }
+            told(read_examples_from(&bytes, format, Path::new(STANDARD_INPUT), &options, Labelling::Optional)?)
         } else {
             return Ok(standard_input());
         };
@@ -261,14 +246,12 @@ impl InputArgs {
     }
 }
 
-/// Whether the first object of a file of JSON lines has `words`.
-fn has_words(path: &Path) -> anyhow::Result<bool> {
-    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut lines = io::BufReader::new(file).split(b'\n');
-    let first = lines.find(|line| line.as_ref().map_or(true, |line| !line.trim_ascii().is_empty()));
-    let Some(first) = first else { return Ok(false) };
-    let first = first.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(serde_json::from_slice::<serde_json::Value>(&first).is_ok_and(|object| object.get("words").is_some()))
+/// The items, once the notes are printed.
+fn told<T>(read: Read<T>) -> Vec<T> {
+    for note in read.notes {
+        say!("note: {note}");
+    }
+    read.items
 }
 
 /// Lines of standard input; a tab separates a pair.

@@ -12,6 +12,7 @@ mod say;
 
 mod arguments;
 mod commands;
+mod data_args;
 mod input;
 mod layout;
 mod models;

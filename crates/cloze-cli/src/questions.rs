@@ -1,13 +1,12 @@
 //! Questions on texts: their flags, where they come from, and the files that SQuAD's scripts read.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use cloze::Model;
-use cloze::data::{Question, read_question_lines_from, read_questions};
+use cloze::data::Question;
 use cloze::infer::spans::{Nbest, WindowStep, nbest_json, null_odds_json, predictions_json};
 use cloze::settings::QuestionSettings;
 
@@ -111,17 +110,4 @@ impl QuestionArgs {
         answers.n_best = self.n_best.unwrap_or(answers.n_best);
         settings
     }
-}
-
-/// The questions of a file in SQuAD's format, or of JSON lines; nothing if the file is of another kind.
-pub fn of_file(path: &Path) -> anyhow::Result<Option<Vec<Question>>> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    Ok(match ending.as_deref() {
-        Some("json") => Some(read_questions(path)?.questions),
-        Some("jsonl") => {
-            let file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(read_question_lines_from(io::BufReader::new(file), path)?)
-        }
-        _ => None,
-    })
 }

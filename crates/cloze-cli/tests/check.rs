@@ -75,7 +75,7 @@ fn errors_are_findings_with_lines_and_end_with_1() {
     assert_eq!(figures["errors"], 2);
     let ran = world.run(CHECK).fails(1, &[]);
     for part in
-        ["error    train.tsv:3: lines that cannot be read: 1", "warning  dev.tsv:2: examples", "line 2  `the cat runs`"]
+        ["error    train.tsv:3: rows that cannot be read: 1", "warning  dev.tsv:2: examples", "line 2  `the cat runs`"]
     {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }

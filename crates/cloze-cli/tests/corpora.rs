@@ -135,8 +135,6 @@ fn text_fields_are_chosen_and_wrong_ones_named() {
     ] {
         world.run(&command).fails(1, &["snappy.parquet", "no column `body`", "`id` (no strings), `text`"]);
     }
-    #[cfg(not(feature = "parquet-zstd"))]
-    world.run(&pretrain("zstd.parquet", "new")).fails(1, &["zstd.parquet", "by zstd", "--features parquet-zstd"]);
     let whole = world.read("records.jsonl.gz");
     world.write("cut.jsonl.gz", &whole[..whole.len() - 30]);
     world.run(&pretrain("cut.jsonl.gz", "new")).fails(1, &["cut.jsonl.gz:", "damaged or cut off", "gzip -t"]);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::check::{CheckSettings, Depth, check};
 use crate::checkpoint::{Checkpoint, write_file};
 use crate::config::{parse_json, read_if_there};
-use crate::data::{CorpusOptions, DocumentBreak, Objective, SentenceUnit};
+use crate::data::{CorpusOptions, DataSettings, DocumentBreak, Objective, SentenceUnit};
 use crate::eval::calibration::TEMPERATURES;
 use crate::first_weights::FirstWeights;
 use crate::heads::WindowPooling;
@@ -55,6 +55,12 @@ pub struct StoredSettings {
     /// How questions are read and answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub questions: Option<QuestionSettings>,
+    /// Which columns of a table hold text and label, where nothing else is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<String>,
+    /// How labelled data is read, where nothing else is chosen.
+    #[serde(skip_serializing_if = "DataSettings::is_default")]
+    pub reading: DataSettings,
     /// The metrics of the model on its development set, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<serde_json::Map<String, Value>>,
@@ -272,6 +278,9 @@ pub struct FinetuneSettings {
     pub dev: PathBuf,
     /// Which columns hold text and label, as `text=NAME,label=NAME`; by default recognised by name.
     pub columns: Option<String>,
+    /// How both files are read.
+    #[serde(default, skip_serializing_if = "DataSettings::is_default")]
+    pub reading: DataSettings,
     /// Passes over the training examples.
     pub epochs: u64,
     /// Tokens of an input at most.
@@ -414,6 +423,7 @@ impl FinetuneSettings {
             train: train.into(),
             dev: dev.into(),
             columns: None,
+            reading: DataSettings::default(),
             epochs: 3,
             max_seq_length: if task == FinetuneTask::Questions { 384 } else { 128 },
             long: match task {
@@ -480,9 +490,17 @@ impl QuestionSettings {
         Ok(())
     }
 
-    /// What windows of so many tokens are like.
+    /// Settings of windows of `max_seq_length` tokens. The usual length of questions becomes half of short windows, which
+    /// would have no room for a context otherwise; a length that was chosen stays.
     pub fn windows(&self, max_seq_length: usize) -> WindowSettings {
-        WindowSettings { max_seq_length, max_query_length: self.max_query_length, step: self.step }
+        const SPECIAL_TOKENS: usize = 3;
+        let usual = WindowSettings::default().max_query_length;
+        let is_short = max_seq_length <= usual + SPECIAL_TOKENS;
+        let max_query_length = match self.max_query_length == usual && is_short {
+            true => (max_seq_length.saturating_sub(SPECIAL_TOKENS) / 2).max(1),
+            false => self.max_query_length,
+        };
+        WindowSettings { max_seq_length, max_query_length, step: self.step }
     }
 }
 
@@ -553,6 +571,14 @@ mod tests {
 
     fn settings() -> PretrainSettings {
         PretrainSettings::new(vec!["a.txt".into()], "vocab", Start::Preset("tiny".into()), 100)
+    }
+
+    #[test]
+    fn short_windows_have_room_for_a_context() {
+        let length = |settings: QuestionSettings, max| settings.windows(max).max_query_length;
+        let usual = QuestionSettings::default();
+        assert_eq!([384, 68, 67, 40, 5].map(|max| length(usual, max)), [64, 64, 32, 18, 1]);
+        assert_eq!(length(QuestionSettings { max_query_length: 63, ..usual }, 40), 63, "as chosen");
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Labelled examples, words and questions: each file as the trainings read it, and as `check` does.
 
+use std::fs;
 use std::path::Path;
 
 use cloze::check::{CheckSettings, Depth, check};
 use cloze::data::{
-    ColumnSpec, Format, Labelling, SentenceFormat, label_set, labelling, read_examples_from, read_question_lines_from,
-    read_questions_from, read_sentences_from, squad,
+    DataOptions, Format, Labelling, label_set, labelling, read_examples_from, read_questions_from, read_sentences_from,
+    squad,
 };
 use cloze::settings::FinetuneTask;
 
-use super::{LONG, Run, Target, long_texts, told, write};
+use super::{LONG, Run, Target, fixtures, long_texts, told, write};
 use crate::mutate::Shape;
 
 pub const TSV: Target = Target {
@@ -68,13 +69,14 @@ pub const COLUMNS: Target = Target {
     prepare: |_| {
         Box::new(|input| {
             let spec = String::from_utf8_lossy(input);
-            told(spec.parse::<ColumnSpec>(), |columns| {
+            let options = DataOptions::new(Some(&spec), &Default::default());
+            told(options, |options| {
                 [("a\tb\tc\nx\ty\tz\n", Format::Tsv), ("{\"a\": \"x\", \"b\": 1}\n", Format::Jsonl)]
                     .map(|(table, format)| {
                         let name = Path::new("table");
                         let examples =
-                            read_examples_from(table.as_bytes(), format, name, Some(&columns), Labelling::Optional);
-                        told(examples, |examples| examples.len().to_string())
+                            read_examples_from(table.as_bytes(), format, name, &options, Labelling::Optional);
+                        told(examples, |read| read.items.len().to_string())
                     })
                     .concat()
             })
@@ -93,7 +95,7 @@ pub const CONLL: Target = Target {
             "1\tAnn\t_\tPROPN\n1-2\tx\t_\t_\n2.1\ty\t_\tVERB\n",
         ])
     },
-    prepare: |folder| words(folder, "input.conll", SentenceFormat::Columns),
+    prepare: |folder| words(folder, "input.conll", Format::Conll),
 };
 
 pub const WORDS_JSONL: Target = Target {
@@ -102,9 +104,13 @@ pub const WORDS_JSONL: Target = Target {
     shape: Shape::JsonLines,
     length_max: LONG,
     seeds: |_| {
-        texts(&["{\"words\": [\"Ann\", \"came\"], \"labels\": [\"B-PER\", \"O\"]}\n{\"words\": [], \"labels\": []}\n"])
+        texts(&[
+            "{\"words\": [\"Ann\", \"came\"], \"labels\": [\"B-PER\", \"O\"]}\n{\"words\": [], \"labels\": []}\n",
+            "{\"text\": \"Ann came.\", \"entities\": [[0, 3, \"PER\"], {\"start\": 4, \"end\": 8, \"label\": \"V\"}]}\n",
+            "[\"Ann came.\", {\"entities\": [[0, 3, \"PER\"]]}]\n",
+        ])
     },
-    prepare: |folder| words(folder, "input.jsonl", SentenceFormat::Jsonl),
+    prepare: |folder| words(folder, "input.jsonl", Format::Jsonl),
 };
 
 pub const SQUAD: Target = Target {
@@ -117,22 +123,7 @@ pub const SQUAD: Target = Target {
             "qas": [{"id": "1", "question": "Who came?", "answers": [{"text": "Ann", "answer_start": 0}]},
             {"id": "2", "question": "Why?", "is_impossible": true, "answers": [], "plausible_answers": []}]}]}]}"#])
     },
-    prepare: |folder| {
-        let path = folder.join("input.json");
-        Box::new(move |input| {
-            write(&path, input);
-            let read = told(read_questions_from(input, &path), |read| {
-                for question in &read.questions {
-                    if let Some(span) = squad::aligned_span(question) {
-                        let chars = question.context.chars().count();
-                        assert!(span.start <= span.end && span.end <= chars, "{span:?} of {chars} characters");
-                    }
-                }
-                format!("{} questions, {} elsewhere", read.questions.len(), squad::misaligned(&read.questions).len())
-            });
-            read + &checked(&path, FinetuneTask::Questions)
-        })
-    },
+    prepare: |folder| questions(folder, "input.json", Format::Json),
 };
 
 pub const QUESTION_LINES: Target = Target {
@@ -145,10 +136,80 @@ pub const QUESTION_LINES: Target = Target {
             "{\"id\": \"a\", \"question\": \"Who?\", \"context\": \"Ann.\"}\n{\"question\": \"Why?\", \"context\": \"\"}\n",
         ])
     },
-    prepare: |_| {
-        Box::new(|input| {
-            told(read_question_lines_from(input, Path::new("input.jsonl")), |all| format!("{} questions", all.len()))
-        })
+    prepare: |folder| questions(folder, "input.jsonl", Format::Jsonl),
+};
+
+pub const QUESTIONS_CSV: Target = Target {
+    name: "questions-csv",
+    what: "questions in .csv",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| texts(&["question,context,answer\nWho?,\"Ann, here.\",Ann\nWhy?,Ann,\n"]),
+    prepare: |folder| questions(folder, "input.csv", Format::Csv),
+};
+
+pub const JSON: Target = Target {
+    name: "table-json",
+    what: "examples in .json",
+    shape: Shape::Json,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[
+            "[{\"text\": \"good\", \"label\": \"pos\"}, {\"text\": \"bad\", \"label\": \"neg\"}]",
+            r#"[{"data": {"text": "a"}, "annotations": [{"result": [{"value": {"choices": ["x"]}}]}]}]"#,
+        ])
+    },
+    prepare: |folder| table(folder, "input.json", Format::Json),
+};
+
+pub const LABEL_STUDIO: Target = Target {
+    name: "label-studio",
+    what: "spans in Label Studio's export",
+    shape: Shape::Json,
+    length_max: LONG,
+    seeds: |_| {
+        texts(&[r#"[{"data": {"text": "Ann came"}, "annotations": [{"was_cancelled": false, "result": [{"value":
+            {"start": 0, "end": 3, "text": "Ann", "labels": ["PER"]}}]}]}]"#])
+    },
+    prepare: |folder| words(folder, "input.json", Format::Json),
+};
+
+pub const CONLLU: Target = Target {
+    name: "conllu",
+    what: "words in CoNLL-U",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| texts(&["# a\n1-2\tab\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\ta\tDET\t_\t_\t_\t_\t_\t_\n\n"]),
+    prepare: |folder| words(folder, "input.conllu", Format::Conllu),
+};
+
+pub const BRAT: Target = Target {
+    name: "brat",
+    what: "BRAT's annotations of a text",
+    shape: Shape::Text,
+    length_max: LONG,
+    seeds: |_| texts(&["T1\tPER 0 7\tAnn Lee\nR1\tx Arg1:T1 Arg2:T2\nT2\tLOC 28 36\tNew York\n"]),
+    prepare: |folder| {
+        write(&folder.join("input.txt"), b"Ann Lee came.\n\nShe lives in New\nYork.\n");
+        words(folder, "input.ann", Format::Brat)
+    },
+};
+
+pub const PARQUET: Target = Target {
+    name: "labelled-parquet",
+    what: "examples, words and questions in .parquet",
+    shape: Shape::Bytes,
+    length_max: LONG,
+    seeds: |_| {
+        let folder = fixtures().join("labelled");
+        let names = ["texts", "texts-zstd-1", "texts-zstd-2", "tokens", "questions", "flags"];
+        names.iter().map(|name| fs::read(folder.join(format!("{name}.parquet"))).expect("a fixture")).collect()
+    },
+    prepare: |folder| {
+        let mut table = table(folder, "input.parquet", Format::Parquet);
+        let mut words = words(folder, "input.parquet", Format::Parquet);
+        let mut questions = questions(folder, "input.parquet", Format::Parquet);
+        Box::new(move |input| table(input) + &words(input) + &questions(input))
     },
 };
 
@@ -163,22 +224,46 @@ fn table(folder: &Path, name: &str, format: Format) -> Run {
         write(&path, input);
         let mut answers = String::new();
         for labelling in [Labelling::Optional, Labelling::One, Labelling::Several] {
-            answers += &told(read_examples_from(input, format, &path, None, labelling), |examples| {
-                let labels = label_set(&examples);
-                format!("{} examples, {} labels", examples.len(), labels.len())
+            let options = DataOptions::default();
+            answers += &told(read_examples_from(input, format, &path, &options, labelling), |read| {
+                let labels = label_set(&read.items);
+                format!("{} examples, {} labels {:?}", read.items.len(), labels.len(), read.notes)
             });
         }
         answers + &checked(&path, FinetuneTask::Classification) + &checked(&path, FinetuneTask::MultiLabel)
     })
 }
 
-fn words(folder: &Path, name: &str, format: SentenceFormat) -> Run {
+fn questions(folder: &Path, name: &str, format: Format) -> Run {
+    let path = folder.join(name);
+    Box::new(move |input| {
+        write(&path, input);
+        let mut answers = String::new();
+        for needs_answers in [false, true] {
+            let options = DataOptions::default();
+            answers += &told(read_questions_from(input, format, &path, &options, needs_answers), |read| {
+                for question in &read.questions {
+                    if let Some(span) = squad::aligned_span(question) {
+                        let chars = question.context.chars().count();
+                        assert!(span.start <= span.end && span.end <= chars, "{span:?} of {chars} characters");
+                    }
+                }
+                format!("{} questions, {} elsewhere", read.questions.len(), squad::misaligned(&read.questions).len())
+            });
+        }
+        answers + &checked(&path, FinetuneTask::Questions)
+    })
+}
+
+fn words(folder: &Path, name: &str, format: Format) -> Run {
     let path = folder.join(name);
     Box::new(move |input| {
         write(&path, input);
         let mut answers = String::new();
         for needs_labels in [false, true] {
-            answers += &told(read_sentences_from(input, format, &path, None, needs_labels), |sentences| {
+            let options = DataOptions::default();
+            answers += &told(read_sentences_from(input, format, &path, &options, needs_labels), |read| {
+                let sentences = read.items;
                 let scheme = labelling::detect(&sentences);
                 let violations = labelling::check(&sentences, scheme).len();
                 for sentence in &sentences {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use cloze::Config;
 use cloze::bench::{self, Measurement, Work, median};
-use cloze::data::{Format, Labelling, read_examples_from};
+use cloze::data::{DataOptions, Format, Labelling, read_examples};
 use cloze::memory::peak_resident_bytes;
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
@@ -239,11 +239,9 @@ fn tokenize(arguments: &TokenizeArgs, common: &Common) -> anyhow::Result<Line> {
 
 /// The lines of a file, and how many bytes they are.
 fn read_lines(path: &Path) -> anyhow::Result<(Vec<String>, usize)> {
-    let file = std::fs::File::open(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
-    let texts: Vec<String> = read_examples_from(file, Format::Text, path, None, Labelling::Optional)?
-        .into_iter()
-        .map(|example| example.text)
-        .collect();
+    let options = DataOptions { format: Some(Format::Text), ..DataOptions::default() };
+    let examples = read_examples(path, &options, Labelling::Optional)?.items;
+    let texts: Vec<String> = examples.into_iter().map(|example| example.text).collect();
     let bytes = texts.iter().map(String::len).sum();
     Ok((texts, bytes))
 }

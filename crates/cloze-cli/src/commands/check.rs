@@ -12,7 +12,8 @@ use cloze::settings::Start;
 use serde::Serialize;
 
 use crate::arguments::{Common, at_least};
-use crate::input::{ColumnArgs, LongArgs};
+use crate::data_args::{DataArgs, LabelArgs};
+use crate::input::LongArgs;
 use crate::layout::wrapped;
 use crate::models;
 use crate::output::{Output, duration, grouped};
@@ -39,14 +40,17 @@ pub struct Arguments {
     model: Option<PathBuf>,
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// Check these training examples: .tsv, .csv or .jsonl; words: .conll, .tsv, .txt or .jsonl; questions: SQuAD's .json
+    /// Check these training examples: .tsv, .csv, .jsonl, .json or .parquet; words also .conll, .conllu or
+    /// .ann; questions also SQuAD's .json
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     train: PathBuf,
     /// Check these examples, on which the training will be evaluated
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     dev: Option<PathBuf>,
     #[command(flatten)]
-    columns: ColumnArgs,
+    data: DataArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
     #[command(flatten)]
     long: LongArgs,
     /// Cut or window texts at N tokens, special tokens included [default: 128 (qa: 384), or what the model reads if that
@@ -97,7 +101,8 @@ impl Arguments {
         let start = self.model.clone().map(Start::Model);
         CheckSettings {
             dev: self.dev.clone(),
-            columns: self.columns.text(),
+            columns: self.data.columns(),
+            reading: self.data.settings(self.labels.labels.clone()),
             tokenizer: self.tokenizer.tokenizer.clone(),
             cased: self.tokenizer.cased,
             new_head: self.new_head,

@@ -10,7 +10,8 @@ use cloze::train::Event;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, at_least, open_model};
-use crate::input::{ColumnArgs, LongArgs};
+use crate::data_args::DataArgs;
+use crate::input::LongArgs;
 use crate::output::{Output, grouped};
 use crate::reporter::Reporter;
 
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
-    columns: ColumnArgs,
+    reading: DataArgs,
     /// Cut or window texts at N tokens, special tokens included [default: as each model was trained]
     #[arg(long, value_name = "N", value_parser = at_least(1_usize))]
     max_length: Option<usize>,
@@ -42,7 +43,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let (first, second) = (open_model(&arguments.first, common)?, open_model(&arguments.second, common)?);
     let options = EvaluationOptions {
-        columns: arguments.columns.parse()?,
+        data: arguments.reading.options()?,
         reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
         questions: None,
         seed: common.seed,

@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let each_token = matches!(arguments.pooling, Some(PoolingName::None));
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    for_each_group(arguments.input.texts()?, "embedding", &mut output, |group, output| {
+    for_each_group(arguments.input.texts(model.settings())?, "embedding", &mut output, |group, output| {
         for embedding in model.embed(&borrow(group), options)? {
             let Extent { tokens, windows, truncated } = embedding.extent;
             cut.add(truncated);

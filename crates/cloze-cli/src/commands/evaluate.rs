@@ -11,7 +11,8 @@ use cloze::train::Event;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Common, at_least, open_model};
-use crate::input::{ColumnArgs, LongArgs, TextArgs};
+use crate::data_args::DataArgs;
+use crate::input::{LongArgs, TextArgs};
 use crate::output::{Output, grouped};
 use crate::questions::AnswerArgs;
 use crate::reporter::{Reporter, figure, perplexity};
@@ -25,12 +26,12 @@ pub struct Arguments {
     /// Evaluate this model directory: a fine-tuned one on labelled examples, a pre-trained one on raw text
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Evaluate on this file: .tsv, .csv or .jsonl; .conll for words; .json for questions; for a pre-trained model text
-    /// or a store
+    /// Evaluate on this file: .tsv, .csv, .jsonl, .json or .parquet; words also .conll; for a pre-trained model text or a
+    /// store
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
     #[command(flatten)]
-    columns: ColumnArgs,
+    data: DataArgs,
     #[command(flatten)]
     text: TextArgs,
     /// Cut or window texts at N tokens, special tokens included [default: as the model was trained]
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         }
         (_, [file]) => {
             let options = EvaluationOptions {
-                columns: arguments.columns.parse()?,
+                data: arguments.data.options()?,
                 reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
                 questions: Some(arguments.answers.settings(&model)),
                 seed: common.seed,

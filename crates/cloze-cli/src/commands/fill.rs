@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     }
     let mut output = Output::new(common.json);
     let (mut answered, mut skipped) = (0, 0);
-    for_each_group(arguments.input.texts()?, "filling", &mut output, |group, output| {
+    for_each_group(arguments.input.texts(model.settings())?, "filling", &mut output, |group, output| {
         for text in group {
             let place = arguments.input.place(text);
             match model.fill(text.borrow(), arguments.top_k.get()) {

@@ -11,7 +11,8 @@ use cloze::settings::{ClassWeights, FinetuneRecipe, FinetuneSettings, RunSetting
 use cloze::train::{finetune, finetune_seeds};
 
 use crate::arguments::{Common, at_least, positive};
-use crate::input::{ColumnArgs, LongArgs};
+use crate::data_args::{DataArgs, LabelArgs};
+use crate::input::LongArgs;
 use crate::models;
 use crate::questions::QuestionArgs;
 use crate::report;
@@ -32,14 +33,17 @@ pub struct Arguments {
     start: training::StartArgs,
     #[command(flatten)]
     tokenizer: TokenizerArgs,
-    /// Train on these examples: .tsv, .csv or .jsonl; for tokens .conll or .jsonl; for qa a .json like SQuAD's
+    /// Train on these examples: .tsv, .csv, .jsonl, .json or .parquet; words also .conll, .conllu or
+    /// .ann; questions also SQuAD's .json
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     train: PathBuf,
     /// Evaluate on these examples after each epoch
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     dev: PathBuf,
     #[command(flatten)]
-    columns: ColumnArgs,
+    data: DataArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
     #[command(flatten)]
     long: LongArgs,
     /// Combine the predictions of a long text's windows by their mean, or by the largest of each class
@@ -152,7 +156,8 @@ impl Arguments {
 
     fn settings(&self, common: &Common) -> Result<FinetuneSettings, cloze::Error> {
         let mut defaults = FinetuneSettings::new(self.task.into(), self.start.start(), &self.train, &self.dev);
-        defaults.columns = self.columns.text();
+        defaults.columns = self.data.columns();
+        defaults.reading = self.data.settings(self.labels.labels.clone());
         let recipe = self.recipe(&defaults)?;
         defaults.apply(&recipe);
         Ok(FinetuneSettings {

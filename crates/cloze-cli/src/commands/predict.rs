@@ -150,14 +150,14 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     }
     arguments.answers.refuse_files()?;
     if task == Task::Tokens
-        && let Some(sentences) = arguments.input.sentences()?
+        && let Some(sentences) = arguments.input.sentences(model.settings())?
     {
         return label_sentences(arguments, &model, &sentences, options, common);
     }
     let aggregation = arguments.aggregation.map(Aggregation::from);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    for_each_group(arguments.input.texts()?, "predicting", &mut output, |group, output| {
+    for_each_group(arguments.input.texts(model.settings())?, "predicting", &mut output, |group, output| {
         if task == Task::NextSentence {
             need_pairs(arguments, group)?;
         }
@@ -212,10 +212,10 @@ struct AnswerLine<'a> {
 /// Answers the questions of a file, or of pairs: a question and its text.
 fn answer_questions(arguments: &Arguments, model: &Model, options: ReadOptions, common: &Common) -> anyhow::Result<()> {
     let settings = arguments.answers.settings(model);
-    let (asked, have_ids) = match arguments.input.questions()? {
+    let (asked, have_ids) = match arguments.input.questions(model.settings())? {
         Some(questions) => (questions, true),
         None => {
-            let texts = arguments.input.texts()?.collect::<anyhow::Result<Vec<InputText>>>()?;
+            let texts = arguments.input.texts(model.settings())?.collect::<anyhow::Result<Vec<InputText>>>()?;
             let question = |text: InputText| match text.b {
                 Some(context) => Ok(Question {
                     id: text.line.to_string(),

@@ -4,6 +4,8 @@ use clap::{Args, ValueEnum};
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
+use cloze::settings::StoredSettings;
+
 use crate::arguments::{Common, TokenizerArgs, at_least, casing, note_tokenizer};
 use crate::input::{InputArgs, for_each_group};
 use crate::output::{Cut, Output};
@@ -56,7 +58,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let max_length = arguments.max_length.map(|length| length as usize);
     let mut output = Output::new(common.json);
     let mut cut = Cut::default();
-    for_each_group(arguments.input.texts()?, "tokenizing", &mut output, |group, output| {
+    for_each_group(arguments.input.texts(&StoredSettings::default())?, "tokenizing", &mut output, |group, output| {
         for text in group {
             let encoding = match &text.b {
                 Some(b) => tokenizer.encode_pair(&text.a, b, max_length),

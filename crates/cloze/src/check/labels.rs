@@ -14,7 +14,7 @@ use crate::settings::{ClassWeights, FinetuneTask};
 use super::CheckSettings;
 use super::finding::{Finding, Places, Severity, shown};
 use super::model::Opened;
-use super::read::{Data, value_of};
+use super::read::{Data, NoValue, value_of};
 
 /// So many times as often as the rarest label may the most frequent one occur without a warning.
 const UNBALANCED: usize = 10;
@@ -64,18 +64,24 @@ pub(super) fn counts(train: Option<&Data>, dev: Option<&Data>) -> Vec<LabelCount
 /// The values of a file for regression, and the labels that are none.
 pub(super) fn values(data: &Data, path: &Path, findings: &mut Vec<Finding>) -> Option<Values> {
     let mut values = Vec::new();
-    let mut places = Places::default();
+    let (mut places, mut large) = (Places::default(), Places::default());
     for (label, line) in data.labels() {
         match value_of(label) {
-            Some(value) => values.push(value),
-            None => places.add(line, || shown(label)),
+            Ok(value) => values.push(value),
+            Err(NoValue::TooLarge) => large.add(line, || shown(label)),
+            Err(NoValue::NoNumber) => places.add(line, || shown(label)),
         }
     }
+    let all_are_values = places.count + large.count == 0;
     places.tell(findings, Severity::Error, "not-a-number", path, |count| {
         format!("labels that are no numbers: {count}; regression needs one for each example")
     });
+    large.tell(findings, Severity::Error, "too-large", path, |count| {
+        format!("labels beyond 3.4e38, the largest number that can be learnt: {count}; scale the values down")
+    });
     let (min, max) = (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
-    if min == max {
+    // Where labels are broken, the others say nothing about all.
+    if min == max && all_are_values {
         let message = format!("all examples have the value {min}; there is nothing to learn");
         findings.push(Finding::new(Severity::Warning, "one-value", path, None, message));
     }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::data::{DataOptions, DataSettings};
 use crate::infer::Long;
 use crate::settings::{ClassWeights, FinetuneSettings, FinetuneTask, QuestionSettings, Start};
 use crate::{Error, Precision};
@@ -43,6 +44,8 @@ pub struct CheckSettings {
     pub dev: Option<PathBuf>,
     /// Which columns hold text and label, as `text=NAME,label=NAME`; by default recognised by name.
     pub columns: Option<String>,
+    /// How both files would be read.
+    pub reading: DataSettings,
     /// Where the weights would come from.
     pub start: Option<Start>,
     /// A model directory or `vocab.txt`; by default that of the model to start from.
@@ -118,11 +121,16 @@ pub struct FileFigures {
 /// with files is a finding.
 pub fn check(settings: &CheckSettings, depth: Depth, threads: Option<usize>) -> Result<CheckReport, Error> {
     let mut findings = Vec::new();
-    let columns = settings.columns.as_deref().map(str::parse).transpose()?;
-    let mut read = |path: &PathBuf| read::read(settings, columns.as_ref(), path, &mut findings);
+    let options = DataOptions::new(settings.columns.as_deref(), &settings.reading)?;
+    let model = model::open(settings, depth, &mut findings);
+    // As a training does it: the labels of a head that is kept name those that are given by number.
+    let options = match (&model.config, model.head) {
+        (Some(config), Some(_)) if !settings.new_head => options.naming(&config.labels),
+        _ => options,
+    };
+    let mut read = |path: &PathBuf| read::read(settings, &options, path, &mut findings);
     let train = read(&settings.train);
     let dev = settings.dev.as_ref().and_then(&mut read);
-    let model = model::open(settings, depth, &mut findings);
     model::check_settings(settings, &model, train.as_ref(), &mut findings);
 
     let read = [(Some(&settings.train), &train), (settings.dev.as_ref(), &dev)];
@@ -144,7 +152,7 @@ pub fn check(settings: &CheckSettings, depth: Depth, threads: Option<usize>) -> 
     if let ([(train_path, train), (dev_path, dev)], [train_items, dev_items]) = (&*read, &*items) {
         repeats::between(train_items, train_path, dev_items, dev_path, &mut findings);
         match (train, dev) {
-            (Data::Sentences(train, _), Data::Sentences(dev, _)) => {
+            (Data::Sentences(train), Data::Sentences(dev)) => {
                 structure::schemes(train, dev, dev_path, &mut findings);
             }
             (Data::Questions(train), Data::Questions(dev)) => {
@@ -170,9 +178,9 @@ fn check_file(settings: &CheckSettings, data: &Data, path: &Path, findings: &mut
             figures.values = labels::values(data, path, findings);
         }
         Data::Texts(_) => {}
-        Data::Sentences(sentences, format) => {
+        Data::Sentences(sentences) => {
             figures.words = Some(sentences.iter().map(|sentence| sentence.words.len()).sum());
-            figures.scheme = Some(structure::name(structure::sentences(sentences, *format, path, findings)));
+            figures.scheme = Some(structure::name(structure::sentences(sentences, path, findings)));
         }
         Data::Questions(squad) => structure::questions(&squad.questions, path, findings),
     }
@@ -225,6 +233,7 @@ impl CheckSettings {
             train: train.into(),
             dev: None,
             columns: None,
+            reading: DataSettings::default(),
             start: None,
             tokenizer: None,
             cased: false,
@@ -250,6 +259,7 @@ impl From<&FinetuneSettings> for CheckSettings {
         CheckSettings {
             dev: Some(settings.dev.clone()),
             columns: settings.columns.clone(),
+            reading: settings.reading.clone(),
             start: Some(settings.start.clone()),
             tokenizer: settings.tokenizer.clone(),
             cased: settings.cased,

@@ -132,10 +132,10 @@ fn text(item: &Item) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::SentenceFormat;
+    use crate::data::Sentence;
 
     fn item<'a>(line: usize, parts: &[&'a str], answer: &str) -> Item<'a> {
-        Item { parts: parts.to_vec(), answer: vec![answer.to_string()], words: None, line: Some(line), id: None }
+        Item { parts: parts.to_vec(), answer: vec![answer.to_string()].into(), words: None, line: Some(line), id: None }
     }
 
     /// Kind, first line, number, and what the first place says.
@@ -178,12 +178,18 @@ mod tests {
 
     #[test]
     fn of_a_sentence_the_word_is_told_that_is_labelled_in_another_way() {
-        let sentence = |line, labels: [&str; 3]| Item {
-            answer: labels.map(str::to_string).to_vec(),
-            words: Some(SentenceFormat::Columns),
-            ..item(line, &["in", "New", "York"], "")
+        let [first, second] = [4, 9].map(|line| Sentence {
+            words: ["in", "New", "York"].map(str::to_string).to_vec(),
+            line,
+            word_lines: vec![line as u32, line as u32 + 1, line as u32 + 2],
+            ..Sentence::default()
+        });
+        let sentence = |of, labels: [&str; 3]| Item {
+            answer: labels.map(str::to_string).to_vec().into(),
+            words: Some(of),
+            ..item(of.line, &["in", "New", "York"], "")
         };
-        let items = [sentence(4, ["O", "B-X", "I-X"]), sentence(9, ["O", "B-X", "B-X"])];
+        let items = [sentence(&first, ["O", "B-X", "I-X"]), sentence(&second, ["O", "B-X", "B-X"])];
         let mut findings = Vec::new();
         within(&items, Path::new("f"), &mut findings);
         let expected = "`York` in `in New York` is `B-X`, in line 6 `I-X`";

@@ -3,27 +3,22 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::data::Sentence;
 use crate::data::labelling::{self, Scheme};
 use crate::data::squad::{self, Question};
-use crate::data::{Sentence, SentenceFormat};
 
 use super::finding::{Finding, Places, Severity, shown};
-use super::read::word_line;
 
 /// A sentence of more words than this has swallowed the ends of others.
 const LONGEST_SENTENCE: usize = 1_000;
 
 /// Labels that break the scheme of their file, and sentences that cannot be one.
-pub(super) fn sentences(
-    sentences: &[Sentence],
-    format: SentenceFormat,
-    path: &Path,
-    findings: &mut Vec<Finding>,
-) -> Scheme {
+pub(super) fn sentences(sentences: &[Sentence], path: &Path, findings: &mut Vec<Finding>) -> Scheme {
     let scheme = labelling::detect(sentences);
     let mut broken = Places::default();
+    let by_line: HashMap<usize, &Sentence> = sentences.iter().map(|sentence| (sentence.line, sentence)).collect();
     for violation in labelling::check(sentences, scheme) {
-        let line = word_line(violation.line, violation.position, format);
+        let line = by_line[&violation.line].line_of(violation.position);
         broken.add(Some(line), || {
             let (word, label) = (shown(&violation.word), shown(&violation.label));
             format!("word {} {word}: {label} {}", violation.position + 1, violation.problem)
@@ -131,15 +126,20 @@ mod tests {
 
     fn sentence(line: usize, labels: &str) -> Sentence {
         let labels: Vec<String> = labels.split(' ').map(str::to_string).collect();
-        Sentence { words: labels.iter().map(|label| format!("w{label}")).collect(), labels, line }
+        let words = labels.iter().map(|label| format!("w{label}")).collect();
+        Sentence { words, labels, line, word_lines: Vec::new() }
     }
 
     #[test]
     fn broken_schemes_are_told_with_the_line_of_the_word() {
-        let data = [sentence(1, "B-X I-X O"), sentence(5, "O O I-X"), sentence(9, "B-X I-Y I-Y B-Y I-Y")];
-        for (format, lines) in [(SentenceFormat::Columns, [7, 10]), (SentenceFormat::Jsonl, [5, 9])] {
+        let objects = [sentence(1, "B-X I-X O"), sentence(5, "O O I-X"), sentence(9, "B-X I-Y I-Y B-Y I-Y")];
+        let rows = objects.clone().map(|sentence| Sentence {
+            word_lines: (0..sentence.words.len()).map(|word| (sentence.line + word) as u32).collect(),
+            ..sentence
+        });
+        for (data, lines) in [(rows, [7, 10]), (objects, [5, 9])] {
             let mut findings = Vec::new();
-            assert_eq!(sentences(&data, format, Path::new("f"), &mut findings), Scheme::Iob2);
+            assert_eq!(sentences(&data, Path::new("f"), &mut findings), Scheme::Iob2);
             let [finding] = findings.as_slice() else { panic!("{findings:?}") };
             assert_eq!((finding.kind, finding.count), ("label-scheme", 2));
             assert!(finding.message.contains("IOB2: 2"), "{}", finding.message);
@@ -154,7 +154,7 @@ mod tests {
         let words = |count: usize, line| sentence(line, &vec!["O"; count].join(" "));
         let mut findings = Vec::new();
         let data = [words(1_000, 1), words(1_001, 1_002)];
-        sentences(&data, SentenceFormat::Columns, Path::new("f"), &mut findings);
+        sentences(&data, Path::new("f"), &mut findings);
         let [finding] = findings.as_slice() else { panic!("{findings:?}") };
         assert_eq!(
             (finding.kind, finding.line, finding.places[0].what.as_str()),

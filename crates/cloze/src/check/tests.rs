@@ -84,9 +84,9 @@ fn broken_lines_are_all_told_and_the_rest_is_checked() {
     assert_eq!((finding.severity, finding.line, finding.count), (Bad, Some(3), 3));
     let places: Vec<_> = finding.places.iter().map(|place| (place.line.unwrap(), place.what.as_str())).collect();
     let expected = [
-        (3, "1 columns, where the first row has 2"),
+        (3, "1 column, where the first row has 2"),
         (4, "3 columns, where the first row has 2"),
-        (6, "the label is empty"),
+        (6, "the label is empty; add the label, or leave such examples out with --skip-unlabelled"),
     ];
     assert_eq!(places, expected);
     assert_eq!(files.found("duplicate"), one(Warning, "train.tsv", Some(7), 1));
@@ -104,7 +104,7 @@ fn a_file_that_cannot_be_read_leaves_the_other_one() {
     assert!(files.only("data").message.contains("No such file"));
     assert_eq!(files.report().files.len(), 1);
     let files = Files::new(FinetuneTask::Classification, &[("train.csv", "text,label\n\"a,x\nb,y\n")]);
-    assert!(files.only("data").message.contains("never closed"));
+    assert!(files.only("data").places[0].what.contains("never closed"));
 }
 
 #[test]
@@ -134,6 +134,9 @@ fn values_are_numbers() {
     assert_eq!(files.found("not-a-number"), one(Bad, "train.tsv", Some(3), 2));
     assert_eq!(files.found("duplicate"), one(Warning, "train.tsv", Some(5), 1));
     assert_eq!(files.report().files[0].values, Some(Values { min: 1.0, mean: 5.0 / 3.0, max: 2.0 }));
+    let files = Files::new(FinetuneTask::Regression, &[("train.tsv", "text\tlabel\na\t1\nb\t1e40\n")]);
+    assert_eq!(files.found("too-large"), one(Bad, "train.tsv", Some(3), 1));
+    assert_eq!(files.found("one-value"), [], "of labels that are broken nothing follows");
     let files = Files::new(FinetuneTask::Regression, &[("train.tsv", "text\tlabel\na\t1\nb\t1.0\n")]);
     assert_eq!(files.found("one-value"), one(Warning, "train.tsv", None, 1));
 }
@@ -245,7 +248,7 @@ fn questions_are_checked() {
     assert_eq!(files.report().labels, [answered]);
     let beyond = squad("a b c", &[("a", "b", 5)]);
     let files = Files::new(FinetuneTask::Questions, &[("train.json", &beyond), ("dev.json", &dev)]);
-    assert!(files.only("data").message.contains("data[0].paragraphs[0].qas[0].answers[0].answer_start"));
+    assert!(files.only("data").places[0].what.contains("data[0].paragraphs[0].qas[0].answers[0].answer_start"));
     assert_eq!(files.report().files.len(), 1);
     let long = "a ".repeat(65);
     let train = squad("a b c", &[(&long, "b", 2)]);

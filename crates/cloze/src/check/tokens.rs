@@ -96,7 +96,13 @@ pub(super) fn check(
     without_tokens(of_words, items, &tokenized, path, findings);
     unknown_words(items, &tokenized, path, findings);
     if settings.task == FinetuneTask::Questions {
-        long_questions(settings.questions.max_query_length, items, &tokenized, path, findings);
+        long_questions(
+            settings.questions.windows(settings.max_seq_length).max_query_length,
+            items,
+            &tokenized,
+            path,
+            findings,
+        );
     }
     let lengths = Lengths::new(path, &tokenized);
     lengths.tell_cut(settings, path, findings);

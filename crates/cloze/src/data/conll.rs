@@ -1,172 +1,199 @@
-//! Sentences whose words have labels: column files as in CoNLL's shared tasks, and JSON lines.
+//! Column files of sentences whose words have labels: a word a line, as in CoNLL's shared tasks, and CoNLL-U.
 
-use std::io::Read;
+use std::collections::HashMap;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use crate::data::columns::{self, ColumnSpec, Columns, counted};
+use crate::data::options::{Budget, DataOptions, Faults, problem, string_cost};
+pub(crate) use crate::data::words::Sentence;
+use crate::error::Error;
 
-use crate::data::columns::{self, ColumnSpec};
-use crate::data::encoding::utf8;
-use crate::data::table::{label_of, problem};
-use crate::error::{Error, at};
+/// Rows that are looked at to find how a file is separated, and how many columns it has.
+const ROWS_LOOKED_AT: usize = 1_000;
 
-/// The words of a sentence and their labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sentence {
-    /// The words, as they stand in the file; none is empty.
-    pub words: Vec<String>,
-    /// A label for each word; empty where labels were not asked for.
-    pub labels: Vec<String>,
-    /// The line of the file, from 1, at which the sentence begins. In a column file word `i` stands in line `line + i`.
-    pub line: usize,
-}
+/// The columns of CoNLL-U, as `--columns` may name them.
+const CONLLU: [&str; 10] = ["id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc"];
+const CONLLU_WORD: usize = 1;
+const CONLLU_LABEL: usize = 3;
 
-/// How sentences are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SentenceFormat {
-    /// A word a line, with its label in another column; an empty line ends a sentence.
-    Columns,
-    /// A JSON object a line: `{"words": [...], "labels": [...]}`.
-    Jsonl,
-}
-
-impl SentenceFormat {
-    /// The format that a file's ending names, in capitals or not.
-    pub fn of(path: &Path) -> Result<SentenceFormat, Error> {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        match ending.as_str() {
-            "conll" | "iob" | "iob2" | "bio" | "txt" | "tsv" => Ok(SentenceFormat::Columns),
-            "jsonl" => Ok(SentenceFormat::Jsonl),
-            _ => Err(problem(
-                path,
-                None,
-                "the ending names no format of labelled words; expected .conll, .iob, .iob2, .bio, .tsv or .txt \
-                 for a word a line, or .jsonl",
-            )),
-        }
-    }
-}
-
-/// The sentences of a file, whose ending names its format; see [`read_sentences_from`].
-pub fn read_sentences(path: &Path, columns: Option<&ColumnSpec>, needs_labels: bool) -> Result<Vec<Sentence>, Error> {
-    let format = SentenceFormat::of(path)?;
-    let file = std::fs::File::open(path).map_err(at("read", path))?;
-    read_sentences_from(file, format, path, columns, needs_labels)
-}
-
-/// The sentences that `reader` gives; `name` stands for it in messages. A byte-order mark is skipped.
+/// The sentences of a column file, and what was guessed.
 ///
-/// **Column files.** Columns are divided by tabs; in a file without any tab by spaces, one or more. Every row has as
-/// many as the first. Without `columns` the word is the first and the label the last. A line of nothing but space and
-/// tabs ends a sentence, and so does a line whose first column is `-DOCSTART-`, which is no word.
+/// **Separator and width.** Columns are separated by tabs where most rows have tabs, else by spaces, one or more. Every
+/// row has as many as most rows have. Without a choice of columns the word is the first and the label the last; where
+/// the first column numbers the words of each sentence, the word is the second, which is noted. A line of nothing but
+/// spaces and tabs ends a sentence, and so does a line whose first column is `-DOCSTART-`, which is no word.
 ///
-/// A comment is a line before the first word of a sentence that begins with `# ` and has *not* as many columns as the
-/// rows. Thus no word `#` is taken for a comment, also where it stands alone or its label follows after a space. The
-/// number of columns is that of the first line that does not begin with `# `. A comment that happens to have as many
-/// columns as the rows is read as a word.
+/// **Comments.** A comment is a line before the first word of a sentence that begins with `#` and has *not* as many
+/// columns as the rows. Thus no word `#` is taken for a comment, also where it stands alone or its label follows after
+/// a space. A comment that happens to have as many columns as the rows is read as a word.
 ///
-/// **JSON lines.** The fields are `words` and `labels`, or as named in `columns`. Labels are strings or numbers. Empty
-/// lines are skipped. A sentence may have no words.
-///
-/// # Errors
-///
-/// Named with file and line: what cannot be read or is not UTF-8; no sentence at all; a row with more or fewer columns
-/// than the first; a column or field that is missing; a word or a label that is empty; words and labels of different
-/// number.
-pub fn read_sentences_from(
-    mut reader: impl Read,
-    format: SentenceFormat,
-    name: &Path,
-    columns: Option<&ColumnSpec>,
-    needs_labels: bool,
-) -> Result<Vec<Sentence>, Error> {
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).map_err(at("read", name))?;
-    let text = utf8(&bytes, name, 0)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let sentences = match format {
-        SentenceFormat::Columns => from_columns(text, name, columns, needs_labels)?,
-        SentenceFormat::Jsonl => from_json_lines(text, name, columns, needs_labels)?,
-    };
-    if sentences.is_empty() {
-        return Err(problem(name, None, "there are no sentences in it"));
-    }
-    Ok(sentences)
-}
-
-fn from_columns(
+/// **CoNLL-U** is known by its ending, or by ten columns of which the first has its ids. Ranges (`1-2`) and empty nodes
+/// (`2.1`) are no words and are skipped. The word is `form`, the label `upos`, unless chosen otherwise by number or
+/// name.
+pub(super) fn read(
     text: &str,
-    name: &Path,
-    spec: Option<&ColumnSpec>,
+    is_conllu: bool,
+    path: &Path,
+    options: &DataOptions,
     needs_labels: bool,
+    notes: &mut Vec<String>,
+    faults: &mut Faults,
 ) -> Result<Vec<Sentence>, Error> {
-    let by_tabs = text.contains('\t');
-    let split = |line: &str| -> Vec<String> {
-        let cells = line.split(if by_tabs { '\t' } else { ' ' });
-        cells.filter(|cell| by_tabs || !cell.is_empty()).map(str::to_string).collect()
-    };
-    let is_row = |line: &str| !is_blank(line) && !starts_document(line);
-    let mut rows = text.lines().zip(1..).filter(|(line, _)| is_row(line));
-    let Some((first, first_line)) = rows.clone().find(|(line, _)| !line.starts_with("# ")).or_else(|| rows.next())
-    else {
-        return Ok(Vec::new());
-    };
-    let first = split(first);
-    let names: Vec<&str> = first.iter().map(String::as_str).collect();
-    let columns =
-        columns::find_words(&names, spec, needs_labels).map_err(|message| problem(name, Some(first_line), &message))?;
-
-    let mut sentences = Vec::new();
-    let mut sentence = Sentence::default();
-    for (row, line) in text.lines().zip(1..) {
-        if !is_row(row) {
-            end(&mut sentence, &mut sentences);
-            continue;
-        }
-        let mut cells = split(row);
-        let is_header = columns.has_header && line == first_line;
-        let is_comment = sentence.words.is_empty() && row.starts_with("# ") && cells.len() != first.len();
-        if is_header || is_comment {
-            continue;
-        }
-        if cells.len() != first.len() {
-            let message = format!(
-                "expected {} as in the first row (line {first_line}), found {}; columns are divided by {} here",
-                counted(first.len()),
-                counted(cells.len()),
-                if by_tabs { "tabs" } else { "spaces" },
-            );
-            return Err(problem(name, Some(line), &message));
-        }
-        if let Some(label) = columns.label {
-            let label = cells[label].trim();
-            if label.is_empty() {
-                return Err(problem(name, Some(line), "the label is empty"));
-            }
-            sentence.labels.push(label.to_string());
-        }
-        let word = std::mem::take(&mut cells[columns.text]);
-        if is_blank(&word) {
-            return Err(problem(name, Some(line), "the word is empty"));
-        }
-        if sentence.words.is_empty() {
-            sentence.line = line;
-        }
-        sentence.words.push(word);
+    let mut layout = Layout::of(text, is_conllu);
+    let Some((first, first_line)) = layout.model_row(text) else { return Ok(Vec::new()) };
+    if !is_conllu && layout.has_conllu_ids(text) {
+        layout.is_conllu = true;
+        notes.push(format!("{}: read as CoNLL-U: the word is column 1, the label column 3", path.display()));
     }
-    end(&mut sentence, &mut sentences);
-    Ok(sentences)
+    let wrong = |message: String| problem(path, Some(first_line), &message);
+    let is_chosen = options.columns.is_some() || options.usual_columns.is_some();
+    let columns = if layout.is_conllu {
+        let names: Vec<&str> = CONLLU.into_iter().take(first.len()).collect();
+        let find =
+            |spec: Option<&ColumnSpec>| columns::find_words(&names, spec, needs_labels, (CONLLU_WORD, CONLLU_LABEL));
+        let found = options.find(find).map_err(wrong)?;
+        Columns { has_header: false, ..found }
+    } else {
+        let word = usize::from(!is_chosen && layout.numbers_words(text));
+        if word > 0 {
+            let path = path.display();
+            notes.push(format!("{path}: column 0 numbers the words, so column 1 is read as the word"));
+        }
+        let find = |spec: Option<&ColumnSpec>| columns::find_words(&first, spec, needs_labels, (word, usize::MAX));
+        options.find(find).map_err(wrong)?
+    };
+    let unread: Vec<String> = (0..first.len())
+        .filter(|&at| !columns.reads(at))
+        .map(|at| match (columns.has_header, layout.is_conllu) {
+            (true, _) => format!("`{}`", first[at].trim()),
+            (false, true) => format!("{at} (`{}`)", CONLLU.get(at).unwrap_or(&"")),
+            (false, false) => at.to_string(),
+        })
+        .collect();
+    if needs_labels && !unread.is_empty() {
+        notes.push(format!("{}: columns that are not read: {}", path.display(), unread.join(", ")));
+    }
+    let mut reader = Reader {
+        path,
+        options,
+        layout,
+        columns,
+        first_line,
+        budget: Budget::of_words(text.len()),
+        sentence: Sentence::default(),
+        is_left_out: false,
+        unlabelled: 0,
+        sentences: Vec::new(),
+    };
+    for (row, line) in text.lines().zip(1..) {
+        if let Err(error) = reader.read_row(row, line) {
+            // Half of a sentence would have faults that the file has not.
+            reader.is_left_out = true;
+            faults.add(error)?;
+        }
+    }
+    reader.end_sentence();
+    if reader.unlabelled > 0 {
+        notes.push(format!(
+            "{}: sentences with words without a label, left out: {}",
+            path.display(),
+            reader.unlabelled
+        ));
+    }
+    Ok(reader.sentences)
 }
 
-/// Adds a sentence to the others if it has words, and leaves an empty one.
-fn end(sentence: &mut Sentence, sentences: &mut Vec<Sentence>) {
-    if !sentence.words.is_empty() {
-        sentences.push(std::mem::take(sentence));
+/// How the rows of a file are written.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    by_tabs: bool,
+    is_conllu: bool,
+    width: usize,
+}
+
+impl Layout {
+    fn of(text: &str, is_conllu: bool) -> Layout {
+        let rows = || rows(text).take(ROWS_LOOKED_AT).map(|(row, _)| row);
+        let with_tabs = rows().filter(|row| row.contains('\t')).count();
+        let by_tabs = is_conllu || 2 * with_tabs >= rows().count().max(1);
+        let mut layout = Layout { by_tabs, is_conllu, width: 0 };
+        // Lines that may be comments tell the width only where there are no others.
+        let mut widths: Vec<usize> =
+            rows().filter(|row| !row.starts_with('#')).map(|row| layout.split(row).len()).collect();
+        if widths.is_empty() {
+            widths = rows().map(|row| layout.split(row).len()).collect();
+        }
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        widths.iter().for_each(|&width| *counts.entry(width).or_default() += 1);
+        // Of widths that are as frequent, the first one.
+        let most = counts.values().max().copied().unwrap_or(0);
+        layout.width = widths.into_iter().find(|width| counts[width] == most).unwrap_or(0);
+        layout
     }
+
+    fn split<'t>(&self, row: &'t str) -> Vec<&'t str> {
+        let cells = row.split(if self.by_tabs { '\t' } else { ' ' });
+        cells.filter(|cell| self.by_tabs || !cell.is_empty()).collect()
+    }
+
+    /// The first row of the width of most, and its line.
+    fn model_row<'t>(&self, text: &'t str) -> Option<(Vec<&'t str>, usize)> {
+        let cells = |(row, line): (&'t str, usize)| (self.split(row), line);
+        let of_width = |(row, _): &(Vec<&str>, usize)| row.len() == self.width;
+        let other = rows(text).filter(|(row, _)| !row.starts_with('#')).map(cells).find(of_width);
+        other.or_else(|| rows(text).map(cells).find(of_width))
+    }
+
+    /// Whether the first of ten columns has the ids of CoNLL-U.
+    fn has_conllu_ids(&self, text: &str) -> bool {
+        let mut ids = rows(text)
+            .filter(|(row, _)| !row.starts_with('#'))
+            .take(ROWS_LOOKED_AT)
+            .map(|(row, _)| self.split(row))
+            .filter(|cells| cells.len() == CONLLU.len())
+            .map(|cells| cells[0])
+            .peekable();
+        let is_id = |id: &str| {
+            let mut parts = id.splitn(2, ['-', '.']);
+            parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        self.by_tabs && ids.peek().is_some() && ids.all(is_id)
+    }
+
+    /// Whether the first of three or more columns counts the words of each sentence, from 0 or 1.
+    fn numbers_words(&self, text: &str) -> bool {
+        let (mut expected, mut longest) = (None, 0);
+        for line in text.lines().take(2 * ROWS_LOOKED_AT) {
+            if !is_row(line) {
+                expected = None;
+                continue;
+            }
+            let cells = self.split(line);
+            if cells.len() != self.width {
+                continue;
+            }
+            let Ok(number) = cells[0].parse::<usize>() else { return false };
+            if expected.is_none() && number > 1 || expected.is_some_and(|expected| expected != number) {
+                return false;
+            }
+            longest = longest.max(number);
+            expected = Some(number + 1);
+        }
+        self.width > 2 && longest > 1
+    }
+}
+
+/// Lines that are neither blank nor the start of a document, with their numbers.
+fn rows(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    text.lines().zip(1..).filter(|(line, _)| is_row(line))
+}
+
+fn is_row(line: &str) -> bool {
+    !is_blank(line) && !starts_document(line)
 }
 
 /// Whether there is nothing but ASCII space. A no-break space may be somebody's word.
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_whitespace())
 }
 
@@ -174,197 +201,84 @@ fn starts_document(line: &str) -> bool {
     line.split([' ', '\t']).next() == Some("-DOCSTART-")
 }
 
-fn counted(columns: usize) -> String {
-    format!("{columns} column{}", if columns == 1 { "" } else { "s" })
+/// Sentences while they are read.
+struct Reader<'a> {
+    path: &'a Path,
+    options: &'a DataOptions,
+    layout: Layout,
+    columns: Columns,
+    /// The line of the row that told the columns.
+    first_line: usize,
+    budget: Budget,
+    sentence: Sentence,
+    /// Whether the rest of the sentence is not read.
+    is_left_out: bool,
+    unlabelled: usize,
+    sentences: Vec<Sentence>,
 }
 
-fn from_json_lines(
-    text: &str,
-    name: &Path,
-    spec: Option<&ColumnSpec>,
-    needs_labels: bool,
-) -> Result<Vec<Sentence>, Error> {
-    let (words_field, labels_field) = columns::word_fields(spec).map_err(|message| problem(name, None, &message))?;
-    let mut sentences = Vec::new();
-    for (json, line) in text.lines().zip(1..).filter(|(json, _)| !json.trim().is_empty()) {
-        let at_line = |message: String| problem(name, Some(line), &message);
-        let fields: Map<String, Value> =
-            serde_json::from_str(json).map_err(|error| at_line(format!("not a JSON object: {error}")))?;
-        let list_of = |field: &str| match fields.get(field) {
-            Some(Value::Array(values)) => Ok(values),
-            Some(_) => Err(at_line(format!("field `{field}` is no list"))),
-            None => {
-                let names: Vec<String> = fields.keys().map(|name| format!("`{name}`")).collect();
-                Err(at_line(format!(
-                    "no field `{field}`; there are {}. Choose with --columns text=NAME,label=NAME",
-                    names.join(", ")
-                )))
-            }
-        };
-        let mut sentence = Sentence { line, ..Sentence::default() };
-        for (index, word) in list_of(words_field)?.iter().enumerate() {
-            match word {
-                Value::String(word) if is_blank(word) => {
-                    return Err(at_line(format!("`{words_field}[{index}]` is empty")));
+impl Reader<'_> {
+    fn read_row(&mut self, row: &str, line: usize) -> Result<(), Error> {
+        if !is_row(row) {
+            self.end_sentence();
+            return Ok(());
+        }
+        let cells = self.layout.split(row);
+        let is_header = self.columns.has_header && line == self.first_line;
+        let is_comment = self.sentence.words.is_empty()
+            && row.starts_with('#')
+            && (self.layout.is_conllu || cells.len() != self.layout.width);
+        if is_header || is_comment || self.is_left_out {
+            return Ok(());
+        }
+        if cells.len() != self.layout.width {
+            let message = format!(
+                "expected {} as in line {}, found {}; columns are separated by {} here",
+                counted(self.layout.width),
+                self.first_line,
+                counted(cells.len()),
+                if self.layout.by_tabs { "tabs" } else { "spaces" },
+            );
+            return Err(problem(self.path, Some(line), &message));
+        }
+        if self.layout.is_conllu && cells[0].contains(['-', '.']) {
+            return Ok(());
+        }
+        let word = cells[self.columns.text];
+        if is_blank(word) {
+            return Err(problem(self.path, Some(line), "the word is empty"));
+        }
+        if let Some(&label) = self.columns.labels.first() {
+            let label = cells[label].trim();
+            if label.is_empty() || (self.layout.is_conllu && label == "_") {
+                if self.options.skip_unlabelled {
+                    self.unlabelled += 1;
+                    self.is_left_out = true;
+                    return Ok(());
                 }
-                Value::String(word) => sentence.words.push(word.clone()),
-                other => return Err(at_line(format!("`{words_field}[{index}]` is {other}; expected a string"))),
+                let what = if label.is_empty() { "the label is empty" } else { "the label is `_`, which means none" };
+                let message = format!("{what}; add it, or leave such sentences out with --skip-unlabelled");
+                return Err(problem(self.path, Some(line), &message));
             }
+            self.budget.take(string_cost(label.len()), self.path, line)?;
+            self.sentence.labels.push(label.to_string());
         }
-        if needs_labels {
-            for (index, label) in list_of(labels_field)?.iter().enumerate() {
-                sentence.labels.push(label_of(&format!("{labels_field}[{index}]"), label).map_err(at_line)?);
-            }
-            let (words, labels) = (sentence.words.len(), sentence.labels.len());
-            if words != labels {
-                return Err(at_line(format!(
-                    "{words} words and {labels} labels; expected a label for each word in `{words_field}`"
-                )));
-            }
+        self.budget.take(string_cost(word.len()) + size_of::<u32>(), self.path, line)?;
+        if self.sentence.words.is_empty() {
+            self.budget.take(size_of::<Sentence>(), self.path, line)?;
+            self.sentence.line = line;
         }
-        sentences.push(sentence);
-    }
-    Ok(sentences)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `columns` is "" for none; `Err` is the message.
-    fn read(content: &[u8], format: SentenceFormat, columns: &str, labels: bool) -> Result<Vec<Sentence>, String> {
-        let columns: Option<ColumnSpec> = (!columns.is_empty()).then(|| columns.parse().unwrap());
-        read_sentences_from(content, format, Path::new("data"), columns.as_ref(), labels)
-            .map_err(|error| error.to_string())
+        self.sentence.words.push(word.to_string());
+        self.sentence.word_lines.push(u32::try_from(line).unwrap_or(u32::MAX));
+        Ok(())
     }
 
-    fn rows(content: &str, columns: &str, labels: bool) -> Result<Vec<Sentence>, String> {
-        read(content.as_bytes(), SentenceFormat::Columns, columns, labels)
-    }
-
-    fn json(content: &str, columns: &str) -> Result<Vec<Sentence>, String> {
-        read(content.as_bytes(), SentenceFormat::Jsonl, columns, true)
-    }
-
-    /// Words and labels are divided by spaces.
-    fn sentence(words: &str, labels: &str, line: usize) -> Sentence {
-        let list = |text: &str| text.split_whitespace().map(str::to_string).collect();
-        Sentence { words: list(words), labels: list(labels), line }
-    }
-
-    #[test]
-    fn columns_are_divided_by_tabs_or_by_spaces() {
-        let expected = [sentence("EU rejects", "B-ORG O", 3), sentence("Peter", "B-PER", 7)];
-        let text = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ  B-VP O \n\n\nPeter NNP B-NP B-PER";
-        assert_eq!(rows(text, "", true).unwrap(), expected);
-        let expected = [sentence("EU rejects", "B-ORG O", 1), sentence("Peter", "B-PER", 4)];
-        let text = "\u{feff}EU\tB-ORG\r\nrejects\tO\r\n\t\r\nPeter\t B-PER \r\n";
-        assert_eq!(rows(text, "", true).unwrap(), expected);
-        // In a file with tabs a space is a part of the word.
-        let found = rows("a b\tO\n", "", true).unwrap();
-        assert_eq!((found[0].words.as_slice(), found[0].labels.as_slice()), (&["a b".into()][..], &["O".into()][..]));
-    }
-
-    #[test]
-    fn a_line_of_document_start_ends_a_sentence() {
-        let expected = [sentence("a", "O", 1), sentence("b", "O", 3)];
-        assert_eq!(rows("a O\n-DOCSTART- O\nb O\n", "", true).unwrap(), expected);
-        assert_eq!(rows("a\tO\n-DOCSTART-\nb\tO\n", "", true).unwrap(), expected);
-    }
-
-    #[test]
-    fn columns_are_chosen_by_number_or_by_name() {
-        let text = "1\tThe\tDET\tO\n2\tcat\tNOUN\tB-X\n";
-        assert_eq!(rows(text, "text=1", true).unwrap(), [sentence("The cat", "O B-X", 1)]);
-        assert_eq!(rows(text, "text=1,label=2", true).unwrap(), [sentence("The cat", "DET NOUN", 1)]);
-        assert_eq!(rows(text, "text=1,label=2", false).unwrap(), [sentence("The cat", "", 1)]);
-        let text = "# a comment\nid\tform\tupos\n\n# another one\n1\tThe\tDET\n2\tcat\tNOUN\n";
-        let expected = [sentence("The cat", "DET NOUN", 5)];
-        assert_eq!(rows(text, "text=form,label=upos", true).unwrap(), expected);
-        assert_eq!(rows(text, "text=form", true).unwrap(), expected);
-        assert_eq!(rows(text, "label=upos", true).unwrap(), [sentence("1 2", "DET NOUN", 5)]);
-    }
-
-    #[test]
-    fn comments_are_skipped_and_words_are_not() {
-        let expected = [sentence("# 1", "O X", 2), sentence("# a", "O O", 5)];
-        assert_eq!(rows("# text = # 1\n# O\n1 X\n\n# O\na O\n", "", true).unwrap(), expected);
-        assert_eq!(rows("# text = # 1\n#\tO\n1\tX\n\n#\tO\na\tO\n", "", true).unwrap(), expected);
-        // Words alone: `#` has one column, as the others have.
-        assert_eq!(rows("# a comment\na\n#\n# \n\n#\nb\n", "", false).unwrap()[0], sentence("a # #", "", 2));
-        // Nothing else is there to tell the number of columns.
-        assert_eq!(rows("# O\n# X\n", "", true).unwrap(), [sentence("# #", "O X", 1)]);
-        // Within a sentence there are no comments.
-        assert!(rows("a O\n# text = b\nb O\n", "", true).unwrap_err().starts_with("data:2: expected 2 columns"));
-    }
-
-    #[test]
-    fn json_lines_have_lists() {
-        let text = "{\"words\": [\"New York\", \"is\"], \"labels\": [\"B-LOC\", 0], \"id\": 3}\n\n\
-            {\"labels\": [], \"words\": []}\n";
-        let found = json(text, "").unwrap();
-        assert_eq!(found[0].words, ["New York", "is"]);
-        assert_eq!(found[0].labels, ["B-LOC", "0"]);
-        assert_eq!(found[1], sentence("", "", 3));
-        let text = "{\"tokens\": [\"a\"], \"ner_tags\": [\"O\"], \"labels\": 1}";
-        assert_eq!(json(text, "text=tokens,label=ner_tags").unwrap(), [sentence("a", "O", 1)]);
-        let unlabelled = read(b"{\"words\": [\"a\"], \"labels\": 7}", SentenceFormat::Jsonl, "", false);
-        assert_eq!(unlabelled.unwrap(), [sentence("a", "", 1)]);
-    }
-
-    /// What is read with which columns, and what the message says.
-    #[test]
-    fn faults_are_named() {
-        let labelled = |text: &str| rows(text, "", true).unwrap_err();
-        let cases = [
-            (labelled(""), "data: there are no sentences in it"),
-            (labelled("\n-DOCSTART- -X- O\n \n"), "data: there are no sentences in it"),
-            (labelled("\na\nb\n"), "data:2: the first row has 1 column; expected a word and its label"),
-            (rows("a b\n", "text=1", true).unwrap_err(), "data:1: word and label are the same column"),
-            (labelled("a X O\n\nb O\n"), "data:3: expected 3 columns as in the first row (line 1), found 2 columns;"),
-            (
-                labelled("a\tO\nb O\n"),
-                "data:2: expected 2 columns as in the first row (line 1), found 1 column; columns are divided by tabs",
-            ),
-            (labelled("a O\nb c O\n"), "found 3 columns; columns are divided by spaces here"),
-            (labelled("a\tO\nb\t \n"), "data:2: the label is empty"),
-            (labelled("a\tO\n\tO\n"), "data:2: the word is empty"),
-            (rows("a O\n", "text=0,label=3", true).unwrap_err(), "data:1: there is no column 3, counted from 0; the"),
-            (
-                rows("w t\na O\n", "text=w,label=x", true).unwrap_err(),
-                "data:1: no column or field `x`; there are `w`, `t`",
-            ),
-            (rows("a O\n", "text=0,text_b=1", true).unwrap_err(), "data:1: words have no second text"),
-            (
-                read(b"a O\nb\xff O\n", SentenceFormat::Columns, "", true).unwrap_err(),
-                "data:2: byte 2 of the line, 0xFF,",
-            ),
-            (json("\n", "").unwrap_err(), "data: there are no sentences in it"),
-            (json("[1]", "").unwrap_err(), "data:1: not a JSON object: "),
-            (json("{\"text\": \"a\"}", "").unwrap_err(), "data:1: no field `words`; there are `text`. Choose with"),
-            (json("{\"words\": \"a\", \"labels\": []}", "").unwrap_err(), "data:1: field `words` is no list"),
-            (json("{\"words\": [\"a\"]}", "").unwrap_err(), "data:1: no field `labels`; there are `words`"),
-            (json("{\"words\": [\"a\"], \"labels\": []}", "").unwrap_err(), "data:1: 1 words and 0 labels; expected"),
-            (json("{\"words\": [1], \"labels\": []}", "").unwrap_err(), "data:1: `words[0]` is 1; expected a string"),
-            (json("{\"words\": [\"\"], \"labels\": [1]}", "").unwrap_err(), "data:1: `words[0]` is empty"),
-            (json("{\"words\": [\"a\"], \"labels\": [\" \"]}", "").unwrap_err(), "data:1: field `labels[0]` is empty"),
-            (json("{\"words\": [], \"labels\": []}", "text=0").unwrap_err(), "data: fields of JSON lines have names"),
-            (json("{\"words\": [], \"labels\": []}", "text_b=w").unwrap_err(), "data: words have no second text"),
-        ];
-        for (message, expected) in cases {
-            assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+    /// Adds the sentence to the others if it has words, and begins another.
+    fn end_sentence(&mut self) {
+        let sentence = std::mem::take(&mut self.sentence);
+        if !sentence.words.is_empty() && !std::mem::take(&mut self.is_left_out) {
+            self.sentences.push(sentence);
         }
-    }
-
-    #[test]
-    fn the_ending_tells_the_format() {
-        for name in ["a.conll", "a.IOB", "a.iob2", "a.bio", "a.txt", "a.tsv"] {
-            assert_eq!(SentenceFormat::of(Path::new(name)).unwrap(), SentenceFormat::Columns);
-        }
-        assert_eq!(SentenceFormat::of(Path::new("a.jsonl")).unwrap(), SentenceFormat::Jsonl);
-        let message = SentenceFormat::of(Path::new("a.csv")).unwrap_err().to_string();
-        assert!(message.starts_with("a.csv: the ending names no format of labelled words"), "{message}");
-        let message = read_sentences(Path::new("no/such.conll"), None, false).unwrap_err().to_string();
-        assert!(message.starts_with("cannot read no/such.conll: "), "{message}");
+        self.is_left_out = false;
     }
 }

@@ -219,7 +219,8 @@ mod tests {
     }
 
     fn sentences(texts: &[&str]) -> Vec<Sentence> {
-        let sentence = |text: &&str| Sentence { words: labels(text), labels: labels(text), line: 7 };
+        let sentence =
+            |text: &&str| Sentence { words: labels(text), labels: labels(text), line: 7, ..Sentence::default() };
         texts.iter().map(sentence).collect()
     }
 

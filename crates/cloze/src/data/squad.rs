@@ -1,15 +1,7 @@
-//! Questions on texts: files in the format of SQuAD 1.1 and 2.0, and JSON lines of questions without answers.
+//! Questions on texts, and where their answers are, by the rules of SQuAD's scripts.
 
-use std::collections::HashSet;
-use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
-
-use serde_json::{Map, Value};
-
-use crate::data::encoding::utf8;
-use crate::error::{Error, at};
 
 /// A question on a text, and its answers where they are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +43,8 @@ pub struct Squad {
     pub version: SquadVersion,
     /// In the order of the file.
     pub questions: Vec<Question>,
+    /// What was guessed, and what was not read.
+    pub notes: Vec<String>,
 }
 
 /// An answer that its context does not have where the file says.
@@ -62,68 +56,6 @@ pub struct Misaligned {
     pub expected: String,
     /// As many characters of the context, from the answer's offset.
     pub found: String,
-}
-
-/// The questions of a SQuAD file; see [`read_questions_from`].
-pub fn read_questions(path: &Path) -> Result<Squad, Error> {
-    read_questions_from(std::fs::File::open(path).map_err(at("read", path))?, path)
-}
-
-/// The questions in the SQuAD format that `reader` gives; `name` stands for it in messages.
-///
-/// A byte-order mark is skipped. A question without `answers` is one that nobody has answered yet.
-///
-/// # Errors
-///
-/// What cannot be read, or is not UTF-8 or JSON, with line and column. With the path within the JSON, such as
-/// `data[3].paragraphs[0].qas[2].id`: a field that is missing or of another type; an id that occurs twice; an answer
-/// that begins behind the end of its context. No question at all.
-pub fn read_questions_from(reader: impl Read, name: &Path) -> Result<Squad, Error> {
-    let text = read_text(reader, name)?;
-    let json: Value = serde_json::from_str(&text).map_err(|error| {
-        problem(name, Some(error.line()), format!("not JSON: {error}; expected a file in the format of SQuAD"))
-    })?;
-    drop(text);
-    let squad = squad_of(&json).map_err(|message| problem(name, None, message))?;
-    if squad.questions.is_empty() {
-        return Err(problem(name, None, "there are no questions in it".to_string()));
-    }
-    Ok(squad)
-}
-
-/// Questions to be answered, from JSON lines with `question`, `context`, and `id` if they have one; without it, a
-/// question's id is the number of its line, from 1. A byte-order mark and empty lines are skipped.
-///
-/// # Errors
-///
-/// With the line: what is no JSON object; a field that is missing or no string; an id that occurs twice. No question
-/// at all.
-pub fn read_question_lines_from(reader: impl Read, name: &Path) -> Result<Vec<Question>, Error> {
-    let text = read_text(reader, name)?;
-    let mut ids = HashSet::new();
-    let mut questions: Vec<Question> = Vec::new();
-    for (json, line) in text.lines().zip(1..).filter(|(json, _)| !json.trim().is_empty()) {
-        let at_line = |message: String| problem(name, Some(line), message);
-        let fields: Map<String, Value> =
-            serde_json::from_str(json).map_err(|error| at_line(format!("not a JSON object: {error}")))?;
-        let id = match fields.get("id").filter(|id| !id.is_null()) {
-            Some(_) => id_of(&fields, "", &mut ids).map_err(at_line)?,
-            None => unique_id(line.to_string(), "id", &mut ids).map_err(at_line)?,
-        };
-        let context = string(&fields, "", "context").map_err(at_line)?;
-        let last = questions.last().map(|last| &last.context).filter(|last| ***last == *context);
-        questions.push(Question {
-            id,
-            question: string(&fields, "", "question").map_err(at_line)?.to_string(),
-            context: last.cloned().unwrap_or_else(|| context.into()),
-            answers: Vec::new(),
-            is_impossible: false,
-        });
-    }
-    if questions.is_empty() {
-        return Err(problem(name, None, "there are no questions in it".to_string()));
-    }
-    Ok(questions)
 }
 
 /// The characters of the context that are the first answer, the one to train on; `None` if there is none, if the
@@ -194,130 +126,6 @@ fn find_nearby(context: &[char], range: Range<usize>, answer: &str) -> Option<Ra
 /// What divides words in `run_squad.py`: less than all that Unicode calls whitespace.
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{202F}')
-}
-
-fn read_text(mut reader: impl Read, name: &Path) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).map_err(at("read", name))?;
-    let text = utf8(&bytes, name, 0)?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_string())
-}
-
-fn squad_of(json: &Value) -> Result<Squad, String> {
-    let Value::Object(file) = json else {
-        return Err(format!("{}; expected an object with `data`, as in SQuAD", kind(json)));
-    };
-    let mut version = match file.get("version").and_then(Value::as_str) {
-        Some(version) if version.trim_start_matches('v').starts_with('2') => SquadVersion::V2,
-        _ => SquadVersion::V1,
-    };
-    let mut ids = HashSet::new();
-    let mut questions = Vec::new();
-    for (article, path) in objects(file, "", "data")? {
-        for (paragraph, path) in objects(article, &path, "paragraphs")? {
-            let context: Arc<str> = string(paragraph, &path, "context")?.into();
-            let length = context.chars().count();
-            for (fields, path) in objects(paragraph, &path, "qas")? {
-                let is_impossible = match fields.get("is_impossible") {
-                    None => false,
-                    Some(Value::Bool(is_impossible)) => {
-                        version = SquadVersion::V2;
-                        *is_impossible
-                    }
-                    Some(other) => {
-                        return Err(format!("{path}.is_impossible: {}; expected true or false", kind(other)));
-                    }
-                };
-                questions.push(Question {
-                    id: id_of(fields, &path, &mut ids)?,
-                    question: string(fields, &path, "question")?.to_string(),
-                    context: context.clone(),
-                    answers: answers_of(fields, &path, length)?,
-                    is_impossible,
-                });
-            }
-        }
-    }
-    Ok(Squad { version, questions })
-}
-
-/// The answers of a question on a context of `length` characters.
-fn answers_of(question: &Map<String, Value>, path: &str, length: usize) -> Result<Vec<Answer>, String> {
-    if !question.contains_key("answers") {
-        return Ok(Vec::new());
-    }
-    let answer_of = |(answer, path): Placed| {
-        let path = &path;
-        let start = field(answer, path, "answer_start", "a number of characters")?;
-        let start = start.as_u64().ok_or_else(|| {
-            format!("{}: {start}; expected a number of characters, 0 or more", join(path, "answer_start"))
-        })?;
-        if start >= length as u64 {
-            return Err(format!(
-                "{}: {start}, but the context ends after {length} characters; offsets count Unicode characters, \
-                 not bytes",
-                join(path, "answer_start")
-            ));
-        }
-        Ok(Answer { text: string(answer, path, "text")?.to_string(), start: start as usize })
-    };
-    objects(question, path, "answers")?.into_iter().map(answer_of).collect()
-}
-
-/// The fields of an object of the file, and its path.
-type Placed<'a> = (&'a Map<String, Value>, String);
-
-/// The objects in the list `name` of the object at `path`.
-fn objects<'a>(object: &'a Map<String, Value>, path: &str, name: &str) -> Result<Vec<Placed<'a>>, String> {
-    let list = field(object, path, name, "a list")?;
-    let Value::Array(items) = list else {
-        return Err(format!("{}: {}; expected a list", join(path, name), kind(list)));
-    };
-    let item_of = |(item, index): (&'a Value, usize)| {
-        let path = format!("{}[{index}]", join(path, name));
-        match item {
-            Value::Object(item) => Ok((item, path)),
-            other => Err(format!("{path}: {}; expected an object", kind(other))),
-        }
-    };
-    items.iter().zip(0..).map(item_of).collect()
-}
-
-fn string<'a>(object: &'a Map<String, Value>, path: &str, name: &str) -> Result<&'a str, String> {
-    let value = field(object, path, name, "a string")?;
-    value.as_str().ok_or_else(|| format!("{}: {}; expected a string", join(path, name), kind(value)))
-}
-
-fn id_of(object: &Map<String, Value>, path: &str, ids: &mut HashSet<String>) -> Result<String, String> {
-    unique_id(string(object, path, "id")?.to_string(), &join(path, "id"), ids)
-}
-
-fn unique_id(id: String, path: &str, ids: &mut HashSet<String>) -> Result<String, String> {
-    if ids.insert(id.clone()) { Ok(id) } else { Err(format!("{path}: `{id}` is another question's id, too")) }
-}
-
-fn field<'a>(object: &'a Map<String, Value>, path: &str, name: &str, expected: &str) -> Result<&'a Value, String> {
-    object.get(name).ok_or_else(|| format!("{}: missing; expected {expected}", join(path, name)))
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
-}
-
-/// What a value is, for messages: contexts are too long to be shown.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn problem(path: &Path, line: Option<usize>, message: String) -> Error {
-    Error::Data { path: path.to_path_buf(), line, message }
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
-//! Labelled examples from tables: `.tsv`, `.csv`, `.jsonl` and plain `.txt`.
+//! Labelled texts and pairs, from tables and records.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
-use crate::data::columns::{self, ColumnSpec, Columns};
-use crate::data::encoding::utf8;
-use crate::error::{Error, at};
+use crate::data::columns::{self, Columns, Wanted};
+use crate::data::delimited::{Dialect, Row, Rows};
+use crate::data::labels::{self, Labels, SEPARATORS, flag, of_value, separated};
+use crate::data::options::{
+    Budget, DataOptions, Faults, Format, LabelSets, Read, bytes_of, heap_cost, problem, text_of, unread_note,
+};
+use crate::data::parquet::class_names;
+use crate::data::records::{self, Record};
+use crate::error::Error;
 
 /// One example: a text or a pair, and what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +22,8 @@ pub struct Example {
     /// The second text of a pair.
     pub text_b: Option<String>,
     /// Its labels, or its value, without the space around; none where nothing is known or several may be asked for.
-    pub labels: Vec<String>,
-    /// The line of the file, from 1, at which the example begins.
+    pub labels: Arc<[String]>,
+    /// The line of the file, or the row of a Parquet file, from 1, at which the example begins.
     pub line: usize,
 }
 
@@ -35,9 +39,11 @@ impl Example {
 pub enum Labelling {
     /// Labels are read where they are found.
     Optional,
-    /// Every example needs a label or value.
+    /// Every example needs a label.
     One,
-    /// Every example may have any number of labels: a list in JSON lines, else with commas between.
+    /// Every example needs a number.
+    Value,
+    /// Every example may have any number of labels: a list in JSON, cells with separators, or a column for each label.
     Several,
 }
 
@@ -45,80 +51,67 @@ impl Labelling {
     fn is_needed(self) -> bool {
         self != Labelling::Optional
     }
-}
 
-/// How a table is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Columns divided by tabs. There is no quoting: a quote is a character like any other.
-    Tsv,
-    /// Columns divided by commas, quoted where needed (RFC 4180).
-    Csv,
-    /// A JSON object a line.
-    Jsonl,
-    /// A text a line; nothing else.
-    Text,
-}
-
-impl Format {
-    /// The format that a file's ending names, in capitals or not.
-    pub fn of(path: &Path) -> Result<Format, Error> {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        match ending.as_str() {
-            "tsv" => Ok(Format::Tsv),
-            "csv" => Ok(Format::Csv),
-            "jsonl" => Ok(Format::Jsonl),
-            "txt" => Ok(Format::Text),
-            _ => {
-                Err(problem(path, None, "the ending names no format of examples; expected .tsv, .csv, .jsonl or .txt"))
-            }
-        }
+    fn wanted(self) -> Wanted {
+        if self.is_needed() { Wanted::Label } else { Wanted::LabelIfAny }
     }
 }
 
-/// The examples of a file, whose ending names its format; see [`read_examples_from`].
-pub fn read_examples(path: &Path, columns: Option<&ColumnSpec>, labelling: Labelling) -> Result<Vec<Example>, Error> {
-    let format = Format::of(path)?;
-    let file = std::fs::File::open(path).map_err(at("read", path))?;
-    read_examples_from(file, format, path, columns, labelling)
-}
-
-/// The examples that `reader` gives; `name` stands for it in messages.
-///
-/// Without `columns`, the columns (or fields of JSON lines) are recognised by name; see [`ColumnSpec`]. A
-/// byte-order mark is skipped, and so are empty lines, except in plain text, where each line is a text.
+/// The examples of a file; see [`read_examples_from`]. Its ending names the format, unless `options` do.
 ///
 /// # Errors
+/// As [`read_examples_from`].
+pub fn read_examples(path: &Path, options: &DataOptions, labelling: Labelling) -> Result<Read<Example>, Error> {
+    read_file(path, options, labelling, &mut Faults::end_reading())
+}
+
+/// The examples in `bytes`; `name` stands for their file in messages.
 ///
+/// Columns, or fields of records, are recognised by name; see [`ColumnSpec`](crate::data::ColumnSpec). A byte-order
+/// mark is skipped, and so are empty lines, except in plain text, where each line is a text.
+///
+/// # Errors
 /// Named with line or column: what cannot be read or is not UTF-8; no example at all; a column that is missing or
-/// cannot be told, with the columns there are; a row with more or fewer columns than the first; a label that is
-/// needed and not there.
+/// ambiguous, with the columns there are; a row with more or fewer columns than the first; a quoted cell that does not
+/// end where it should; a label that is needed and not there; a list with the same label twice.
 pub fn read_examples_from(
-    mut reader: impl Read,
+    bytes: &[u8],
     format: Format,
     name: &Path,
-    columns: Option<&ColumnSpec>,
+    options: &DataOptions,
     labelling: Labelling,
-) -> Result<Vec<Example>, Error> {
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).map_err(at("read", name))?;
-    let text = utf8(&bytes, name, 0)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let examples = match format {
-        Format::Tsv => from_rows(tsv_rows(text), name, columns, labelling)?,
-        Format::Csv => from_rows(csv_rows(text, name)?, name, columns, labelling)?,
-        Format::Jsonl => from_json_lines(text, name, columns, labelling)?,
-        Format::Text => from_lines(text, name, columns, labelling)?,
+) -> Result<Read<Example>, Error> {
+    let reading = Reading::new(name, options, labelling, bytes.len());
+    reading.read(bytes, format, &mut Faults::end_reading())
+}
+
+/// The examples of a file without its faulty rows, which `faults` collects.
+pub(crate) fn read_file(
+    path: &Path,
+    options: &DataOptions,
+    labelling: Labelling,
+    faults: &mut Faults,
+) -> Result<Read<Example>, Error> {
+    let Some(format) = options.format.or_else(|| Format::of_ending(path)) else {
+        return Err(unknown_format(path));
     };
-    if examples.is_empty() {
-        return Err(problem(name, None, "there are no examples in it"));
-    }
-    Ok(examples)
+    let bytes = if format == Format::Parquet { Vec::new() } else { bytes_of(path)? };
+    let size = match format {
+        Format::Parquet => std::fs::metadata(path).map_or(0, |file| file.len() as usize),
+        _ => bytes.len(),
+    };
+    Reading::new(path, options, labelling, size).read(&bytes, format, faults)
+}
+
+pub(crate) fn unknown_format(path: &Path) -> Error {
+    let names = Format::names().collect::<Vec<_>>().join(", ");
+    let message = format!("the ending names no format of examples; rename the file, or choose --format: {names}");
+    problem(path, None, &message)
 }
 
 /// The labels that occur in examples, in their order.
 pub fn label_set(examples: &[Example]) -> Vec<String> {
-    label_order(examples.iter().flat_map(|example| &example.labels))
+    label_order(examples.iter().flat_map(|example| example.labels.iter()))
 }
 
 /// Labels, each once: as integers by value if all of them are integers, else by code point.
@@ -132,320 +125,401 @@ pub fn label_order<'a>(labels: impl Iterator<Item = &'a String>) -> Vec<String> 
     labels.into_iter().map(str::to_string).collect()
 }
 
-struct Row {
-    line: usize,
-    cells: Vec<String>,
-}
-
-fn tsv_rows(text: &str) -> Vec<Row> {
-    let numbered = text.lines().zip(1..).filter(|(line, _)| !line.is_empty());
-    numbered.map(|(row, line)| Row { line, cells: row.split('\t').map(str::to_string).collect() }).collect()
-}
-
-fn csv_rows(text: &str, name: &Path) -> Result<Vec<Row>, Error> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut rows = Vec::new();
-    let mut last_start = 0;
-    for record in reader.records() {
-        let record = record.map_err(|error| problem(name, None, &error.to_string()))?;
-        let position = record.position().expect("a record that was read has a position");
-        last_start = position.byte() as usize;
-        // The position is that of the line breaks and empty lines before the record.
-        let breaks = text[last_start..].bytes().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let line = position.line() as usize + breaks.filter(|&byte| byte == b'\n').count();
-        rows.push(Row { line, cells: record.iter().map(str::to_string).collect() });
-    }
-    // A quote that is never closed swallows the rest of the file into one cell, without an error.
-    let last_is_open = text[last_start..].bytes().filter(|&byte| byte == b'"').count() % 2 == 1;
-    if let Some(row) = rows.last().filter(|row| last_is_open && row.cells.iter().any(|cell| cell.contains('\n'))) {
-        return Err(problem(name, Some(row.line), "a quote opens in this row and is never closed"));
-    }
-    Ok(rows)
-}
-
-fn from_rows(
-    rows: Vec<Row>,
-    name: &Path,
-    spec: Option<&ColumnSpec>,
+/// Examples while they are read.
+struct Reading<'a> {
+    path: &'a Path,
+    options: &'a DataOptions,
     labelling: Labelling,
-) -> Result<Vec<Example>, Error> {
-    let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    let width = first.cells.len();
-    let Columns { text, text_b, label, has_header } = columns::find(&first.cells, spec, labelling.is_needed())
-        .map_err(|message| problem(name, Some(first.line), &message))?;
-    let mut examples = Vec::with_capacity(rows.len());
-    for mut row in rows.into_iter().skip(usize::from(has_header)) {
-        if row.cells.len() != width {
-            let message = format!("{} columns, where the first row has {width}", row.cells.len());
-            return Err(problem(name, Some(row.line), &message));
+    budget: Budget,
+    examples: Vec<Example>,
+    /// For each example whether its labels were a list of numbers.
+    numbers: Vec<bool>,
+    sets: LabelSets,
+    unlabelled: usize,
+    /// The field that the labels are in.
+    label_field: String,
+    notes: Vec<String>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(path: &'a Path, options: &'a DataOptions, labelling: Labelling, size: usize) -> Reading<'a> {
+        Reading {
+            path,
+            options,
+            labelling,
+            budget: Budget::of_file(size),
+            examples: Vec::new(),
+            numbers: Vec::new(),
+            sets: LabelSets::default(),
+            unlabelled: 0,
+            label_field: String::new(),
+            notes: Vec::new(),
         }
-        // The same column may serve twice, so none is moved out but the last.
-        let cell = label.map_or("", |at| row.cells[at].trim());
-        let labels = match labelling {
-            Labelling::Several => {
-                cell.split(',').map(str::trim).filter(|label| !label.is_empty()).map(str::to_string).collect()
+    }
+
+    fn read(mut self: Reading<'a>, bytes: &[u8], format: Format, faults: &mut Faults) -> Result<Read<Example>, Error> {
+        match format {
+            Format::Tsv | Format::Csv => self.read_rows(text_of(bytes, self.path)?, format, faults)?,
+            Format::Jsonl | Format::Json | Format::Parquet => self.read_records(bytes, format, faults)?,
+            Format::Text => self.read_lines(text_of(bytes, self.path)?)?,
+            Format::Conll | Format::Conllu | Format::Brat => {
+                let message = format!("{} files have labels of words; use --task tokens", format.name());
+                return Err(self.problem(None, &message));
             }
-            Labelling::One if cell.is_empty() => return Err(problem(name, Some(row.line), "the label is empty")),
-            _ => label.map(|_| cell.to_string()).into_iter().collect(),
-        };
-        let text_b = text_b.map(|at| row.cells[at].clone());
-        let text = std::mem::take(&mut row.cells[text]);
-        examples.push(Example { text, text_b, labels, line: row.line });
-    }
-    Ok(examples)
-}
-
-fn from_json_lines(
-    text: &str,
-    name: &Path,
-    spec: Option<&ColumnSpec>,
-    labelling: Labelling,
-) -> Result<Vec<Example>, Error> {
-    let mut examples = Vec::new();
-    for (json, line) in text.lines().zip(1..).filter(|(json, _)| !json.trim().is_empty()) {
-        let at_line = |message: String| problem(name, Some(line), &message);
-        let fields: Map<String, Value> =
-            serde_json::from_str(json).map_err(|error| at_line(format!("not a JSON object: {error}")))?;
-        // A field that is null is a field that is not there.
-        let names: Vec<String> =
-            fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.clone()).collect();
-        let columns = columns::find_fields(&names, spec, labelling.is_needed()).map_err(at_line)?;
-        let text_of = |at: usize| match &fields[&names[at]] {
-            Value::String(text) => Ok(text.clone()),
-            _ => Err(at_line(format!("field `{}` is no string", names[at]))),
-        };
-        let labels = columns.label.map(|at| labels_of(&names[at], &fields[&names[at]], labelling)).transpose();
-        // What is not asked for need not be understood.
-        let labels = if labelling.is_needed() { labels.map_err(at_line)? } else { labels.unwrap_or(None) };
-        let labels = labels.unwrap_or_default();
-        let text_b = columns.text_b.map(text_of).transpose()?;
-        examples.push(Example { text: text_of(columns.text)?, text_b, labels, line });
-    }
-    Ok(examples)
-}
-
-fn labels_of(field: &str, value: &Value, labelling: Labelling) -> Result<Vec<String>, String> {
-    match value {
-        Value::Array(values) if labelling == Labelling::Several => {
-            values.iter().map(|value| label_of(field, value)).collect()
         }
-        _ => label_of(field, value).map(|label| vec![label]),
+        if self.unlabelled > 0 {
+            let note = format!("{}: examples without a label, left out: {}", self.path.display(), self.unlabelled);
+            self.notes.push(note);
+        }
+        if self.examples.is_empty() && faults.found.is_empty() {
+            return Err(self.problem(None, "there are no examples in it"));
+        }
+        let Reading { path, options, labelling, mut examples, numbers, mut notes, label_field, .. } = self;
+        let of_file = if format == Format::Parquet { class_names(path, &label_field) } else { Vec::new() };
+        labels::resolve(&mut examples, &numbers, options.names(&of_file), labelling, path, &mut notes, faults)?;
+        Ok(Read { items: examples, notes })
+    }
+
+    fn problem(&self, line: Option<usize>, message: &str) -> Error {
+        problem(self.path, line, message)
+    }
+
+    fn push(
+        &mut self,
+        text: String,
+        text_b: Option<String>,
+        labels: Arc<[String]>,
+        are_numbers: bool,
+        line: usize,
+    ) -> Result<(), Error> {
+        let strings = heap_cost(text.len()) + text_b.as_ref().map_or(0, |text| heap_cost(text.len()));
+        self.budget.take(size_of::<Example>() + strings, self.path, line)?;
+        self.examples.push(Example { text, text_b, labels, line });
+        self.numbers.push(are_numbers);
+        Ok(())
+    }
+
+    /// Notes an example without label, or gives the error that it is.
+    fn unlabelled(&mut self, line: usize, what: &str) -> Result<(), Error> {
+        if self.options.skip_unlabelled {
+            self.unlabelled += 1;
+            return Ok(());
+        }
+        let message = format!("{what}; add the label, or leave such examples out with --skip-unlabelled");
+        Err(self.problem(Some(line), &message))
+    }
+
+    fn read_rows(&mut self, text: &str, format: Format, faults: &mut Faults) -> Result<(), Error> {
+        let Some((dialect, columns, first)) = self.recognise(text, format)? else { return Ok(()) };
+        let width = first.cells.len();
+        let name = |at: usize| match columns.has_header {
+            true => first.cells[at].trim().to_string(),
+            false => at.to_string(),
+        };
+        let unread: Vec<String> = (0..width).filter(|&at| !columns.reads(at)).map(name).collect();
+        self.notes.extend(unread_note(self.path, "columns", &unread));
+        let names: Vec<String> = columns.labels.iter().map(|&at| name(at)).collect();
+        let separator = self.separator(Rows::new(text, dialect).skip(usize::from(columns.has_header)), &columns)?;
+        if columns.are_flags {
+            let path = self.path.display();
+            self.notes.push(format!("{path}: columns that hold only 0 and 1 are read as labels: {}", names.join(", ")));
+        }
+        for row in Rows::new(text, dialect).skip(usize::from(columns.has_header)) {
+            let row = row.map_err(|(line, message)| self.problem(Some(line), &message));
+            let Some(row) = faults.take(row)? else { continue };
+            let result = self.read_row(row, width, &columns, &names, separator);
+            faults.take(result)?;
+        }
+        Ok(())
+    }
+
+    /// How the table is separated, its columns, and its first row: by its ending, else by the only other separator
+    /// with which the columns are found.
+    fn recognise<'t>(&mut self, text: &'t str, format: Format) -> Result<Option<(Dialect, Columns, Row<'t>)>, Error> {
+        let usual = if format == Format::Tsv { '\t' } else { ',' };
+        // A tab in a file of the ending .tsv is the one separator that comes without quoting.
+        let dialect = |delimiter: char| Dialect { delimiter, quotes: !(format == Format::Tsv && delimiter == '\t') };
+        let columns_of = |dialect: Dialect| -> Result<Option<(Columns, Row<'t>)>, Error> {
+            let Some(first) = Rows::new(text, dialect).next() else { return Ok(None) };
+            let first = first.map_err(|(line, message)| self.problem(Some(line), &message))?;
+            let columns = self.columns_of(text, dialect, &first)?;
+            Ok(Some((columns, first)))
+        };
+        let chosen = dialect(self.options.delimiter.unwrap_or(usual));
+        let fault = match columns_of(chosen) {
+            Ok(None) => return Ok(None),
+            Ok(Some((columns, first))) => return Ok(Some((chosen, columns, first))),
+            Err(fault) => fault,
+        };
+        let mut found = Vec::new();
+        for other in ['\t', ',', ';', '|'].into_iter().filter(|other| *other != usual) {
+            if self.options.delimiter.is_none()
+                && let Ok(Some((columns, first))) = columns_of(dialect(other))
+                && first.cells.len() > 1
+            {
+                found.push((dialect(other), columns, first));
+            }
+        }
+        match found.pop().filter(|_| found.is_empty()) {
+            None => Err(fault),
+            Some(found) => {
+                let note = format!(
+                    "{}: columns are separated by `{}` (choose another with --delimiter)",
+                    self.path.display(),
+                    found.0.delimiter.escape_debug()
+                );
+                self.notes.push(note);
+                Ok(Some(found))
+            }
+        }
+    }
+
+    /// The columns by the first row; without a column for the label those that hold nothing but 0 and 1.
+    fn columns_of(&self, text: &str, dialect: Dialect, first: &Row) -> Result<Columns, Error> {
+        let cells: Vec<&str> = first.cells.iter().map(AsRef::as_ref).collect();
+        let wrong = |message: String| self.problem(Some(first.line), &message);
+        let mut columns =
+            self.options.find(|spec| columns::find(&cells, spec, self.labelling.wanted())).map_err(wrong)?;
+        if self.labelling.is_needed() && columns.labels.is_empty() {
+            columns.labels = self.flag_columns(text, dialect, &columns, cells.len());
+            columns.are_flags = true;
+            if columns.labels.is_empty() {
+                return Err(wrong(columns::no_label(&cells)));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The columns, at least two, that hold nothing but 0 and 1.
+    fn flag_columns(&self, text: &str, dialect: Dialect, columns: &Columns, width: usize) -> Vec<usize> {
+        if self.labelling == Labelling::Value || !columns.has_header {
+            return Vec::new();
+        }
+        let mut are_flags: Vec<bool> = (0..width).map(|at| !columns.reads(at)).collect();
+        let mut rows = 0;
+        for row in Rows::new(text, dialect).skip(1).flatten().filter(|row| row.cells.len() == width) {
+            are_flags.iter_mut().zip(&row.cells).for_each(|(is, cell)| *is &= flag(cell).is_some());
+            rows += 1;
+        }
+        let found: Vec<usize> = (0..width).filter(|&at| are_flags[at]).collect();
+        if rows > 0 && found.len() > 1 { found } else { Vec::new() }
+    }
+
+    /// What separates several labels in a cell: as chosen, else the only character of the usual ones that occurs.
+    fn separator<'t>(
+        &mut self,
+        rows: impl Iterator<Item = Result<Row<'t>, (usize, String)>>,
+        columns: &Columns,
+    ) -> Result<char, Error> {
+        let (Labelling::Several, [column]) = (self.labelling, columns.labels.as_slice()) else { return Ok(',') };
+        if let Some(separator) = self.options.label_separator {
+            return Ok(separator);
+        }
+        // The line at which each occurs for the first time.
+        let mut seen = [None; SEPARATORS.len()];
+        for row in rows.flatten() {
+            let Some(cell) = row.cells.get(*column) else { continue };
+            for (seen, separator) in seen.iter_mut().zip(SEPARATORS) {
+                if seen.is_none() && cell.contains(separator) {
+                    *seen = Some(row.line);
+                }
+            }
+        }
+        let found: Vec<(char, usize)> =
+            SEPARATORS.into_iter().zip(seen).filter_map(|(separator, line)| Some((separator, line?))).collect();
+        match found[..] {
+            [] | [(',', _)] => Ok(','),
+            [(separator, _)] => {
+                let note = format!(
+                    "{}: labels are separated by `{separator}` (choose another with --label-separator)",
+                    self.path.display()
+                );
+                self.notes.push(note);
+                Ok(separator)
+            }
+            [(first, _), (second, line), ..] => {
+                let message = format!(
+                    "labels are separated by `{first}` or by `{second}`; choose with --label-separator, as both occur"
+                );
+                Err(self.problem(Some(line), &message))
+            }
+        }
+    }
+
+    fn read_row(
+        &mut self,
+        mut row: Row,
+        width: usize,
+        columns: &Columns,
+        names: &[String],
+        separator: char,
+    ) -> Result<(), Error> {
+        let line = row.line;
+        if row.cells.len() != width {
+            let found = columns::counted(row.cells.len());
+            return Err(self.problem(Some(line), &format!("{found}, where the first row has {width}")));
+        }
+        let labels = match (columns.labels.as_slice(), self.labelling) {
+            ([], _) => labels::none(),
+            ([column], labelling) => {
+                let cell = row.cells[*column].trim();
+                match labelling {
+                    Labelling::Several => self.sets.shared(separated(cell, separator)),
+                    _ if cell.is_empty() && labelling.is_needed() => {
+                        return self.unlabelled(line, "the label is empty");
+                    }
+                    _ => self.sets.shared(vec![cell.to_string()]),
+                }
+            }
+            (several, labelling) => {
+                let mut own = Vec::new();
+                for (&column, name) in several.iter().zip(names) {
+                    let cell = &row.cells[column];
+                    match flag(cell) {
+                        Some(true) => own.push(name.clone()),
+                        Some(false) => {}
+                        None => {
+                            let message = format!("column `{name}` holds `{cell}`; expected 0 or 1, as it is a label");
+                            return Err(self.problem(Some(line), &message));
+                        }
+                    }
+                }
+                if labelling == Labelling::One && own.len() != 1 {
+                    let message = format!(
+                        "{} of the columns {} hold 1; expected one label (several are for --task multi-label)",
+                        own.len(),
+                        names.join(", ")
+                    );
+                    return Err(self.problem(Some(line), &message));
+                }
+                self.sets.shared(own)
+            }
+        };
+        // The same column may serve twice, so none is moved out but the last.
+        let text_b = columns.text_b.map(|at| row.cells[at].to_string());
+        let text = std::mem::take(&mut row.cells[columns.text]).into_owned();
+        self.push(text, text_b, labels, false, line)
+    }
+
+    fn read_records(&mut self, bytes: &[u8], format: Format, faults: &mut Faults) -> Result<(), Error> {
+        let path = self.path;
+        let mut found = FieldCache::default();
+        let mut unread: Vec<String> = Vec::new();
+        records::for_each(bytes, format, path, faults, &mut |record, faults| {
+            let result = self.read_record(&record, &mut found, &mut unread);
+            faults.take(result).map(|_| ())
+        })?;
+        self.notes.extend(unread_note(path, "fields", &unread));
+        Ok(())
+    }
+
+    fn read_record(&mut self, record: &Record, found: &mut FieldCache, unread: &mut Vec<String>) -> Result<(), Error> {
+        // A field that is null is a field that is not there.
+        let (names, places) = record.names();
+        let at_line = |message: String| problem(self.path, Some(record.line), &message);
+        if found.names != names {
+            let columns = self.find_fields(&names);
+            *found = FieldCache { names: names.iter().map(|name| name.to_string()).collect(), columns: columns.ok() };
+            match &found.columns {
+                None => found.names.clear(),
+                Some(columns) => {
+                    records::note_unread(unread, &names, |at| columns.reads(at));
+                    if let [label] = columns.labels[..] {
+                        self.label_field = names[label].to_string();
+                    }
+                }
+            }
+        }
+        let Some(columns) = &found.columns else {
+            let columns = self.find_fields(&names);
+            let null_label = self.null_label(record);
+            return match (columns, null_label) {
+                (Err(_), Some(name)) => self.unlabelled(record.line, &format!("field `{name}` is null")),
+                (Err(message), None) => Err(at_line(message)),
+                (Ok(_), _) => unreachable!("the same fields are found again"),
+            };
+        };
+        let (mut labels, mut are_numbers) = (labels::none(), false);
+        match columns.labels.as_slice() {
+            [] if self.labelling.is_needed() => {
+                return match self.null_label(record) {
+                    Some(name) => self.unlabelled(record.line, &format!("field `{name}` is null")),
+                    None if self.options.skip_unlabelled => self.unlabelled(record.line, ""),
+                    None => Err(at_line(columns::no_label(&names))),
+                };
+            }
+            [] => {}
+            [at] => {
+                let value = record.value(places[*at], &self.budget, self.path)?;
+                match of_value(names[*at], &value, self.labelling, self.options.label_separator) {
+                    // What is not asked for need not be understood.
+                    Err(_) | Ok(Labels::Missing) if !self.labelling.is_needed() => {}
+                    Err(message) => return Err(at_line(message)),
+                    Ok(Labels::Missing) => {
+                        return self.unlabelled(record.line, &format!("field `{}` is empty", names[*at]));
+                    }
+                    Ok(Labels::These(found)) => labels = self.sets.shared(found),
+                    Ok(Labels::Numbers(found)) => (labels, are_numbers) = (self.sets.shared(found), true),
+                }
+            }
+            several => {
+                let mut own = Vec::new();
+                for &at in several {
+                    let value = record.value(places[at], &self.budget, self.path)?;
+                    match flag(&value.to_string()) {
+                        Some(true) => own.push(names[at].to_string()),
+                        Some(false) => {}
+                        None => {
+                            let message =
+                                format!("field `{}` holds {value}; expected 0 or 1, as it is a label", names[at]);
+                            return Err(at_line(message));
+                        }
+                    }
+                }
+                if self.labelling == Labelling::One && own.len() != 1 {
+                    let message = format!("{} of the labels' fields hold 1; expected one label", own.len());
+                    return Err(at_line(message));
+                }
+                labels = self.sets.shared(own);
+            }
+        }
+        let text = record.string(places[columns.text]).map_err(at_line)?;
+        let text_b = columns.text_b.map(|at| record.string(places[at])).transpose().map_err(at_line)?;
+        self.push(text, text_b, labels, are_numbers, record.line)
+    }
+
+    fn find_fields(&self, names: &[&str]) -> Result<Columns, String> {
+        self.options.find(|spec| columns::find_fields(names, spec, self.labelling.wanted()))
+    }
+
+    /// The name of the label's field, if it is there and null.
+    fn null_label(&self, record: &Record) -> Option<String> {
+        let all: Vec<&str> = record.fields.iter().map(|(name, _)| name.as_ref()).collect();
+        let columns = self.find_fields(&all).ok()?;
+        let is_null = |at: &usize| record.place(all[*at]).is_none();
+        columns.labels.iter().find(|at| is_null(at)).map(|&at| all[at].to_string())
+    }
+
+    fn read_lines(&mut self, text: &str) -> Result<(), Error> {
+        if self.labelling.is_needed() {
+            return Err(self.problem(None, "plain text has no labels; use a .tsv, .csv or .jsonl file"));
+        }
+        if self.options.columns.is_some() {
+            return Err(self.problem(None, "plain text has no columns to choose; use a .tsv, .csv or .jsonl file"));
+        }
+        for (text, line) in text.lines().zip(1..) {
+            self.push(text.to_string(), None, labels::none(), false, line)?;
+        }
+        Ok(())
     }
 }
 
-pub(crate) fn label_of(field: &str, value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(label) if !label.trim().is_empty() => Ok(label.trim().to_string()),
-        Value::String(_) => Err(format!("field `{field}` is empty")),
-        Value::Number(label) => Ok(label.to_string()),
-        Value::Bool(label) => Ok(label.to_string()),
-        _ => Err(format!("field `{field}` holds {value}; expected one label, a string or a number")),
-    }
-}
-
-fn from_lines(text: &str, name: &Path, spec: Option<&ColumnSpec>, labelling: Labelling) -> Result<Vec<Example>, Error> {
-    if labelling.is_needed() {
-        return Err(problem(name, None, "plain text has no labels; use a .tsv, .csv or .jsonl file"));
-    }
-    if spec.is_some() {
-        return Err(problem(name, None, "plain text has no columns to choose; use a .tsv, .csv or .jsonl file"));
-    }
-    let examples = text.lines().zip(1..).map(|(text, line)| Example {
-        text: text.to_string(),
-        text_b: None,
-        labels: Vec::new(),
-        line,
-    });
-    Ok(examples.collect())
-}
-
-pub(crate) fn problem(path: &Path, line: Option<usize>, message: &str) -> Error {
-    Error::Data { path: path.to_path_buf(), line, message: message.to_string() }
+/// The columns of the record before, since most have the same fields.
+#[derive(Default)]
+struct FieldCache {
+    names: Vec<String>,
+    columns: Option<Columns>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(content: &str, format: Format, columns: &str, needs_label: bool) -> Result<Vec<Example>, String> {
-        read_bytes(content.as_bytes(), format, columns, needs_label)
-    }
-
-    /// `columns` is "" for none; `Err` is the message.
-    fn read_bytes(content: &[u8], format: Format, columns: &str, needs_label: bool) -> Result<Vec<Example>, String> {
-        let columns: Option<ColumnSpec> = (!columns.is_empty()).then(|| columns.parse().unwrap());
-        let labelling = if needs_label { Labelling::One } else { Labelling::Optional };
-        read_examples_from(content, format, Path::new("data"), columns.as_ref(), labelling)
-            .map_err(|error| error.to_string())
-    }
-
-    fn example(text: &str, text_b: Option<&str>, label: Option<&str>, line: usize) -> Example {
-        let labels = label.map(str::to_string).into_iter().collect();
-        Example { text: text.to_string(), text_b: text_b.map(str::to_string), labels, line }
-    }
-
-    #[test]
-    fn tsv_has_no_quoting() {
-        let table = "\u{feff}Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n\
-            1\t7\t8\tHe said \" no .\t\" Yes \", she.\r\n\r\n0\t9\t9\ta, b\tc\r\n";
-        let expected = [
-            example("He said \" no .", Some("\" Yes \", she."), Some("1"), 2),
-            example("a, b", Some("c"), Some("0"), 4),
-        ];
-        assert_eq!(read(table, Format::Tsv, "", true).unwrap(), expected);
-    }
-
-    #[test]
-    fn csv_has_quoting() {
-        let table = "\u{feff}label,sentence\n x ,\"a, \"\"b\"\"\nc\"\n\ny,d\n";
-        let expected = [example("a, \"b\"\nc", None, Some("x"), 2), example("d", None, Some("y"), 5)];
-        assert_eq!(read(table, Format::Csv, "", true).unwrap(), expected);
-        assert_eq!(read(&table.replace('\n', "\r\n"), Format::Csv, "", true).unwrap()[1], expected[1]);
-    }
-
-    #[test]
-    fn json_lines_have_fields() {
-        let table = "{\"text\": \"a\\tb\", \"label\": 1, \"more\": []}\n\n\
-            {\"label\": \"x\", \"text_b\": \"c\", \"text\": \"d\"}\n\
-            {\"sentence1\": \"e\", \"sentence2\": \"f\", \"score\": 2.5}";
-        let expected = [
-            example("a\tb", None, Some("1"), 1),
-            example("d", Some("c"), Some("x"), 3),
-            example("e", Some("f"), Some("2.5"), 4),
-        ];
-        assert_eq!(read(table, Format::Jsonl, "", true).unwrap(), expected);
-        let expected = [example("c", None, Some("1"), 1)];
-        let table = "{\"body\": \"c\", \"text\": \"a\", \"class\": 1, \"text_b\": \"b\"}";
-        assert_eq!(read(table, Format::Jsonl, "text=body,label=class", true).unwrap(), expected);
-        // A label that nobody asked for may be anything.
-        let expected = [example("c", None, None, 1)];
-        assert_eq!(read("{\"text\": \"c\", \"label\": [1]}", Format::Jsonl, "", false).unwrap(), expected);
-    }
-
-    #[test]
-    fn several_labels_are_a_list_or_have_commas_between() {
-        let read = |content: &str, format| {
-            let examples = read_examples_from(content.as_bytes(), format, Path::new("data"), None, Labelling::Several);
-            examples.map(|examples| examples.into_iter().map(|example| example.labels).collect::<Vec<_>>())
-        };
-        let expected = [vec!["a".to_string(), "b c".to_string()], vec![], vec!["a".to_string()]];
-        assert_eq!(read("text\tlabel\nx\ta, b c\ny\t\nz\ta,\n", Format::Tsv).unwrap(), expected);
-        let json = "{\"text\": \"x\", \"label\": [\"a\", \"b c\"]}\n{\"text\": \"y\", \"label\": []}\n\
-            {\"text\": \"z\", \"label\": \"a\"}";
-        assert_eq!(read(json, Format::Jsonl).unwrap(), expected);
-        let message = read("{\"text\": \"x\", \"label\": [[]]}", Format::Jsonl).unwrap_err().to_string();
-        assert!(message.contains("data:1: field `label` holds []; expected one label"), "{message}");
-    }
-
-    #[test]
-    fn every_line_of_plain_text_is_a_text() {
-        let expected = [example("a\tb", None, None, 1), example("", None, None, 2), example(" c ", None, None, 3)];
-        assert_eq!(read("a\tb\r\n\n c \n", Format::Text, "", false).unwrap(), expected);
-    }
-
-    #[test]
-    fn columns_are_chosen_by_name_or_number() {
-        let table = "id\tbody\tlabel\ttext_b\n1\ta\tx\tb\n";
-        let read_with = |columns: &str| read(table, Format::Tsv, columns, true).unwrap();
-        assert_eq!(read_with("text=body"), [example("a", None, Some("x"), 2)]);
-        assert_eq!(read_with("text=body,text_b=text_b,label=id"), [example("a", Some("b"), Some("1"), 2)]);
-        assert_eq!(read_with("text=body,text_b=body"), [example("a", Some("a"), Some("x"), 2)]);
-        let expected = [example("body", None, Some("id"), 1), example("a", None, Some("1"), 2)];
-        assert_eq!(read_with("text=1,label=0"), expected);
-        let unlabelled = read("a\tb\n", Format::Tsv, "text=1", false).unwrap();
-        assert_eq!(unlabelled, [example("b", None, None, 1)]);
-        let labelled = read("text\tscore\na\t1\n", Format::Tsv, "", false).unwrap();
-        assert_eq!(labelled, [example("a", None, Some("1"), 2)]);
-    }
-
-    /// What is read with which columns, and what the message says.
-    #[test]
-    fn faults_are_named() {
-        let tsv = |table: &str, columns: &str| read(table, Format::Tsv, columns, true).unwrap_err();
-        let json = |table: &str| read(table, Format::Jsonl, "", true).unwrap_err();
-        let cases = [
-            (tsv("", ""), "data: there are no examples in it"),
-            (tsv("\n", ""), "data: there are no examples in it"),
-            (tsv("text\tlabel\n", ""), "data: there are no examples in it"),
-            (tsv("body\tlabel\na\t1\n", ""), "data:1: no column or field for the text (known names: text, text_a,"),
-            (tsv("body\tlabel\na\t1\n", ""), "there are `body`, `label`."),
-            (tsv("text\tclass\na\t1\n", ""), "data:1: no column or field for the label (known names: label,"),
-            (tsv("text\tlabel\na\t1\n", "text=body"), "data:1: no column or field `body`; there are `text`, `label`"),
-            (tsv("text\tlabel\tscore\n", ""), "data:1: `label`, `score` could each be meant; choose with"),
-            (tsv("text\tlabel\ttext\n", ""), "data:1: `text`, `text` could each be meant; choose with"),
-            (tsv("text\tlabel\na\t1\nb\n", ""), "data:3: 1 columns, where the first row has 2"),
-            (tsv("text\tlabel\na\tb\t1\n", ""), "data:2: 3 columns, where the first row has 2"),
-            (tsv("text\tlabel\na\t \n", ""), "data:2: the label is empty"),
-            (tsv("a\tb\n", "text=0,label=2"), "data:1: there is no column 2, counted from 0; the first row has 2"),
-            (tsv("a\tb\n", "text=0"), "data:1: the column of the label is missing; add label=N"),
-            (json("[1]"), "data:1: not a JSON object: "),
-            (json("{\"text\": \"a\", \"label\": 1}\n{\"text\":"), "data:2: not a JSON object: "),
-            (json("{\"label\": 1}"), "data:1: no column or field for the text"),
-            (json("{\"text\": \"a\", \"label\": null}"), "data:1: no column or field for the label"),
-            (json("{\"text\": 7, \"label\": 1}"), "data:1: field `text` is no string"),
-            (json("{\"text\": \"a\", \"label\": [1, 2]}"), "data:1: field `label` holds [1,2]; expected one label"),
-            (json("{\"text\": \"a\", \"label\": \"\"}"), "data:1: field `label` is empty"),
-            (
-                read("{\"text\": \"a\"}", Format::Jsonl, "text=0", false).unwrap_err(),
-                "data:1: fields of JSON lines have",
-            ),
-            (read("a\n", Format::Text, "", true).unwrap_err(), "data: plain text has no labels"),
-            (read("a\n", Format::Text, "text=a", false).unwrap_err(), "data: plain text has no columns"),
-            (
-                read("text,label\n\"a,1\nb,2\nc", Format::Csv, "", true).unwrap_err(),
-                "data:2: a quote opens in this row",
-            ),
-            (read_bytes(b"text\na\n\xff", Format::Tsv, "", false).unwrap_err(), "data:3: byte 1 of the line, 0xFF,"),
-        ];
-        for (message, expected) in cases {
-            assert!(message.contains(expected), "{message:?} does not say {expected:?}");
-        }
-    }
-
-    #[test]
-    fn a_first_row_that_is_no_header_is_listed_in_short() {
-        let message = read("A very long sentence that is certainly no name\t1\n", Format::Tsv, "", true).unwrap_err();
-        assert!(message.contains("there are `A very long sentence that is c…`, `1`."), "{message}");
-        assert!(message.contains("numbers from 0 if the first line is no header"), "{message}");
-    }
-
-    #[test]
-    fn column_choices_that_make_no_sense_are_refused() {
-        for (spec, expected) in [
-            ("", "expected text=, text_b= or label= with a column, found ``"),
-            ("body", "expected text=, text_b= or label= with a column, found `body`"),
-            ("texts=a", "`texts` is none of text, text_b, label"),
-            ("text=", "no column is given for `text`"),
-            ("text=a,text=b", "`text` is given twice"),
-            ("text=0,label=b", "a number means that there is no header"),
-            ("label=0", "without a header the column of the text must be given"),
-        ] {
-            let message = spec.parse::<ColumnSpec>().unwrap_err().to_string();
-            assert!(message.contains(expected), "{message:?} does not say {expected:?}");
-        }
-    }
-
-    #[test]
-    fn the_ending_tells_the_format() {
-        assert_eq!(Format::of(Path::new("a.b/c.TSV")).unwrap(), Format::Tsv);
-        assert_eq!(Format::of(Path::new("c.csv")).unwrap(), Format::Csv);
-        assert_eq!(Format::of(Path::new("c.jsonl")).unwrap(), Format::Jsonl);
-        assert_eq!(Format::of(Path::new("c.txt")).unwrap(), Format::Text);
-        let message = Format::of(Path::new("c.json")).unwrap_err().to_string();
-        assert!(message.starts_with("c.json: the ending names no format of examples"), "{message}");
-        let message = read_examples(Path::new("no/such.tsv"), None, Labelling::Optional).unwrap_err().to_string();
-        assert!(message.starts_with("cannot read no/such.tsv: "), "{message}");
-    }
-
-    #[test]
-    fn labels_are_ordered_by_value_or_by_code_point() {
-        let labels = |labels: &[&str]| {
-            let examples: Vec<Example> = labels.iter().map(|label| example("", None, Some(label), 1)).collect();
-            label_set(&examples)
-        };
-        assert_eq!(labels(&["10", "9", "-1", "9"]), ["-1", "9", "10"]);
-        assert_eq!(labels(&["10", "9", "x"]), ["10", "9", "x"]);
-        assert_eq!(labels(&["b", "B", "é", "a"]), ["B", "a", "b", "é"]);
-        assert_eq!(label_set(&[example("", None, None, 1)]), Vec::<String>::new());
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::data::corpus::store_among;
 use crate::data::{
-    ColumnSpec, Corpus, CorpusOptions, Example, Labelling, Objective, Question, Sentence, Squad, Store, read_examples,
+    Corpus, CorpusOptions, DataOptions, Example, Labelling, Objective, Question, Sentence, Squad, Store, read_examples,
     read_questions, read_sentences,
 };
 use crate::heads::{Workspace, losses};
@@ -55,8 +55,8 @@ pub struct Answers {
 /// How labelled examples are read.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluationOptions {
-    /// Which columns hold what; by default recognised by name.
-    pub columns: Option<ColumnSpec>,
+    /// How the file is read; what is not chosen is as the model was trained with.
+    pub data: DataOptions,
     /// Length and windows.
     pub reading: ReadOptions,
     /// How questions are read and answered; by default as stored with the model.
@@ -177,7 +177,9 @@ pub(crate) fn results(
     observer: &mut Observer,
 ) -> Result<(Results, Source), Error> {
     task_name(model)?;
-    let (columns, labels) = (options.columns.as_ref(), &model.config().labels);
+    let labels = &model.config().labels;
+    let stored = model.settings();
+    let data = options.data.with_stored(stored.columns.as_deref(), &stored.reading)?.naming(labels);
     let tell = |note: Option<String>, observer: &mut Observer| {
         if let Some(note) = note {
             let _ = observer(&Event::Note(note));
@@ -185,7 +187,8 @@ pub(crate) fn results(
     };
     let (mut results, source) = match model.task() {
         Some(Task::Questions) => {
-            let Squad { version, questions } = read_questions(path)?;
+            let Squad { version, questions, notes } = read_questions(path, &data, true)?;
+            notes.into_iter().for_each(|note| tell(Some(note), observer));
             let settings = options.questions.unwrap_or(model.question_settings());
             let texts = texts_of_questions(&questions);
             let read = model.read_questions(&texts, options.reading, settings)?;
@@ -195,7 +198,7 @@ pub(crate) fn results(
             (Results::Answers(results), Source::Questions(questions))
         }
         Some(Task::Tokens) => {
-            let sentences = read_sentences(path, columns, true)?;
+            let sentences = read_sentences(path, &data, true)?.told(observer);
             let long = options.reading.long.or(model.settings().long).or(Some(Long::Window));
             let reading = model.reading(ReadOptions { long, ..options.reading })?;
             let subtokens = model.settings().subtokens.unwrap_or_default();
@@ -206,8 +209,12 @@ pub(crate) fn results(
             (Results::Words(results), Source::Sentences(sentences))
         }
         task => {
-            let several = task == Some(Task::MultiLabel);
-            let examples = read_examples(path, columns, if several { Labelling::Several } else { Labelling::One })?;
+            let labelling = match task {
+                Some(Task::MultiLabel) => Labelling::Several,
+                Some(Task::Regression) => Labelling::Value,
+                _ => Labelling::One,
+            };
+            let examples = read_examples(path, &data, labelling)?.told(observer);
             let gold = match task {
                 Some(Task::Regression) => values(&examples, path)?,
                 Some(Task::MultiLabel) => several_labels(&examples, labels, path)?,

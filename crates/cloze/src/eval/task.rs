@@ -31,7 +31,7 @@ pub(crate) fn classes(examples: &[Example], labels: &[String], path: &std::path:
 pub(crate) fn several_labels(examples: &[Example], labels: &[String], path: &std::path::Path) -> Result<Gold, Error> {
     let of_example = |example: &Example| {
         let mut own = vec![false; labels.len()];
-        for label in &example.labels {
+        for label in example.labels.iter() {
             own[label_id(label, labels, path, example.line)?] = true;
         }
         Ok(own)
@@ -52,10 +52,15 @@ pub(crate) fn label_id(wanted: &str, labels: &[String], path: &std::path::Path, 
 pub(crate) fn values(examples: &[Example], path: &std::path::Path) -> Result<Gold, Error> {
     let value_of = |example: &Example| {
         let text = example.label();
-        text.parse::<f32>().ok().filter(|value| value.is_finite()).ok_or_else(|| Error::Data {
-            path: path.to_path_buf(),
-            line: Some(example.line),
-            message: format!("`{text}` is no number; regression needs one as label"),
+        let value = text.parse::<f32>().ok().filter(|value| value.is_finite());
+        value.ok_or_else(|| {
+            let message = match text.parse::<f64>() {
+                Ok(value) if value.is_finite() => {
+                    format!("`{text}` is beyond 3.4e38, the largest number that can be learnt; scale the values down")
+                }
+                _ => format!("`{text}` is no number; regression needs one as label"),
+            };
+            Error::Data { path: path.to_path_buf(), line: Some(example.line), message }
         })
     };
     examples.iter().map(value_of).collect::<Result<_, _>>().map(Gold::Values)

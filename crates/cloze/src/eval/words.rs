@@ -5,7 +5,7 @@ use std::path::Path;
 use cloze_tokenizer::Tokenizer;
 
 use crate::Error;
-use crate::data::{Notation, Scheme, Sentence, SentenceFormat};
+use crate::data::{Notation, Scheme, Sentence};
 use crate::infer::{
     ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, read_sentences_of_words,
     softmax,
@@ -29,12 +29,8 @@ pub(crate) fn read_labelled_words(
     subtokens: Subtokens,
     path: &Path,
 ) -> Result<(Vec<ReadSentence>, Vec<Vec<usize>>, Vec<String>), Error> {
-    let a_word_a_line = SentenceFormat::of(path)? == SentenceFormat::Columns;
     let ids_of = |sentence: &Sentence| {
-        let of_word = |(word, label): (usize, &String)| {
-            let line = if a_word_a_line { sentence.line + word } else { sentence.line };
-            label_id(label, labels, path, line)
-        };
+        let of_word = |(word, label): (usize, &String)| label_id(label, labels, path, sentence.line_of(word));
         sentence.labels.iter().enumerate().map(of_word).collect::<Result<Vec<usize>, Error>>()
     };
     let gold = sentences.iter().map(ids_of).collect::<Result<Vec<_>, Error>>()?;

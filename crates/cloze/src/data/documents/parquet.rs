@@ -2,19 +2,22 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use parquet::basic::{Compression, Type};
+use parquet::basic::Type;
 use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use super::DocumentOptions;
 use super::inputs::Compression as Packed;
 use super::lines::BLOCK_BYTES;
 use super::unpack::to_temporary_file;
+use crate::data::parquet::guard::caught;
+use crate::data::parquet::zstd::Unpacking;
+use crate::data::parquet::{check_columns, open};
 use crate::error::{Error, at};
 
 /// Rows that are read at once: few, because each may be as long as the limit for texts.
@@ -25,6 +28,8 @@ const BATCH_ROWS: usize = 16;
 pub(super) struct ParquetRows<'a> {
     path: &'a Path,
     file: SerializedFileReader<File>,
+    /// The same file, for pages that are unpacked here.
+    pages: Arc<File>,
     /// Bytes of the file, and rows, which tell how much of it is done.
     size_on_disk: u64,
     rows_total: usize,
@@ -44,19 +49,14 @@ impl<'a> ParquetRows<'a> {
             Packed::None => File::open(path).map_err(at("read", path))?,
             packed => to_temporary_file(path, packed)?,
         };
-        let size = file.metadata().map_err(at("read", path))?.len();
+        let pages = Arc::new(file.try_clone().map_err(at("read", path))?);
+        let file = open(file, path)?;
         let wrong = |message| Error::Data { path: path.to_path_buf(), line: None, message };
-        let file = SerializedFileReader::new(file).map_err(|error| {
-            wrong(format!("not a whole Parquet file ({}); check that it is one, and fetch it again", told(&error)))
-        })?;
         let metadata = file.metadata();
         let column = find_column(metadata.file_metadata().schema_descr(), &options.text_field).map_err(wrong)?;
-        let mut rows_total = 0;
-        for group in metadata.row_groups() {
-            check_compression(group.column(column).compression(), &options.text_field).map_err(wrong)?;
-            check_place(group.column(column), size).map_err(wrong)?;
-            rows_total += usize::try_from(group.num_rows()).unwrap_or(0);
-        }
+        check_columns(&pages, &file, |at| at == column, path)?;
+        let rows = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or(0));
+        let rows_total = rows.sum();
         Ok(ParquetRows {
             path,
             size_on_disk: std::fs::metadata(path).map_err(at("read", path))?.len(),
@@ -69,6 +69,7 @@ impl<'a> ParquetRows<'a> {
             group_rows_left: 0,
             reader: None,
             file,
+            pages,
         })
     }
 
@@ -103,15 +104,15 @@ impl<'a> ParquetRows<'a> {
             if self.next_group == self.file.num_row_groups() {
                 return Ok(None);
             }
-            self.next_group().map_err(|error| self.damaged(&error))?;
+            caught(|| self.next_group()).map_err(|reason| self.damaged(&reason))?;
         }
-        let rows = self.read_batch().map_err(|error| self.damaged(&error))?;
+        let rows = caught(|| self.read_batch()).map_err(|reason| self.damaged(&reason))?;
         self.group_rows_left -= rows.len();
         Ok(Some(rows))
     }
 
     fn next_group(&mut self) -> Result<(), ParquetError> {
-        let group = self.file.get_row_group(self.next_group)?;
+        let group = Unpacking::new(self.file.get_row_group(self.next_group)?, Arc::clone(&self.pages));
         self.next_group += 1;
         self.group_rows_left = usize::try_from(group.metadata().num_rows())?;
         self.reader = Some(get_typed_column_reader(group.get_column_reader(self.column)?));
@@ -136,11 +137,10 @@ impl<'a> ParquetRows<'a> {
         Ok(levels.iter().map(|&level| if level == level_of_text { values.next() } else { None }).collect())
     }
 
-    fn damaged(&self, error: &ParquetError) -> Error {
+    fn damaged(&self, reason: &str) -> Error {
         let message = format!(
-            "column `{}` cannot be read from this row on ({}); fetch the file again, or write it anew",
-            self.column_name,
-            told(error)
+            "column `{}` cannot be read from this row on ({reason}); fetch the file again, or write it anew",
+            self.column_name
         );
         Error::Data { path: self.path.to_path_buf(), line: Some(self.rows_done + 1), message }
     }
@@ -170,28 +170,6 @@ fn find_column(schema: &SchemaDescriptor, name: &str) -> Result<usize, String> {
     Err(format!("no column `{name}` of strings; there are: {}; choose with --text-field", names.join(", ")))
 }
 
-fn check_compression(compression: Compression, name: &str) -> Result<(), String> {
-    match compression {
-        Compression::ZSTD(_) if !cfg!(feature = "parquet-zstd") => Err(format!(
-            "column `{name}` is compressed by zstd, which this build does not read in Parquet files; write the file \
-             anew with snappy, or build with `--features parquet-zstd`, which needs a C compiler"
-        )),
-        Compression::LZO => {
-            Err(format!("column `{name}` is compressed by LZO, which is not read; write the file anew with snappy"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The `parquet` crate takes it for granted that a column lies within its file.
-fn check_place(column: &ColumnChunkMetaData, size: u64) -> Result<(), String> {
-    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-    let end = start.checked_add(column.compressed_size());
-    let is_within = start >= 0 && column.compressed_size() >= 0 && end.is_some_and(|end| end as u64 <= size);
-    let message = || format!("the footer puts a column outside of the {size} bytes of the file; fetch the file again");
-    is_within.then_some(()).ok_or_else(message)
-}
-
 fn text(bytes: &[u8], limit: usize) -> Result<String, String> {
     if bytes.len() > limit {
         return Err(format!("the text has {} bytes, the limit for texts is {limit}; cut it", bytes.len()));
@@ -205,12 +183,4 @@ fn text(bytes: &[u8], limit: usize) -> Result<String, String> {
             bytes[at]
         )
     })
-}
-
-/// What an error says, without the name of its kind.
-fn told(error: &ParquetError) -> String {
-    match error {
-        ParquetError::General(message) | ParquetError::NYI(message) | ParquetError::EOF(message) => message.clone(),
-        other => other.to_string(),
-    }
 }

@@ -4,7 +4,7 @@ use cloze_tokenizer::Tokenizer;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, hex};
-use crate::data::ColumnSpec;
+use crate::data::DataOptions;
 use crate::heads::TrainingBatch;
 use crate::infer::InferenceWorkspace;
 use crate::params::HeadSet;
@@ -41,12 +41,17 @@ pub(super) fn read(
     tokenizer: &Tokenizer,
     observer: &mut Observer,
 ) -> Result<Sets, Error> {
-    let columns: Option<ColumnSpec> = settings.columns.as_deref().map(str::parse).transpose()?;
+    let mut options = DataOptions::new(settings.columns.as_deref(), &settings.reading)?;
+    let has_head = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.heads().task.is_some());
+    if has_head && !settings.new_head {
+        // The head's labels name those that the files give by number.
+        options = options.naming(&config.labels);
+    }
     match settings.task {
-        FinetuneTask::Questions => questions::read(settings, config, checkpoint, tokenizer, observer),
-        FinetuneTask::Tokens => words::read(settings, config, checkpoint, tokenizer, columns.as_ref(), observer),
+        FinetuneTask::Questions => questions::read(settings, config, checkpoint, tokenizer, &options, observer),
+        FinetuneTask::Tokens => words::read(settings, config, checkpoint, tokenizer, &options, observer),
         FinetuneTask::Classification | FinetuneTask::Regression | FinetuneTask::MultiLabel => {
-            texts::read(settings, config, checkpoint, tokenizer, columns.as_ref(), observer)
+            texts::read(settings, config, checkpoint, tokenizer, &options, observer)
         }
     }
 }

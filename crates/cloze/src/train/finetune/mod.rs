@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::check::{self, CheckSettings, Depth, Finding, Severity};
 use crate::checkpoint::write_file;
-use crate::data::Scheme;
+use crate::data::{DataOptions, DataSettings, Scheme};
 use crate::eval::{self, EvaluationOptions};
 use crate::first_weights::FirstWeights;
 use crate::infer::{InferenceWorkspace, Long, OpenOptions, threads};
@@ -118,6 +118,8 @@ fn stored(settings: &FinetuneSettings) -> StoredSettings {
             .then_some(settings.window_pooling),
         subtokens: of_words.then_some(settings.subtokens),
         questions: of_questions.then_some(settings.questions),
+        columns: settings.columns.clone(),
+        reading: DataSettings { labels: None, ..settings.reading.clone() },
         ..StoredSettings::default()
     }
 }
@@ -210,8 +212,8 @@ fn finish(
     run: &mut Run,
     observer: &mut Observer,
 ) -> Result<Metrics, Error> {
-    let columns = settings.columns.as_deref().map(str::parse).transpose()?;
-    let options = EvaluationOptions { columns, seed: settings.update.seed, ..EvaluationOptions::default() };
+    let data = DataOptions::new(settings.columns.as_deref(), &settings.reading)?;
+    let options = EvaluationOptions { data, seed: settings.update.seed, ..EvaluationOptions::default() };
     let model = Model::open_with(run.output(), OpenOptions { threads, ..OpenOptions::default() })?;
     let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
     results.tune(run.stored(), settings.calibrate);

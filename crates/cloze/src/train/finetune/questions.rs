@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Checkpoint;
 use crate::data::squad::{aligned_span, misaligned};
-use crate::data::{Question, Squad, SquadVersion, read_questions};
+use crate::data::{DataOptions, Question, Squad, SquadVersion, read_questions};
 use crate::eval::{AnswerResults, note_on_questions, texts_of_questions};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::spans::{AnswerSettings, Window};
@@ -41,13 +41,17 @@ pub(super) fn read(
     config: &mut Config,
     checkpoint: Option<&mut Checkpoint>,
     tokenizer: &Tokenizer,
+    options: &DataOptions,
     observer: &mut Observer,
 ) -> Result<Sets, Error> {
     if settings.class_weights != ClassWeights::None {
         return Err(Error::Settings("class weights need labels; answers to questions have none".to_string()));
     }
-    let train = read_questions(&settings.train)?;
-    let dev = read_questions(&settings.dev)?;
+    let train = read_questions(&settings.train, options, true)?;
+    let dev = read_questions(&settings.dev, options, true)?;
+    for note in train.notes.iter().chain(&dev.notes) {
+        let _ = observer(&Event::Note(note.clone()));
+    }
     let head = checkpoint.as_ref().and_then(|checkpoint| checkpoint.heads().task);
     labels::choose(settings, config, checkpoint, Vec::new(), head == Some(TaskHead::Span), observer)?;
     config.problem_type = None;
@@ -93,7 +97,7 @@ impl QuestionData {
         squad: Squad,
         observer: &mut Observer,
     ) -> Result<QuestionData, Error> {
-        let Squad { version, questions } = squad;
+        let Squad { version, questions, .. } = squad;
         let windowing = settings.questions.windows(settings.max_seq_length);
         let read = infer::read_questions(tokenizer, &texts_of_questions(&questions), windowing, settings.long)?;
         if let Some(note) = note_on_questions(&read, path) {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::ProblemType;
-use crate::data::{ColumnSpec, Example, Labelling, label_set, read_examples};
+use crate::data::{DataOptions, Example, Labelling, label_set, read_examples, read_label_names};
 use crate::eval::{self, Gold, TextResults, classes, several_labels, values};
 use crate::heads::{Targets, TrainingBatch, WindowPooling};
 use crate::infer::{InferenceWorkspace, ReadText, Reading, logits_of_read_texts, pooled_rows};
@@ -27,15 +27,16 @@ pub(super) fn read(
     config: &mut Config,
     checkpoint: Option<&mut Checkpoint>,
     tokenizer: &Tokenizer,
-    columns: Option<&ColumnSpec>,
+    options: &DataOptions,
     observer: &mut Observer,
 ) -> Result<Sets, Error> {
     let labelling = match settings.task {
         FinetuneTask::MultiLabel => Labelling::Several,
+        FinetuneTask::Regression => Labelling::Value,
         _ => Labelling::One,
     };
-    let train_examples = read_examples(&settings.train, columns, labelling)?;
-    let dev_examples = read_examples(&settings.dev, columns, labelling)?;
+    let train_examples = read_examples(&settings.train, options, labelling)?.told(observer);
+    let dev_examples = read_examples(&settings.dev, options, labelling)?.told(observer);
     choose_labels(settings, config, checkpoint, &train_examples, observer)?;
     let mut train = TextData::new(settings, config, tokenizer, &settings.train, &train_examples, observer)?;
     train.weights = example_weights(&settings.class_weights, &train.gold, &config.labels)?;
@@ -54,7 +55,8 @@ fn choose_labels(
     observer: &mut Observer,
 ) -> Result<(), Error> {
     let wrong = |message: String| Err(Error::Data { path: settings.train.clone(), line: None, message });
-    let found = label_set(examples);
+    let given = settings.reading.labels.as_deref().map(read_label_names).transpose()?;
+    let found = given.unwrap_or_else(|| label_set(examples));
     let (labels, problem) = match settings.task {
         FinetuneTask::Regression => (vec!["LABEL_0".to_string()], ProblemType::Regression),
         FinetuneTask::MultiLabel if found.is_empty() => return wrong("no example has a label".to_string()),

@@ -7,7 +7,7 @@ use cloze_tokenizer::Tokenizer;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Checkpoint;
-use crate::data::{ColumnSpec, Sentence, label_order, read_sentences};
+use crate::data::{DataOptions, Sentence, label_order, read_label_names, read_sentences};
 use crate::eval::{WordResults, note_on_plain_labels, read_labelled_words};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::{InferenceWorkspace, ReadSentence, Reading, SentenceWindow, window_logits};
@@ -37,12 +37,13 @@ pub(super) fn read(
     config: &mut Config,
     checkpoint: Option<&mut Checkpoint>,
     tokenizer: &Tokenizer,
-    columns: Option<&ColumnSpec>,
+    options: &DataOptions,
     observer: &mut Observer,
 ) -> Result<Sets, Error> {
-    let train = read_sentences(&settings.train, columns, true)?;
-    let dev = read_sentences(&settings.dev, columns, true)?;
-    let found = label_order(train.iter().flat_map(|sentence| &sentence.labels));
+    let train = read_sentences(&settings.train, options, true)?.told(observer);
+    let dev = read_sentences(&settings.dev, options, true)?.told(observer);
+    let given = settings.reading.labels.as_deref().map(read_label_names).transpose()?;
+    let found = given.unwrap_or_else(|| label_order(train.iter().flat_map(|sentence| &sentence.labels)));
     if found.len() < 2 {
         let message = format!("all words have the label `{}`; a classifier needs two or more", found.join(""));
         return Err(Error::Data { path: settings.train.clone(), line: None, message });
