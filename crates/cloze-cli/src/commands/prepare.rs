@@ -80,6 +80,10 @@ struct InstanceFigures<'a> {
     mean_tokens: f64,
     /// The share of those that are shorter than the maximum.
     short_share: f64,
+    /// The share of the documents' tokens that an epoch reads.
+    read_share: f64,
+    /// Sentences of the whole corpus that are longer than an instance, and are read in pieces.
+    sentences_split: u64,
     examples: &'a [SampledInstance],
 }
 
@@ -101,14 +105,22 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         shuffle: true,
     };
     let sample = CorpusSample::draw(&store.read.corpus, &plan, &tokenizer, common.seed)?;
-    let answer = Answer::new(&arguments.output, &store, &sample, plan.max_seq_length);
+    // `[CLS]` and two `[SEP]` take their places.
+    let long_sentences = store.read.corpus.sentences_longer_than(plan.max_seq_length - 3)?;
+    let answer = Answer::new(&arguments.output, &store, &sample, plan.max_seq_length, long_sentences);
     let mut output = Output::new(common.json);
     output.answer(&answer, || answer.readable())?;
     Ok(output.finish()?)
 }
 
 impl<'a> Answer<'a> {
-    fn new(output: &'a Path, store: &'a Store, sample: &'a CorpusSample, max_seq_length: usize) -> Answer<'a> {
+    fn new(
+        output: &'a Path,
+        store: &'a Store,
+        sample: &'a CorpusSample,
+        max_seq_length: usize,
+        sentences_split: u64,
+    ) -> Answer<'a> {
         let figures = &store.figures;
         let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
         Answer {
@@ -128,6 +140,8 @@ impl<'a> Answer<'a> {
                 counted: sample.instances,
                 mean_tokens: share(sample.tokens, sample.instances),
                 short_share: share(sample.short, sample.instances),
+                read_share: sample.coverage.share(),
+                sentences_split,
                 examples: &sample.examples,
             },
         }
@@ -161,6 +175,11 @@ impl<'a> Answer<'a> {
                 instances.mean_tokens,
                 percent(instances.short_share)
             ));
+            let split = match instances.sentences_split {
+                0 => "no sentence is longer than an instance".to_string(),
+                count => format!("{} sentences are longer than an instance and read in pieces", grouped(count)),
+            };
+            lines.push(format!("an epoch of them reads {} of the tokens; {split}", percent(instances.read_share)));
         }
         for example in instances.examples {
             let follows = if example.is_random_next { "the second half is from elsewhere" } else { "the halves go on" };

@@ -1,9 +1,12 @@
 //! Pre-training instances: what stands in a sequence, and whether its second half follows its first.
 //!
-//! The rules are those of BERT's own `create_pretraining_data.py`, with one change: instead of walking the corpus ten
-//! times beforehand, every epoch is drawn anew. An epoch's *plan* is where the tokens of each instance stand in the
+//! The rules are those of BERT's own `create_pretraining_data.py`, with two changes. Instead of walking the corpus ten
+//! times beforehand, every epoch is drawn anew. And a sentence that no sequence can hold is read in pieces, see `pieces`,
+//! where BERT's script would drop what exceeds the sequence. An epoch's *plan* is where the tokens of each instance stand in the
 //! corpus. What it holds of a document depends on (seed, epoch, document) alone, its order on (seed, epoch), so any
 //! place of any epoch can be reached at once.
+
+mod pieces;
 
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
@@ -12,9 +15,11 @@ use cloze_tokenizer::SpecialIds;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::corpus::{Bytes, Corpus, Durable, Sentences, Sink};
+use crate::data::corpus::{Bytes, Corpus, Durable, Sink};
 use crate::error::Error;
 use crate::random::{Permutation, Purpose, Random};
+
+use pieces::Pieces;
 
 /// What a model is pre-trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +121,40 @@ impl PlannedInstance {
     }
 }
 
+/// How much of some documents their instances read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Tokens of the documents.
+    pub tokens: u64,
+    /// Those of them that are in an instance; second halves from elsewhere do not count.
+    pub read: u64,
+    /// Sentences that are longer than an instance and were read in pieces.
+    pub split: u64,
+}
+
+impl Coverage {
+    /// The share of the tokens that are read, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.read as f64 / self.tokens.max(1) as f64
+    }
+
+    /// Adds other documents.
+    pub fn add(&mut self, other: Coverage) {
+        self.tokens += other.tokens;
+        self.read += other.read;
+        self.split += other.split;
+    }
+}
+
+/// The instances of one document, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DocumentPlan {
+    /// The instances.
+    pub instances: Vec<PlannedInstance>,
+    /// How much of the document they read.
+    pub coverage: Coverage,
+}
+
 /// All instances of an epoch, in the order in which they are trained on. They are kept in the order of the corpus, in
 /// memory or in a file; the order of training is computed.
 #[derive(Debug)]
@@ -123,6 +162,7 @@ pub struct Plan {
     records: Bytes,
     count: usize,
     tokens: u64,
+    coverage: Coverage,
     /// `None`: the order of the corpus.
     order: Option<Permutation>,
 }
@@ -141,6 +181,11 @@ impl Plan {
     /// Tokens of all instances, special tokens included.
     pub fn tokens(&self) -> u64 {
         self.tokens
+    }
+
+    /// How much of the corpus the instances read.
+    pub fn coverage(&self) -> Coverage {
+        self.coverage
     }
 
     /// The instances at some places.
@@ -162,8 +207,8 @@ impl Plan {
 /// The plan of an epoch, in memory or in `file`, which is replaced.
 ///
 /// Every document is visited once, and each of its sentences goes into an instance, though truncation may cut
-/// it there. With a single document ([`Corpus::is_single_document`]) "random next" sentences come from that same
-/// document.
+/// it there; one that is longer than an instance goes into several. With a single document
+/// ([`Corpus::is_single_document`]) "random next" sentences come from that same document.
 ///
 /// # Errors
 /// If the corpus cannot be read, or the file not be written.
@@ -178,18 +223,21 @@ pub fn plan_epoch(
         Some(path) => Sink::create(path)?,
         None => Sink::Memory(Vec::new()),
     };
-    let (mut count, mut tokens) = (0, 0);
+    let (mut count, mut tokens, mut coverage) = (0, 0, Coverage::default());
+    let planner = Planner::new(corpus, options, seed, epoch)?;
     // A part at a time, so that nothing but the plan grows with the corpus.
     let at_once = (TOKENS_AT_ONCE * corpus.documents() / corpus.tokens().max(1)).clamp(1, DOCUMENTS_AT_ONCE);
     let mut write = || {
         for first in (0..corpus.documents()).step_by(at_once) {
             let documents = first..(first + at_once).min(corpus.documents());
-            let planned =
-                documents.into_par_iter().map(|document| plan_document(corpus, document, options, seed, epoch));
-            for planned in planned.collect::<Result<Vec<_>, Error>>()?.iter().flatten() {
-                records.write(&planned.to_bytes())?;
-                count += 1;
-                tokens += planned.tokens() as u64;
+            let planned = documents.into_par_iter().map(|document| planner.plan(document));
+            for planned in planned.collect::<Result<Vec<DocumentPlan>, Error>>()? {
+                coverage.add(planned.coverage);
+                for planned in planned.instances {
+                    records.write(&planned.to_bytes())?;
+                    count += 1;
+                    tokens += planned.tokens() as u64;
+                }
             }
         }
         Ok(())
@@ -200,7 +248,7 @@ pub fn plan_epoch(
     }
     let mut random = Random::new(seed, Purpose::Shuffle, epoch, 0);
     let order = options.shuffle.then(|| Permutation::new(count as u64, &mut random));
-    Ok(Plan { records: records.finish(Durable::No)?, count, tokens, order })
+    Ok(Plan { records: records.finish(Durable::No)?, count, tokens, coverage, order })
 }
 
 /// How many tokens, about, are planned together.
@@ -208,27 +256,52 @@ const TOKENS_AT_ONCE: usize = 1 << 25;
 /// How many documents are planned together.
 const DOCUMENTS_AT_ONCE: usize = 1 << 14;
 
-/// The instances of one document, in order.
-///
-/// # Errors
-/// If the corpus cannot be read.
-pub fn plan_document(
-    corpus: &Corpus,
-    document: usize,
-    options: &PlanOptions,
+/// Plans documents of a corpus, one at a time.
+pub struct Planner<'a> {
+    corpus: &'a Corpus,
+    options: &'a PlanOptions,
     seed: u64,
     epoch: u64,
-) -> Result<Vec<PlannedInstance>, Error> {
-    let lengths = options.objective.sequence_lengths();
-    let length = options.max_seq_length;
-    let (shortest, longest) = (lengths.start(), lengths.end());
-    assert!(lengths.contains(&length), "max_seq_length is {length}, not between {shortest} and {longest}");
-    match options.objective {
-        Objective::MlmNsp => {
-            let random = Random::new(seed, Purpose::Plan, epoch, document as u64);
-            plan_pairs(corpus, document, options, random)
+    pieces: Pieces<'a>,
+}
+
+impl<'a> Planner<'a> {
+    /// Prepares to plan documents for an epoch.
+    ///
+    /// # Errors
+    /// If the corpus cannot be read.
+    ///
+    /// # Panics
+    /// If the objective has no instances of this length.
+    pub fn new(corpus: &'a Corpus, options: &'a PlanOptions, seed: u64, epoch: u64) -> Result<Planner<'a>, Error> {
+        let lengths = options.objective.sequence_lengths();
+        let length = options.max_seq_length;
+        let (shortest, longest) = (lengths.start(), lengths.end());
+        assert!(lengths.contains(&length), "max_seq_length is {length}, not between {shortest} and {longest}");
+        let pieces = Pieces::new(corpus, max_num_tokens(options))?;
+        Ok(Planner { corpus, options, seed, epoch, pieces })
+    }
+
+    /// The instances of a document.
+    ///
+    /// # Errors
+    /// If the corpus cannot be read.
+    pub fn plan(&self, document: usize) -> Result<DocumentPlan, Error> {
+        match self.options.objective {
+            Objective::MlmNsp => {
+                let random = Random::new(self.seed, Purpose::Plan, self.epoch, document as u64);
+                plan_pairs(self.corpus, &self.pieces, document, self.options, random)
+            }
+            Objective::Mlm => plan_windows(self.corpus, document, max_num_tokens(self.options)),
         }
-        Objective::Mlm => plan_windows(corpus, document, length - 2),
+    }
+}
+
+/// Tokens of an instance that are not special: without `[CLS]` and one `[SEP]`, or two.
+fn max_num_tokens(options: &PlanOptions) -> usize {
+    match options.objective {
+        Objective::MlmNsp => options.max_seq_length - 3,
+        Objective::Mlm => options.max_seq_length - 2,
     }
 }
 
@@ -236,7 +309,7 @@ pub fn plan_document(
 ///
 /// ```text
 /// target = max_num_tokens, or rarely an integer in 2 ..= max_num_tokens
-/// while sentences are left:
+/// while sentences (or pieces of long ones) are left:
 ///     chunk = the next sentences, until they have target tokens or the document ends
 ///     A     = a random number of sentences of the chunk, leaving at least one if it can
 ///     with probability ½, and always if nothing is left of the chunk:
@@ -248,20 +321,21 @@ pub fn plan_document(
 /// ```
 fn plan_pairs(
     corpus: &Corpus,
+    pieces: &Pieces,
     number: usize,
     options: &PlanOptions,
     mut random: Random,
-) -> Result<Vec<PlannedInstance>, Error> {
-    // [CLS], [SEP], [SEP].
-    let max_num_tokens = options.max_seq_length - 3;
+) -> Result<DocumentPlan, Error> {
+    let max_num_tokens = max_num_tokens(options);
     let target = if random.uniform() < options.short_seq_prob {
         2 + random.below(max_num_tokens as u64 - 1) as usize
     } else {
         max_num_tokens
     };
-    let mut plan = Vec::new();
     let document = corpus.document(number)?;
-    let sentences: Sentences = corpus.sentences_of(&document, 0..document.sentences())?;
+    let (sentences, split) = pieces.of(&document)?;
+    let mut plan = DocumentPlan::default();
+    plan.coverage = Coverage { tokens: length(&document.tokens()) as u64, read: 0, split };
     let mut next = 0;
     while next < sentences.len() {
         let chunk = sentences.until_tokens(next..sentences.len(), target);
@@ -274,15 +348,16 @@ fn plan_pairs(
         let is_random_next = chunk.len() == 1 || random.uniform() < 0.5;
         let mut b = if is_random_next {
             next = a_end;
-            let other = corpus.document(draw_other_document(corpus, number, &mut random))?;
-            let start = random.below(other.sentences() as u64) as usize;
-            corpus.sentences_until(&other, start, target.saturating_sub(length(&a)))?
+            let other = draw_other_document(corpus, number, &mut random);
+            pieces.draw(other, target.saturating_sub(length(&a)), &mut random)?
         } else {
             next = chunk.end;
             sentences.token_range(a_end..chunk.end)
         };
         truncate_pair(&mut a, &mut b, max_num_tokens, &mut random);
-        plan.push(PlannedInstance {
+        let own_b = if is_random_next { 0 } else { length(&b) };
+        plan.coverage.read += (length(&a) + own_b) as u64;
+        plan.instances.push(PlannedInstance {
             a_start: a.start,
             b_start: b.start,
             a_length: length(&a) as u16,
@@ -323,7 +398,7 @@ fn truncate_pair(a: &mut Range<u64>, b: &mut Range<u64>, max_num_tokens: usize, 
 }
 
 /// The document's tokens in windows of `window` tokens; the last one is what remains.
-fn plan_windows(corpus: &Corpus, document: usize, window: usize) -> Result<Vec<PlannedInstance>, Error> {
+fn plan_windows(corpus: &Corpus, document: usize, window: usize) -> Result<DocumentPlan, Error> {
     let tokens = corpus.document(document)?.tokens();
     let plan_at = |start: u64| PlannedInstance {
         a_start: start,
@@ -332,7 +407,9 @@ fn plan_windows(corpus: &Corpus, document: usize, window: usize) -> Result<Vec<P
         b_length: 0,
         is_random_next: false,
     };
-    Ok(tokens.clone().step_by(window).map(plan_at).collect())
+    let all = length(&tokens) as u64;
+    let coverage = Coverage { tokens: all, read: all, split: 0 };
+    Ok(DocumentPlan { instances: tokens.clone().step_by(window).map(plan_at).collect(), coverage })
 }
 
 /// A sequence to be masked and trained on.

@@ -32,7 +32,8 @@ pub use columns::ColumnSpec;
 pub use corpus::{Corpus, CorpusOptions, ReadCorpus, SentenceUnit, Store, StoreOptions};
 pub use documents::{DocumentBreak, DocumentOptions, find_files};
 pub use instances::{
-    Instance, Objective, Plan, PlanOptions, PlannedInstance, build_instance, plan_document, plan_epoch,
+    Coverage, DocumentPlan, Instance, Objective, Plan, PlanOptions, PlannedInstance, Planner, build_instance,
+    plan_epoch,
 };
 pub use labelling::Scheme;
 pub use masking::{Masked, Masking};

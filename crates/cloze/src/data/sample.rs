@@ -4,7 +4,7 @@ use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
 use crate::data::corpus::Corpus;
-use crate::data::instances::{Instance, PlanOptions, build_instance, plan_document};
+use crate::data::instances::{Coverage, Instance, PlanOptions, Planner, build_instance};
 use crate::data::masking::{Masked, Masking};
 use crate::error::Error;
 use crate::random::{Purpose, Random};
@@ -18,6 +18,8 @@ pub struct CorpusSample {
     pub tokens: u64,
     /// Instances with fewer tokens than they may have.
     pub short: u64,
+    /// How much of the documents they read.
+    pub coverage: Coverage,
     /// A few of them, masked.
     pub examples: Vec<SampledInstance>,
 }
@@ -62,6 +64,7 @@ impl CorpusSample {
             return Ok(sample);
         }
         let masking = Masking::new(tokenizer, MASKED, false);
+        let planner = Planner::new(corpus, options, seed, 0)?;
         let mut random = Random::new(seed, Purpose::Sample, 0, 0);
         let mut drawn: Vec<usize> = (0..DOCUMENTS).map(|_| random.below(corpus.documents() as u64) as usize).collect();
         if corpus.documents() <= DOCUMENTS {
@@ -73,7 +76,9 @@ impl CorpusSample {
             if tokens.end - tokens.start > LONGEST {
                 continue;
             }
-            let plan = plan_document(corpus, document, options, seed, 0)?;
+            let planned = planner.plan(document)?;
+            sample.coverage.add(planned.coverage);
+            let plan = planned.instances;
             sample.instances += plan.len() as u64;
             for planned in &plan {
                 sample.tokens += planned.tokens() as u64;

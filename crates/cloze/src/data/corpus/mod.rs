@@ -2,6 +2,7 @@
 
 mod builder;
 mod contents;
+mod hold_out;
 mod read;
 mod shard;
 mod store;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::hex;
-use crate::data::documents::hash_of;
 use crate::error::Error;
 
 pub use builder::CorpusFigures;
@@ -48,12 +48,42 @@ enum Selection {
     Only(Vec<u64>),
     /// All but some; of each of those, how many documents of the selection stand before it.
     Without(Vec<u64>),
+    /// The first sentences of all of them: a cut for each.
+    Heads(Arc<[Cut]>),
+    /// The last sentences of those that are cut.
+    Tails(Arc<[Cut]>),
+}
+
+/// Where a document is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    /// Its number among all documents.
+    document: u64,
+    /// Sentences before the cut, and their tokens.
+    sentences: u64,
+    tokens: u64,
+}
+
+impl Cut {
+    /// The first part of a document.
+    fn head(&self, record: &mut Record) {
+        record.sentences.end = record.sentences.start + self.sentences;
+        record.tokens.end = record.tokens.start + self.tokens;
+    }
+
+    /// The last part of a document.
+    fn tail(&self, record: &mut Record) {
+        record.sentences.start += self.sentences;
+        record.tokens.start += self.tokens;
+    }
 }
 
 /// A document: where its tokens stand among all tokens, and where its sentences are.
 #[derive(Clone, Debug)]
 pub struct Document {
     shard: usize,
+    /// Where the first token of the whole document stands, from which its sentences are counted.
+    origin: u64,
     tokens: Range<u64>,
     /// Among the sentences of its shard.
     sentences: Range<u64>,
@@ -79,6 +109,16 @@ pub(crate) struct Sentences {
 }
 
 impl Sentences {
+    /// Sentences between these bounds.
+    pub fn new(bounds: Vec<u64>) -> Sentences {
+        Sentences { bounds }
+    }
+
+    /// The first token of each, then the end of the last.
+    pub fn bounds(&self) -> &[u64] {
+        &self.bounds
+    }
+
     pub fn len(&self) -> usize {
         self.bounds.len() - 1
     }
@@ -99,8 +139,6 @@ impl Sentences {
     }
 }
 
-/// Below this number of different documents nothing is held out.
-const DOCUMENTS_TO_HOLD_OUT_MIN: usize = 20;
 /// How many documents are looked at together.
 const RECORDS: u64 = 1 << 14;
 
@@ -153,6 +191,7 @@ impl Corpus {
             Selection::All => all,
             Selection::Only(documents) => documents.len(),
             Selection::Without(documents) => all - documents.len(),
+            Selection::Heads(cuts) | Selection::Tails(cuts) => cuts.len(),
         }
     }
 
@@ -177,22 +216,70 @@ impl Corpus {
     /// # Errors
     /// This and whatever else reads a corpus: a file of its store cannot be read.
     pub fn document(&self, d: usize) -> Result<Document, Error> {
-        let d = d as u64;
         let number = match &self.selection {
-            Selection::All => d,
-            Selection::Only(documents) => documents[d as usize],
-            Selection::Without(before) => d + before.partition_point(|&before| before <= d) as u64,
+            Selection::All | Selection::Heads(_) => d as u64,
+            Selection::Only(documents) => documents[d],
+            Selection::Without(before) => d as u64 + before.partition_point(|&before| before <= d as u64) as u64,
+            Selection::Tails(cuts) => cuts[d].document,
         };
-        let shard = self.first_documents.partition_point(|&first| first <= number) - 1;
-        let number = number - self.first_documents[shard];
-        let record = self.shards[shard].records(number..number + 1)?.remove(0);
-        Ok(self.located(shard, &record))
+        let (shard, mut record) = self.record(number)?;
+        let first = self.first_tokens[shard];
+        let origin = first + record.tokens.start;
+        self.cut(d, &mut record);
+        let tokens = first + record.tokens.start..first + record.tokens.end;
+        Ok(Document { shard, origin, tokens, sentences: record.sentences })
     }
 
-    fn located(&self, shard: usize, record: &Record) -> Document {
-        let first = self.first_tokens[shard];
-        let tokens = first + record.tokens.start..first + record.tokens.end;
-        Document { shard, tokens, sentences: record.sentences.clone() }
+    /// A document by its number among all, and its shard.
+    fn record(&self, number: u64) -> Result<(usize, Record), Error> {
+        let shard = self.first_documents.partition_point(|&first| first <= number) - 1;
+        let number = number - self.first_documents[shard];
+        Ok((shard, self.shards[shard].records(number..number + 1)?.remove(0)))
+    }
+
+    /// Leaves of document `d` what is selected.
+    fn cut(&self, d: usize, record: &mut Record) {
+        match &self.selection {
+            Selection::Heads(cuts) => cuts[d].head(record),
+            Selection::Tails(cuts) => cuts[d].tail(record),
+            _ => {}
+        }
+    }
+
+    /// The documents with more than `sentences` sentences.
+    pub(crate) fn documents_above(&self, sentences: u64) -> Result<Vec<usize>, Error> {
+        let (mut above, mut d) = (Vec::new(), 0);
+        self.for_each_record(&mut |_, _, record| {
+            above.extend((record.sentences.end - record.sentences.start > sentences).then_some(d));
+            d += 1;
+            Ok(())
+        })?;
+        Ok(above)
+    }
+
+    /// How many sentences have more than `tokens` tokens.
+    ///
+    /// # Errors
+    /// If a file of the corpus cannot be read.
+    pub fn sentences_longer_than(&self, tokens: usize) -> Result<u64, Error> {
+        const AT_ONCE: u64 = 1 << 16;
+        let mut count = 0;
+        self.for_each_record(&mut |_, shard, record| {
+            let Range { start: first, end } = record.sentences;
+            let mut last_start = None;
+            for group in (first..end).step_by(AT_ONCE as usize) {
+                for start in self.shards[shard].starts(group..(group + AT_ONCE).min(end))? {
+                    count += u64::from(last_start.is_some_and(|last| (start - last) as usize > tokens));
+                    last_start = Some(start);
+                }
+            }
+            let first_start = self.shards[shard].starts(first..first + 1)?[0];
+            let length_of_last =
+                record.tokens.end - record.tokens.start - u64::from(last_start.unwrap_or(first_start) - first_start);
+            count += u64::from(length_of_last > tokens as u64);
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     /// Where some of a document's sentences stand.
@@ -200,33 +287,11 @@ impl Corpus {
         let first = document.sentences.start;
         let end = (first + range.end as u64 + 1).min(document.sentences.end);
         let starts = self.shards[document.shard].starts(first + range.start as u64..end)?;
-        let mut bounds: Vec<u64> = starts.into_iter().map(|start| document.tokens.start + u64::from(start)).collect();
+        let mut bounds: Vec<u64> = starts.into_iter().map(|start| document.origin + u64::from(start)).collect();
         if range.end == document.sentences() {
             bounds.push(document.tokens.end);
         }
         Ok(Sentences { bounds })
-    }
-
-    /// Sentences of a document from one on, until they have `target` tokens or none is left.
-    pub(crate) fn sentences_until(
-        &self,
-        document: &Document,
-        start: usize,
-        target: usize,
-    ) -> Result<Range<u64>, Error> {
-        // As many at once as mostly do.
-        const FEW: usize = 16;
-        let mut count = FEW;
-        loop {
-            let end = (start + count).min(document.sentences());
-            let sentences = self.sentences_of(document, start..end)?;
-            let found = sentences.until_tokens(0..sentences.len(), target);
-            let tokens = sentences.token_range(found);
-            if end == document.sentences() || tokens.end - tokens.start >= target as u64 {
-                return Ok(tokens);
-            }
-            count *= 2;
-        }
     }
 
     /// Tokens by their place among all tokens; all of one document.
@@ -246,12 +311,17 @@ impl Corpus {
     /// Hands over the selected documents in order, with their numbers among all documents.
     fn for_each_record(&self, each: &mut dyn FnMut(u64, usize, &Record) -> Result<(), Error>) -> Result<(), Error> {
         // Of a few documents those between them are not read.
-        if let Selection::Only(documents) = &self.selection {
-            for &number in documents {
-                let shard = self.first_documents.partition_point(|&first| first <= number) - 1;
-                let in_shard = number - self.first_documents[shard];
-                each(number, shard, &self.shards[shard].records(in_shard..in_shard + 1)?[0])?;
-            }
+        let few: Option<Vec<u64>> = match &self.selection {
+            Selection::Only(documents) => Some(documents.clone()),
+            Selection::Tails(cuts) => Some(cuts.iter().map(|cut| cut.document).collect()),
+            _ => None,
+        };
+        for (d, number) in few.iter().flatten().enumerate() {
+            let (shard, mut record) = self.record(*number)?;
+            self.cut(d, &mut record);
+            each(*number, shard, &record)?;
+        }
+        if few.is_some() {
             return Ok(());
         }
         let mut left_out = match &self.selection {
@@ -263,70 +333,17 @@ impl Corpus {
         for (shard_number, shard) in self.shards.iter().enumerate() {
             for first in (0..shard.documents).step_by(RECORDS as usize) {
                 let records = shard.records(first..(first + RECORDS).min(shard.documents))?;
-                for (number, record) in (self.first_documents[shard_number] + first..).zip(&records) {
+                for (number, mut record) in (self.first_documents[shard_number] + first..).zip(records) {
                     if left_out.next_if_eq(&number).is_none() {
-                        each(number, shard_number, record)?;
+                        if let Selection::Heads(cuts) = &self.selection {
+                            cuts[number as usize].head(&mut record);
+                        }
+                        each(number, shard_number, &record)?;
                     }
                 }
             }
         }
         Ok(())
-    }
-
-    /// Divides the documents into those to train on and those held out, both parts in the old order. Held out is about
-    /// `fraction` (below 1) of the different documents with all their copies. They are those with the smallest hash of
-    /// their tokens and `seed`: the same ones in whatever order the files come, and no document is in both parts. At
-    /// least two are held out, so that next sentence prediction has another document to take its random sentences from.
-    /// Nothing is held out below 20 different documents or with `fraction` 0.
-    ///
-    /// # Panics
-    /// If the corpus is a part of another.
-    pub fn hold_out(self, fraction: f64, seed: u64) -> Result<(Corpus, Option<Corpus>), Error> {
-        assert!((0.0..1.0).contains(&fraction), "cannot hold out a share of {fraction}");
-        assert!(matches!(self.selection, Selection::All), "a corpus is divided once");
-        if fraction == 0.0 || self.documents() < DOCUMENTS_TO_HOLD_OUT_MIN {
-            return Ok((self, None));
-        }
-        let rank = |record: &Record| {
-            let mut hasher = Sha256::new();
-            hasher.update(seed.to_le_bytes());
-            hasher.update(record.hash.to_le_bytes());
-            hash_of(hasher)
-        };
-        let mut ranks = Vec::with_capacity(self.documents());
-        self.for_each_record(&mut |_, _, record| {
-            ranks.push(rank(record));
-            Ok(())
-        })?;
-        let mut different = ranks.clone();
-        different.sort_unstable();
-        different.dedup();
-        if different.len() < DOCUMENTS_TO_HOLD_OUT_MIN {
-            return Ok((self, None));
-        }
-        let wanted = (fraction * different.len() as f64).round() as usize;
-        let last_held_out = different[wanted.clamp(2, different.len() - 2) - 1];
-        drop(different);
-        let (mut held_out, mut before) = (Vec::new(), Vec::new());
-        let (mut sentences, mut tokens) = (0, 0);
-        let mut ranks = ranks.into_iter();
-        let mut kept = 0;
-        self.for_each_record(&mut |number, _, record| {
-            if ranks.next().is_some_and(|rank| rank <= last_held_out) {
-                held_out.push(number);
-                before.push(kept);
-                sentences += record.sentences.end - record.sentences.start;
-                tokens += record.tokens.end - record.tokens.start;
-            } else {
-                kept += 1;
-            }
-            Ok(())
-        })?;
-        let selected = |selection, sentences, tokens| Corpus { selection, sentences, tokens, ..self.clone() };
-        Ok((
-            selected(Selection::Without(before), self.sentences - sentences, self.tokens - tokens),
-            Some(selected(Selection::Only(held_out), sentences, tokens)),
-        ))
     }
 
     /// How often each token occurs, `[vocab_size]`. Token ids are below `vocab_size`.
@@ -365,6 +382,10 @@ impl Corpus {
             hasher.update(record.hash.to_le_bytes());
             Ok(())
         })?;
+        if let Selection::Heads(cuts) | Selection::Tails(cuts) = &self.selection {
+            hasher.update([u8::from(matches!(self.selection, Selection::Tails(_)))]);
+            cuts.iter().for_each(|cut| hasher.update(cut.sentences.to_le_bytes()));
+        }
         Ok(hex(hasher))
     }
 }

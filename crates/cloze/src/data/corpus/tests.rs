@@ -186,6 +186,45 @@ fn nothing_is_held_out_of_few_documents() {
 }
 
 #[test]
+fn of_few_documents_the_ends_are_held_out() {
+    // 19 documents of 100 sentences, and one sentence alone: 200 sentences are more than a hundredth of them.
+    let document = |d: u32| (0..100).map(|sentence| vec![d, 99, 100 + sentence]).collect::<Vec<_>>();
+    let mut all: Vec<Vec<Vec<u32>>> = (0..18).map(document).collect();
+    all.push(vec![vec![98]]);
+    let (train, dev) = Corpus::from_documents(&all).hold_out(0.01, 1).unwrap();
+    let dev = dev.unwrap();
+    assert!(dev.is_ends_of_documents() && !train.is_ends_of_documents());
+    assert_eq!((train.documents(), dev.documents()), (19, 18));
+    assert_eq!((dev.sentences(), dev.tokens()), (18 * 12, 18 * 12 * 3));
+    let (heads, tails) = (documents(&train), documents(&dev));
+    for (d, whole) in all.iter().enumerate().take(18) {
+        assert_eq!(&[heads[d].clone(), tails[d].clone()].concat(), whole);
+    }
+    assert_eq!(heads[18], all[18]);
+    // A document that begins within another reads the same, by every way.
+    let counts: u64 = dev.token_counts(200).unwrap().iter().sum();
+    assert_eq!(counts, dev.tokens() as u64);
+    assert_eq!(train.token_counts(200).unwrap()[99], 18 * 88);
+    assert_eq!((dev.sentences_longer_than(2).unwrap(), dev.sentences_longer_than(3).unwrap()), (216, 0));
+    assert_eq!(
+        (train.sentences_longer_than(0).unwrap(), train.sentences_longer_than(1).unwrap()),
+        (18 * 88 + 1, 18 * 88)
+    );
+    let hashes = [&train, &dev, &Corpus::from_documents(&all)].map(|corpus| corpus.hash().unwrap());
+    assert!(hashes[0] != hashes[1] && hashes[0] != hashes[2] && hashes[1] != hashes[2]);
+    // Another share, the whole of a single document, and copies.
+    assert_eq!(held_out(Corpus::from_documents(&all), 0.5, 1).1.unwrap()[3], all[3][50..]);
+    let single: Vec<Vec<Vec<u32>>> = vec![(0..30_000).map(|sentence| vec![sentence % 91]).collect()];
+    let (train, dev) = Corpus::from_documents(&single).hold_out(0.01, 1).unwrap();
+    assert_eq!((train.sentences(), dev.map(|dev| dev.sentences())), (29_700, Some(300)));
+    let copies = vec![document(1); 50];
+    assert_eq!(held_out(Corpus::from_documents(&copies), 0.01, 1).1.unwrap().len(), 50);
+    // Too little text to hold out enough of it.
+    assert_eq!(held_out(Corpus::from_documents(&[document(1)]), 0.01, 1).1, None);
+    assert_eq!(held_out(Corpus::from_documents(&all), 0.0, 1).1, None);
+}
+
+#[test]
 fn entropy_of_known_distributions() {
     let uniform = Corpus::from_documents(&[vec![[0], [1], [2], [3]]]);
     assert!((uniform.unigram_entropy(7).unwrap() - 4f64.ln()).abs() < 1e-15);

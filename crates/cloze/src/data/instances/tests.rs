@@ -48,10 +48,33 @@ fn document_of(corpus: &Corpus, token: u64) -> usize {
     (0..corpus.documents()).find(|&d| corpus.document(d).unwrap().tokens().contains(&token)).unwrap()
 }
 
+/// The sentences of a document, those of more than `max` tokens in pieces.
+fn pieces_of(corpus: &Corpus, d: usize, max: usize) -> Vec<Vec<u32>> {
+    let mut pieces = Vec::new();
+    let per_instance = max.min(8);
+    for sentence in corpus.read_document(d).unwrap() {
+        if sentence.len() <= max {
+            pieces.push(sentence);
+            continue;
+        }
+        let starts = (0..).map(|piece| piece * max / per_instance).take_while(|&start| start < sentence.len());
+        let mut bounds: Vec<usize> = starts.collect();
+        bounds.push(sentence.len());
+        pieces.extend(bounds.windows(2).map(|bounds| sentence[bounds[0]..bounds[1]].to_vec()));
+    }
+    pieces
+}
+
+/// The instances of a document, with these draws.
+fn planned_pairs(corpus: &Corpus, d: usize, options: &PlanOptions, random: Random) -> DocumentPlan {
+    let pieces = Pieces::new(corpus, options.max_seq_length - 3).unwrap();
+    plan_pairs(corpus, &pieces, d, options, random).unwrap()
+}
+
 /// One visit of a document with lists of tokens instead of ranges, step by step as BERT's script goes about it.
 fn plan_pairs_with_lists(corpus: &Corpus, d: usize, options: &PlanOptions, random: &mut Random) -> Vec<Instance> {
-    let document = corpus.read_document(d).unwrap();
     let max_num_tokens = options.max_seq_length - 3;
+    let document = pieces_of(corpus, d, max_num_tokens);
     let mut target = max_num_tokens;
     if random.uniform() < options.short_seq_prob {
         target = 2 + random.below((max_num_tokens - 1) as u64) as usize;
@@ -74,7 +97,7 @@ fn plan_pairs_with_lists(corpus: &Corpus, d: usize, options: &PlanOptions, rando
                         break;
                     }
                 }
-                let other = corpus.read_document(other).unwrap();
+                let other = pieces_of(corpus, other, max_num_tokens);
                 let start = random.below(other.len() as u64) as usize;
                 for sentence in &other[start..] {
                     b.extend_from_slice(sentence);
@@ -119,8 +142,8 @@ proptest! {
         for d in 0..corpus.documents() {
             let random = Random::new(seed, Purpose::Plan, epoch, d as u64);
             let expected = plan_pairs_with_lists(&corpus, d, &options, &mut random.clone());
-            let plan = plan_pairs(&corpus, d, &options, random).unwrap();
-            let found: Vec<Instance> = plan.iter().map(|p| build_instance(&corpus, p, SPECIAL).unwrap()).collect();
+            let plan = planned_pairs(&corpus, d, &options, random);
+            let found: Vec<Instance> = plan.instances.iter().map(|p| build_instance(&corpus, p, SPECIAL).unwrap()).collect();
             prop_assert_eq!(found, expected);
         }
     }
@@ -209,11 +232,71 @@ fn a_single_document_takes_random_sentences_from_itself() {
 }
 
 #[test]
-fn sentences_longer_than_the_maximum_are_cut() {
-    let corpus = corpus(&[vec![100_000], vec![100_000, 3, 100_000]]);
-    for planned in planned(&corpus, &pairs(16, 0.0), 1, 0) {
-        assert!(planned.tokens() <= 16 && planned.is_pair());
+fn every_token_of_long_sentences_is_read() {
+    // Of 5,000 words on a line nearly all, whatever the length; without pieces it would be one instance.
+    for max in [5, 6, 16, 32, 128, 512] {
+        let corpus = corpus(&vec![vec![5_000]; 4]);
+        let options = pairs(max, 0.0);
+        let plan = plan_epoch(&corpus, &options, 1, 0, None).unwrap();
+        let Coverage { tokens, read, split } = plan.coverage();
+        assert_eq!((tokens, split), (20_000, 4));
+        assert!(plan.coverage().share() > 0.97 && read <= tokens, "{max}: {read} of {tokens}");
+        let instances = plan.instances(0..plan.len()).unwrap();
+        assert!(instances.iter().all(|planned| planned.tokens() <= max && planned.is_pair()));
+        let mut is_read = vec![false; 20_000];
+        let own = |planned: &PlannedInstance| {
+            let (a, b) = planned.token_ranges();
+            a.chain(if planned.is_random_next() { 0..0 } else { b })
+        };
+        instances.iter().flat_map(own).for_each(|token| is_read[token as usize] = true);
+        assert_eq!(is_read.iter().filter(|&&is_read| is_read).count() as u64, read, "what is told is so");
+        let random = instances.iter().filter(|planned| planned.is_random_next()).count() as f64;
+        let share = random / instances.len() as f64;
+        assert!(max < 16 || (0.4..0.6).contains(&share), "{max}: {share} of the halves are from elsewhere");
     }
+}
+
+#[test]
+fn long_sentences_among_others_cost_no_more_than_others() {
+    let mut random = Random::new(5, Purpose::Sample, 0, 0);
+    let mut length =
+        |_| if random.below(4) == 0 { 30 + random.below(400) as usize } else { 1 + random.below(40) as usize };
+    let documents: Vec<Vec<usize>> = (0..20).map(|_| (0..200).map(&mut length).collect()).collect();
+    for max in [32, 64, 128] {
+        let plan = plan_epoch(&corpus(&documents), &pairs(max, 0.1), 1, 0, None).unwrap();
+        let share = plan.coverage().share();
+        assert!(plan.coverage().split > 50 && share > 0.8, "{max}: {share}");
+    }
+}
+
+#[test]
+fn documents_of_many_sentences_are_drawn_from_as_others() {
+    // More sentences than are counted together, long ones among them.
+    let lengths = |seed: u64| {
+        let mut random = Random::new(seed, Purpose::Sample, 0, 0);
+        (0..1_200).map(|_| 1 + random.below(30) as usize).collect::<Vec<usize>>()
+    };
+    let corpus = corpus(&[lengths(1), lengths(2)]);
+    let options = pairs(24, 0.1);
+    for d in 0..2 {
+        let random = Random::new(7, Purpose::Plan, 0, d as u64);
+        let expected = plan_pairs_with_lists(&corpus, d, &options, &mut random.clone());
+        let plan = planned_pairs(&corpus, d, &options, random);
+        assert!(plan.coverage.split > 200 && plan.instances.len() > 500);
+        let found: Vec<Instance> =
+            plan.instances.iter().map(|planned| build_instance(&corpus, planned, SPECIAL).unwrap()).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_sentence_of_millions_of_tokens_is_planned_in_no_time() {
+    const SECONDS_MAX: u64 = 20;
+    let begin = std::time::Instant::now();
+    let corpus = corpus(&[vec![2_000_000], vec![2_000_000, 3]]);
+    let plan = plan_epoch(&corpus, &pairs(32, 0.1), 1, 0, None).unwrap();
+    assert!(plan.len() > 100_000);
+    assert!(begin.elapsed().as_secs() < SECONDS_MAX, "{:?}", begin.elapsed());
 }
 
 #[test]

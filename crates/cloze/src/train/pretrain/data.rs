@@ -140,6 +140,13 @@ fn read_corpora(
         grouped(corpus.tokens() as u64)
     ));
     match &held_out {
+        Some(held_out) if held_out.is_ends_of_documents() => note(format!(
+            "there are fewer than 20 different documents, so the end of each is held out: {} sentences, {} tokens; their \
+             unigram entropy is {:.4} nats a token; give --dev to evaluate on other text",
+            held_out.sentences(),
+            held_out.tokens(),
+            held_out.unigram_entropy(tokenizer.vocab_size())?
+        )),
         Some(held_out) => note(format!(
             "{} documents, {} tokens held out; their unigram entropy is {:.4} nats a token",
             grouped(held_out.documents() as u64),
@@ -147,7 +154,8 @@ fn read_corpora(
             held_out.unigram_entropy(tokenizer.vocab_size())?
         )),
         None if settings.dev_fraction > 0.0 => note(
-            "no documents are held out, there being fewer than 20 different ones; give --dev to evaluate on other text"
+            "nothing is held out: there are fewer than 20 different documents, and too few sentences to hold out 200 of \
+             them; give --dev to evaluate on other text"
                 .to_string(),
         ),
         None => {}

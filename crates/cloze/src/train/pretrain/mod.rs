@@ -12,8 +12,8 @@ use cloze_kernels::Cpu;
 use cloze_tokenizer::Tokenizer;
 
 use crate::bench::train_operations;
-use crate::data::Objective;
 use crate::data::corpus::store_among;
+use crate::data::{Coverage, Objective};
 use crate::first_weights::FirstWeights;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
@@ -286,8 +286,32 @@ impl Pretraining<'_> {
                 observer(&Event::Note(format!("from step {} on with sequences of {max_seq_length} tokens", step + 1)));
         }
         self.source.start(max_seq_length, run.state.epoch, run.state.position)?;
+        if let Some(coverage) = self.source.coverage() {
+            let _ = observer(&Event::Note(coverage_note(coverage, max_seq_length)));
+        }
         self.hold_out(max_seq_length)
     }
+}
+
+/// How much of the text an epoch reads, in words.
+fn coverage_note(coverage: Coverage, max_seq_length: usize) -> String {
+    /// Below this share the reader should know what to do.
+    const LITTLE: f64 = 0.75;
+    let Coverage { split, .. } = coverage;
+    let mut note = format!(
+        "an epoch of sequences of at most {max_seq_length} tokens reads {:.1} % of the text",
+        100.0 * coverage.share()
+    );
+    if split > 0 {
+        note.push_str(&format!("; {split} sentences that are longer are read in pieces"));
+    }
+    if coverage.share() < LITTLE {
+        note.push_str(
+            "; the rest is cut off where two halves are longer than a sequence: longer sequences (--max-seq-length) or \
+             shorter sentences (--sentences split) read more",
+        );
+    }
+    note
 }
 
 /// An error of a step, with the instances that it was computed on.

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::data::{
-    Corpus, Instance, Masking, Objective, Plan, PlanOptions, PlannedInstance, build_instance, google, plan_epoch,
+    Corpus, Coverage, Instance, Masking, Objective, Plan, PlanOptions, PlannedInstance, build_instance, google,
+    plan_epoch,
 };
 use crate::heads::{Losses, Targets, TrainingBatch};
 use crate::model::Batch;
@@ -101,6 +102,11 @@ impl<'a> Source<'a> {
             Data::Corpus(_) => self.plan.as_ref().map_or(0, Plan::tokens),
             Data::Instances(instances) => instances.tokens(),
         }
+    }
+
+    /// How much of the text the epoch reads, if its instances are drawn from a corpus.
+    pub fn coverage(&self) -> Option<Coverage> {
+        self.plan.as_ref().map(Plan::coverage)
     }
 
     /// Where the next batch begins.
