@@ -46,6 +46,9 @@ pub enum Error {
         /// What was expected and found.
         message: String,
     },
+    /// Several files are at fault, each by an error of its own.
+    #[error("{} files cannot be read:{}", .0.len(), .0.iter().map(|error| format!("\n  {error}")).collect::<String>())]
+    Several(Vec<Error>),
     /// An argument or a combination of settings makes no sense.
     #[error("{0}")]
     Settings(String),
@@ -67,6 +70,17 @@ pub enum Error {
     /// The kernels: out of memory, no threads.
     #[error(transparent)]
     Kernels(#[from] cloze_kernels::Error),
+}
+
+impl Error {
+    /// Errors of several files as one; a single error as it is.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub(crate) fn together(mut errors: Vec<Error>) -> Error {
+        assert!(!errors.is_empty(), "no error to tell");
+        if errors.len() == 1 { errors.remove(0) } else { Error::Several(errors) }
+    }
 }
 
 /// Gives an I/O error the path it happened at: `fs::read(path).map_err(at("read", path))`.

@@ -190,8 +190,8 @@ fn take_folder(folder: &Path) -> anyhow::Result<()> {
 /// The files that folders and patterns stand for; what is left out is said.
 fn files_of(input: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let found = find_files(input)?;
-    for path in &found.skipped {
-        say!("{}: skipped, being hidden or of another ending", path.display());
+    if let Some(note) = found.note() {
+        say!("note: {note}");
     }
     Ok(found.files)
 }

@@ -18,7 +18,8 @@ use super::{CorpusFigures, CorpusOptions};
 /// The name of the file that makes a folder a store.
 pub const STORE: &str = "store.json";
 /// The version of the format.
-const FORMAT: u32 = 1;
+/// 2: sentences are split by the rules of more scripts, and blank lines in a row end one document.
+const FORMAT: u32 = 2;
 
 /// The contents of `store.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,7 +116,10 @@ impl Contents {
         let damaged = |error| data_error(&path, format!("{error}; the file is damaged, prepare anew with --overwrite"));
         let Head { format } = serde_json::from_str(&text).map_err(damaged)?;
         if format != FORMAT {
-            let message = format!("the store has format {format}, this version reads {FORMAT}; prepare anew");
+            let message = format!(
+                "the store has format {format}, this version of Cloze makes and reads {FORMAT}; prepare anew from the text \
+                 with --overwrite"
+            );
             return Err(data_error(&path, message));
         }
         let contents: Contents = serde_json::from_str(&text).map_err(damaged)?;

@@ -56,8 +56,10 @@ pub struct ReadCorpus {
     pub corpus: Corpus,
     /// How many files were read.
     pub files: usize,
-    /// What folders hold besides, see [`find_files`].
-    pub skipped: Vec<PathBuf>,
+    /// What folders hold besides, in a line, see [`Found::note`](crate::data::documents::Found::note).
+    pub skipped: Option<String>,
+    /// Files without text.
+    pub blank: Vec<PathBuf>,
     /// Copies of documents that were left out.
     pub duplicates: usize,
 }
@@ -66,16 +68,11 @@ impl ReadCorpus {
     /// What a user should know of what was not read.
     pub fn notes(&self) -> Vec<String> {
         const SHOWN: usize = 5;
-        let mut notes = Vec::new();
-        if !self.skipped.is_empty() {
-            let names: Vec<String> = self.skipped.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
-            let more = if self.skipped.len() > SHOWN { ", …" } else { "" };
-            notes.push(format!(
-                "{} files read, {} hidden files or files of other endings skipped: {}{more}",
-                self.files,
-                self.skipped.len(),
-                names.join(", ")
-            ));
+        let mut notes: Vec<String> = self.skipped.clone().into_iter().collect();
+        if !self.blank.is_empty() {
+            let names: Vec<String> = self.blank.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+            let more = if self.blank.len() > SHOWN { ", …" } else { "" };
+            notes.push(format!("{} files hold no text: {}{more}", self.blank.len(), names.join(", ")));
         }
         if self.duplicates > 0 {
             notes
@@ -92,8 +89,8 @@ impl Corpus {
     ///
     /// # Errors
     ///
-    /// Those of [`find_files`] and [`for_each_block`]: a file cannot be read, is not UTF-8 (the line is named), or holds
-    /// no text at all; no files are given.
+    /// Those of [`find_files`] and [`for_each_block`]: a file cannot be read or is not UTF-8 (the line is named); there
+    /// is no text at all; no files are given.
     pub fn read(
         inputs: &[PathBuf],
         tokenizer: &Tokenizer,
@@ -103,16 +100,20 @@ impl Corpus {
         let found = find_files(inputs)?;
         let builder = Builder::in_memory(tokenizer.vocab_size());
         let mut reader = Reader::new(tokenizer, options, builder);
-        reader.read(&found.files, DocumentOptions::default().line_limit, progress, &mut |_| Ok(()))?;
+        let blank = reader.read(&found.files, DocumentOptions::default().line_limit, progress, &mut |_| Ok(()))?;
         let duplicates = reader.duplicates_dropped();
         Ok(ReadCorpus {
             corpus: reader.builder.finish()?,
             files: found.files.len(),
-            skipped: found.skipped,
+            skipped: found.note(),
+            blank,
             duplicates,
         })
     }
 }
+
+/// Lines that are tokenized together at most, so that short ones take no more memory than long ones.
+const LINES_AT_ONCE: usize = 1 << 13;
 
 /// Adds the documents of files to a builder. The order of the lines decides alone; threads only share out the work.
 pub(super) struct Reader<'a> {
@@ -166,14 +167,14 @@ impl<'a> Reader<'a> {
         self.duplicates_before + self.duplicates.as_ref().map_or(0, Duplicates::count)
     }
 
-    /// Reads files to their end; `shard_done` is called whenever a shard has become whole.
+    /// Reads files to their end; `shard_done` is called whenever a shard has become whole. Returns the files without text.
     pub fn read(
         &mut self,
         files: &[PathBuf],
         line_limit: usize,
         progress: &mut dyn FnMut(u64, u64),
         shard_done: &mut dyn FnMut(&mut Reader) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<PathBuf>, Error> {
         let document = DocumentOptions {
             document: self.options.document,
             text_field: self.options.text_field.clone(),
@@ -189,23 +190,44 @@ impl<'a> Reader<'a> {
         shard_done: &mut dyn FnMut(&mut Reader) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let done = self.pass_over(pieces);
-        let pieces = &pieces[done..];
-        let lines: Vec<Vec<&str>> = pieces.iter().map(|piece| piece.text.lines().map(str::trim).collect()).collect();
-        let tokenized: Vec<Line> = lines.par_iter().flatten().map(|line| self.tokenize(line)).collect();
-        let mut tokenized = tokenized.iter();
-        for (piece, lines) in pieces.iter().zip(&lines) {
-            for (text, line) in lines.iter().zip(tokenized.by_ref()) {
+        // Lines, and behind how many of them a document ends.
+        let (mut lines, mut ends) = (Vec::new(), Vec::new());
+        for piece in &pieces[done..] {
+            for line in piece.text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                lines.push(line);
+                if lines.len() == LINES_AT_ONCE {
+                    self.add_lines(&lines, &ends, shard_done)?;
+                    (lines, ends) = (Vec::new(), Vec::new());
+                }
+            }
+            if piece.ends_document {
+                ends.push((lines.len(), piece.place.path));
+            }
+        }
+        self.add_lines(&lines, &ends, shard_done)
+    }
+
+    fn add_lines(
+        &mut self,
+        lines: &[&str],
+        ends: &[(usize, &Path)],
+        shard_done: &mut dyn FnMut(&mut Reader) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let tokenized: Vec<Line> = lines.par_iter().map(|line| self.tokenize(line)).collect();
+        let mut done = 0;
+        for (end, path) in ends.iter().map(|(end, path)| (*end, Some(*path))).chain([(lines.len(), None)]) {
+            for (text, line) in lines[done..end].iter().zip(&tokenized[done..end]) {
                 self.builder.add(line)?;
                 self.hash_line(text);
             }
-            if piece.ends_document {
-                self.documents_read += 1;
-                if self.is_copy(piece.place.path)? {
-                    self.builder.drop_document()?;
-                }
-                if self.builder.end_document()? {
-                    shard_done(self)?;
-                }
+            done = end;
+            let Some(path) = path else { break };
+            self.documents_read += 1;
+            if self.is_copy(path)? {
+                self.builder.drop_document()?;
+            }
+            if self.builder.end_document()? {
+                shard_done(self)?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use cloze_tokenizer::Tokenizer;
 use rayon::prelude::*;
 
 use crate::checkpoint::{file_sum, temporary};
-use crate::data::documents::{DocumentOptions, find_files};
+use crate::data::documents::{DocumentBreak, DocumentOptions, find_files, is_text};
 use crate::error::{Error, at};
 
 use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name};
@@ -78,6 +78,10 @@ pub struct Store {
     pub shards_found: usize,
     /// A file that was there and was damaged: its shard and those behind were made again.
     pub damaged: Option<PathBuf>,
+    /// How files became documents of sentences.
+    pub options: CorpusOptions,
+    /// Whether a file is text, in which blank lines can end documents.
+    is_text: bool,
 }
 
 /// Makes a store of files, folders and patterns in `dir`, with the tokenizer's files beside it; on all threads, with the
@@ -117,18 +121,21 @@ pub fn prepare(
         }
     }
     let shards_found = shards.len();
+    let mut blank = Vec::new();
     if contents.total.is_none() {
         let mut told = |done, total| progress("preparing the corpus", done, total);
-        shards = contents.read_rest(&found.files, tokenizer, options, dir, shards, &mut told)?;
+        (shards, blank) = contents.read_rest(&found.files, tokenizer, options, dir, shards, &mut told)?;
     }
     let total = contents.total.unwrap_or_default();
     let read = ReadCorpus {
         corpus: Corpus::new(shards),
         files: found.files.len(),
-        skipped: found.skipped,
+        skipped: found.note(),
+        blank,
         duplicates: total.duplicates,
     };
-    Ok(Store { read, figures: total.figures, shards_found, damaged })
+    let is_text = found.files.iter().any(|path| is_text(path));
+    Ok(Store { read, figures: total.figures, shards_found, damaged, options: contents.options, is_text })
 }
 
 /// The store among inputs, which then is the only one.
@@ -178,11 +185,14 @@ impl Store {
                 read: ReadCorpus {
                     corpus: Corpus::new(shards),
                     files: contents.sources.len(),
-                    skipped: Vec::new(),
+                    skipped: None,
+                    blank: Vec::new(),
                     duplicates: total.duplicates,
                 },
                 figures: total.figures.clone(),
                 damaged: None,
+                options: contents.options.clone(),
+                is_text: contents.sources.iter().any(|source| is_text(Path::new(&source.path))),
             }),
             Opened::Before(_, path) => {
                 let message = "the file is damaged or missing; the same `cloze prepare` makes it again".to_string();
@@ -196,7 +206,30 @@ impl Store {
         let damaged = self.damaged.as_ref();
         let damaged =
             damaged.map(|path| format!("{} was damaged or missing: made again from there on", path.display()));
-        damaged.into_iter().chain(self.read.notes()).collect()
+        damaged.into_iter().chain(self.read.notes()).chain(self.short_documents()).collect()
+    }
+
+    /// A note if blank lines seem to stand between paragraphs rather than documents: there are many more documents than
+    /// files, and most are a paragraph long at most.
+    fn short_documents(&self) -> Option<String> {
+        /// Few documents, or few of a file, tell nothing.
+        const DOCUMENTS_MIN: u64 = 20;
+        const OF_A_FILE_MIN: u64 = 4;
+        /// Documents of fewer than 2^6 = 64 tokens are short.
+        const SHORT_LOG2: usize = 6;
+        let (documents, files) = (self.figures.documents, self.read.files as u64);
+        let short: u64 = self.figures.document_lengths.iter().take(SHORT_LOG2).sum();
+        let is_by_blank_lines = self.options.document == DocumentBreak::BlankLine && self.is_text;
+        let are_many = documents >= DOCUMENTS_MIN && documents >= OF_A_FILE_MIN * files;
+        (is_by_blank_lines && are_many && 2 * short > documents).then(|| {
+            format!(
+                "{documents} documents of {files} files, {:.0} % of them shorter than {} tokens: a blank line ends a \
+                 document. If blank lines stand between paragraphs, --document file makes a document of each file, and \
+                 sequences are filled",
+                100.0 * short as f64 / documents as f64,
+                1 << SHORT_LOG2
+            )
+        })
     }
 }
 
@@ -332,7 +365,8 @@ fn open_shard(
 }
 
 impl Contents {
-    /// Reads what is not yet in `shards`, into the others and, at the end, into `total`.
+    /// Reads what is not yet in `shards`, into the others and, at the end, into `total`. Returns all shards, and the files
+    /// without text.
     fn read_rest(
         &mut self,
         files: &[PathBuf],
@@ -341,7 +375,7 @@ impl Contents {
         dir: &Path,
         shards: Vec<Shard>,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Vec<Shard>, Error> {
+    ) -> Result<(Vec<Shard>, Vec<PathBuf>), Error> {
         self.write(dir)?;
         tokenizer.save(dir)?;
         let start = self.shards.last().map(|shard| shard.progress.clone()).unwrap_or_default();
@@ -351,22 +385,26 @@ impl Contents {
             .skip(start.documents_read, start.duplicates)
             .limit_duplicates(options.duplicates_limit());
         let mut read = || {
-            reader.read(files, options.line_limit(), progress, &mut |reader| self.add_shard(reader, dir))?;
+            let blank =
+                reader.read(files, options.line_limit(), progress, &mut |reader| self.add_shard(reader, dir))?;
             if reader.builder.end_shard()? {
                 self.add_shard(&reader, dir)?;
             }
-            Ok(())
+            Ok(blank)
         };
-        if let Err(error) = read() {
-            // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
-            for list in [TOKENS, SENTENCES, DOCUMENTS] {
-                let _ = fs::remove_file(temporary(&dir.join(file_name(self.shards.len(), list))));
+        let blank = match read() {
+            Ok(blank) => blank,
+            Err(error) => {
+                // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
+                for list in [TOKENS, SENTENCES, DOCUMENTS] {
+                    let _ = fs::remove_file(temporary(&dir.join(file_name(self.shards.len(), list))));
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         self.total = Some(Progress::of(&reader));
         self.write(dir)?;
-        Ok(reader.builder.shards)
+        Ok((reader.builder.shards, blank))
     }
 
     /// Notes that the reader's last shard is whole.

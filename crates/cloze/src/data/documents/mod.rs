@@ -20,9 +20,11 @@ pub use inputs::{Found, find_files};
 pub(crate) use lines::BLOCK_BYTES;
 
 use crate::error::{Error, at};
+pub(crate) use inputs::is_text;
 use inputs::{Kind, kind};
+use lines::LineBlocks;
 use parquet::ParquetRows;
-use pieces::TextPieces;
+use pieces::pieces;
 use records::JsonRecords;
 
 /// What ends a document.
@@ -47,7 +49,7 @@ pub struct DocumentOptions {
     pub text_field: String,
     /// Bytes of a line or a record at most; a longer one is an error.
     pub line_limit: usize,
-    /// Whether files may hold no text.
+    /// Whether all files may hold no text.
     pub blank_files: bool,
 }
 
@@ -82,19 +84,25 @@ pub struct Piece<'a> {
     pub ends_document: bool,
 }
 
+/// Pieces that are handed over at once at most, so that a block of short lines takes no more memory than others.
+const PIECES_AT_ONCE: usize = 1 << 14;
+/// Files that cannot be read are told at most so many at once.
+const ERRORS_TOLD_MAX: usize = 100;
+
 /// Reads `files`, one after another, and hands over their text in blocks of some MiB: in order, nothing left out.
 /// After the last block of a file there is a piece without text that ends its last document. `progress` is told the
-/// bytes done and the bytes in total, as they are on disk.
+/// bytes done and the bytes in total, as they are on disk. Returns the files that hold no text.
 ///
 /// # Errors
-/// With file and line: a file cannot be read, is damaged, not UTF-8, has too long a line, a record without text
-/// field, or no text at all (see [`DocumentOptions::blank_files`]). No files are given. What `each` gives back.
+/// With file and line: a file cannot be read, is damaged, not UTF-8, has too long a line, or a record without text
+/// field; the files after it are read as well, and all such errors are told together. No files are given; none of them
+/// holds text (see [`DocumentOptions::blank_files`]). The first error that `each` returns, at once.
 pub fn for_each_block(
     files: &[PathBuf],
     options: &DocumentOptions,
     progress: &mut dyn FnMut(u64, u64),
     each: &mut dyn FnMut(&[Piece]) -> Result<(), Error>,
-) -> Result<(), Error> {
+) -> Result<Vec<PathBuf>, Error> {
     if files.is_empty() {
         return Err(Error::Settings("a corpus needs at least one text file".to_string()));
     }
@@ -103,25 +111,55 @@ pub fn for_each_block(
         bytes_total += std::fs::metadata(path).map_err(at("read", path))?.len();
     }
     let mut bytes_before = 0;
+    let (mut blank, mut errors) = (Vec::new(), Vec::new());
     for path in files {
         let mut has_text = false;
         let mut last_line = 1;
+        let mut stopped = None;
+        let is_sound = errors.is_empty();
         let bytes = read_file(path, options, &mut |pieces, bytes_done| {
+            progress(bytes_before + bytes_done, bytes_total);
             has_text = has_text || pieces.iter().any(|piece| !is_blank(piece.text));
             last_line = pieces.last().map_or(last_line, |piece| piece.place.line);
-            each(pieces)?;
-            progress(bytes_before + bytes_done, bytes_total);
-            Ok(())
-        })?;
-        if !has_text && !options.blank_files {
-            let message = "the file holds no text; leave it out, or check that it is the right one".to_string();
-            return Err(Error::Data { path: path.clone(), line: None, message });
+            // Behind an error the rest is only looked at.
+            let done = if is_sound { each(pieces) } else { Ok(()) };
+            done.map_err(|error| {
+                stopped = Some(error);
+                Error::Settings(String::new())
+            })
+        });
+        if let Some(error) = stopped {
+            return Err(error);
         }
-        each(&[Piece { text: "", place: Place { path, line: last_line }, ends_document: true }])?;
-        bytes_before += bytes;
+        match bytes {
+            Ok(bytes) => bytes_before += bytes,
+            Err(error) => {
+                errors.push(error);
+                if errors.len() == ERRORS_TOLD_MAX {
+                    break;
+                }
+                continue;
+            }
+        }
+        if !has_text {
+            blank.push(path.clone());
+        }
+        if errors.is_empty() {
+            each(&[Piece { text: "", place: Place { path, line: last_line }, ends_document: true }])?;
+        }
         progress(bytes_before, bytes_total);
     }
-    Ok(())
+    if !errors.is_empty() {
+        return Err(Error::together(errors));
+    }
+    if blank.len() == files.len() && !options.blank_files {
+        let message = match files.len() {
+            1 => "the file holds no text; check that it is the right one".to_string(),
+            count => format!("the file holds no text, nor do the other {} files; give files with text", count - 1),
+        };
+        return Err(Error::Data { path: blank.swap_remove(0), line: None, message });
+    }
+    Ok(blank)
 }
 
 fn is_blank(text: &str) -> bool {
@@ -137,31 +175,49 @@ fn read_file(
 ) -> Result<u64, Error> {
     match kind(path) {
         (Kind::Text, compression) => {
-            let mut text = TextPieces::open(path, compression, options)?;
-            while let Some((pieces, bytes_done)) = text.next_block()? {
-                each(&pieces, bytes_done)?;
+            let mut lines = LineBlocks::open(path, compression, options.line_limit)?;
+            while let Some((text, first_line, bytes_done)) = lines.next_block()? {
+                let mut some = Vec::new();
+                for piece in pieces(text, path, first_line, options.document) {
+                    some.push(piece);
+                    if some.len() == PIECES_AT_ONCE {
+                        each(&some, bytes_done)?;
+                        some.clear();
+                    }
+                }
+                each(&some, bytes_done)?;
             }
         }
         (Kind::JsonLines, compression) => {
             let mut records = JsonRecords::open(path, compression, options)?;
             while let Some((texts, bytes_done)) = records.next_block()? {
-                each(&as_pieces(path, &texts, options.document), bytes_done)?;
+                each_text(path, &texts, options.document, &mut |pieces| each(pieces, bytes_done))?;
             }
         }
         (Kind::Parquet, compression) => {
             let mut rows = ParquetRows::open(path, compression, options)?;
             while let Some((texts, bytes_done)) = rows.next_block()? {
-                each(&as_pieces(path, &texts, options.document), bytes_done)?;
+                each_text(path, &texts, options.document, &mut |pieces| each(pieces, bytes_done))?;
             }
         }
     }
     Ok(std::fs::metadata(path).map_err(at("read", path))?.len())
 }
 
-/// The texts of records with their lines or rows.
-fn as_pieces<'a>(path: &'a Path, texts: &'a [(usize, String)], document: DocumentBreak) -> Vec<Piece<'a>> {
+/// Hands over the texts of records with their lines or rows.
+fn each_text(
+    path: &Path,
+    texts: &[(usize, String)],
+    document: DocumentBreak,
+    each: &mut dyn FnMut(&[Piece]) -> Result<(), Error>,
+) -> Result<(), Error> {
     let ends_document = document != DocumentBreak::File;
-    texts.iter().map(|(line, text)| Piece { text, place: Place { path, line: *line }, ends_document }).collect()
+    for some in texts.chunks(PIECES_AT_ONCE) {
+        let pieces: Vec<Piece> =
+            some.iter().map(|(line, text)| Piece { text, place: Place { path, line: *line }, ends_document }).collect();
+        each(&pieces)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -32,10 +32,10 @@ impl<'a> JsonRecords<'a> {
     #[allow(clippy::type_complexity)]
     pub(super) fn next_block(&mut self) -> Result<Option<(Vec<(usize, String)>, u64)>, Error> {
         let Some((text, first_line, bytes_done)) = self.lines.next_block()? else { return Ok(None) };
-        let lines: Vec<(usize, &str)> = (first_line..).zip(text.lines()).collect();
+        let lines = (first_line..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let lines: Vec<(usize, &str)> = lines.collect();
         let texts: Vec<Result<(usize, String), Error>> = lines
             .par_iter()
-            .filter(|(_, line)| !line.trim().is_empty())
             .map(|&(number, line)| match text_of(line, &self.text_field) {
                 Ok(text) => Ok((number, text)),
                 Err(message) => Err(Error::Data { path: self.path.to_path_buf(), line: Some(number), message }),

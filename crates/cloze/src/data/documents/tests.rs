@@ -22,7 +22,7 @@ fn documents(inputs: &[PathBuf], options: &DocumentOptions) -> Result<Vec<(usize
     let found = find_files(inputs).map_err(|error| error.to_string())?;
     let mut documents = Vec::new();
     let (mut begun, mut first_line) = (String::new(), 1);
-    let read = for_each_block(&found.files, options, &mut |_, _| (), &mut |pieces| {
+    let read: Result<Vec<PathBuf>, Error> = for_each_block(&found.files, options, &mut |_, _| (), &mut |pieces| {
         for piece in pieces {
             if begun.is_empty() {
                 first_line = piece.place.line;
@@ -170,7 +170,7 @@ fn damage_is_named_with_its_place() {
 }
 
 #[test]
-fn files_without_text_are_named() {
+fn files_without_text_are_passed_over_and_named() {
     let options = DocumentOptions::default();
     for (name, content) in [("a.txt", ""), ("a.txt", " \n\n"), ("a.jsonl", "{\"text\": null}\n{\"text\": \"\"}")] {
         assert!(failure(name, content.as_bytes(), &options).starts_with(&format!("{name}: the file holds no text")));
@@ -182,9 +182,62 @@ fn files_without_text_are_named() {
     for (path, content) in paths.iter().zip(["", "text", "\n"]) {
         fs::write(path, content).unwrap();
     }
-    let options = DocumentOptions { blank_files: true, ..options };
     assert_eq!(documents(&paths, &options).unwrap(), [(1, "text".to_string())]);
-    assert_eq!(documents(&[paths[0].clone(), paths[2].clone()], &options).unwrap(), []);
+    let blank = for_each_block(&paths, &options, &mut |_, _| (), &mut |_| Ok(())).unwrap();
+    assert_eq!(blank, [paths[0].clone(), paths[2].clone()]);
+    let error = documents(&blank, &options).unwrap_err();
+    assert!(error.contains("a.txt: the file holds no text, nor do the other 1 files"), "{error}");
+    assert_eq!(documents(&blank, &DocumentOptions { blank_files: true, ..options }).unwrap(), []);
+}
+
+#[test]
+fn all_files_that_cannot_be_read_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let contents: [(&str, &[u8]); 5] = [
+        ("1.txt", b"fine"),
+        ("2.txt", b"not \xe9"),
+        ("3.jsonl", b"{\"text\": \"fine\"}\n{\"text\": 1}\n"),
+        ("4.txt", b"fine, too"),
+        ("5.txt.gz", b"no gzip"),
+    ];
+    let paths = contents.map(|(name, content)| {
+        fs::write(folder.path().join(name), content).unwrap();
+        folder.path().join(name)
+    });
+    let mut read = String::new();
+    let options = DocumentOptions::default();
+    let result = for_each_block(&paths, &options, &mut |_, _| (), &mut |pieces| {
+        pieces.iter().for_each(|piece| read.push_str(piece.text));
+        Ok(())
+    });
+    let error = result.unwrap_err().to_string();
+    assert!(error.starts_with("3 files cannot be read:\n"), "{error}");
+    for told in ["2.txt:1: byte 5", "3.jsonl:2: the field `text` is no string", "5.txt.gz:1: from here on the gzip"] {
+        assert!(error.contains(told), "{error}");
+    }
+    assert_eq!(read, "fine", "nothing is handed over behind an error");
+}
+
+#[test]
+fn pieces_come_in_small_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    for (line, document, expected) in [
+        ("\n", DocumentBreak::BlankLine, 1),
+        ("a\n", DocumentBreak::Record, 100_000),
+        ("a\n\n", DocumentBreak::BlankLine, 100_000),
+    ] {
+        fs::write(&path, line.repeat(100_000)).unwrap();
+        let options = DocumentOptions { document, blank_files: true, ..DocumentOptions::default() };
+        let (mut count, mut most) = (0, 0);
+        for_each_block(std::slice::from_ref(&path), &options, &mut |_, _| (), &mut |pieces| {
+            count += pieces.iter().filter(|piece| !piece.text.is_empty()).count();
+            most = most.max(pieces.len());
+            Ok(())
+        })
+        .unwrap();
+        assert!(count == expected && most <= PIECES_AT_ONCE, "{line:?}: {count} pieces, {most} at once");
+    }
 }
 
 #[test]
