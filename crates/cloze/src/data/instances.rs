@@ -334,8 +334,8 @@ fn plan_pairs(
     };
     let document = corpus.document(number)?;
     let (sentences, split) = pieces.of(&document)?;
-    let mut plan = DocumentPlan::default();
-    plan.coverage = Coverage { tokens: length(&document.tokens()) as u64, read: 0, split };
+    let coverage = Coverage { tokens: length(&document.tokens()) as u64, read: 0, split };
+    let mut plan = DocumentPlan { instances: Vec::new(), coverage };
     let mut next = 0;
     while next < sentences.len() {
         let chunk = sentences.until_tokens(next..sentences.len(), target);

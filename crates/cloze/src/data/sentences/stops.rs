@@ -16,7 +16,9 @@ pub(super) fn is_plain_stop(c: char) -> bool {
 pub(super) fn plain_stop_ends_sentence(marks: &str, after: &str) -> bool {
     let Some(first) = after.trim_start().chars().next() else { return false };
     let is_tight = !after.starts_with(char::is_whitespace);
-    !matches!(first, ',' | ';' | ':' | '،' | '؛') && !(is_tight && marks == "۔")
+    let goes_on = matches!(first, ',' | ';' | ':' | '،' | '؛');
+    let is_abbreviation = is_tight && marks == "۔";
+    !goes_on && !is_abbreviation
 }
 
 #[cfg(test)]
