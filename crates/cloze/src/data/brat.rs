@@ -144,8 +144,11 @@ fn lines_with_spans(text: &[char], spans: &[Span]) -> Vec<(Vec<char>, Vec<Span>,
 mod tests {
     use super::*;
 
-    /// Words with their labels, a sentence a string, and the notes.
-    fn read_files(files: &[(&str, &str)], name: &str) -> Result<(Vec<(usize, String)>, Vec<String>), String> {
+    /// The line of a sentence, and its words with their labels.
+    type Told = (usize, String);
+
+    /// All sentences, and the notes.
+    fn read_files(files: &[(&str, &str)], name: &str) -> Result<(Vec<Told>, Vec<String>), String> {
         let dir = tempfile::tempdir().unwrap();
         files.iter().for_each(|(name, text)| std::fs::write(dir.path().join(name), text).unwrap());
         let mut notes = Vec::new();

@@ -73,7 +73,8 @@ impl<'a> Rows<'a> {
         let mut buffer = [0; 4];
         // UTF-8 is such that the bytes of a character are found nowhere but at that character.
         let delimiter = self.dialect.delimiter.encode_utf8(&mut buffer).as_bytes();
-        while !self.ends_row(at) && !(bytes[at] == delimiter[0] && bytes[at..].starts_with(delimiter)) {
+        let is_delimiter = |at: usize| bytes[at] == delimiter[0] && bytes[at..].starts_with(delimiter);
+        while !self.ends_row(at) && !is_delimiter(at) {
             at += 1;
         }
         self.at = at;
@@ -155,7 +156,10 @@ mod tests {
     const CSV: Dialect = Dialect { delimiter: ',', quotes: true };
     const TSV: Dialect = Dialect { delimiter: '\t', quotes: false };
 
-    fn rows(text: &str, dialect: Dialect) -> Vec<Result<(usize, Vec<String>), (usize, String)>> {
+    /// A line, and the cells of the row there.
+    type Cells = (usize, Vec<String>);
+
+    fn rows(text: &str, dialect: Dialect) -> Vec<Result<Cells, RowFault>> {
         let owned = |row: Row| (row.line, row.cells.into_iter().map(Cow::into_owned).collect());
         Rows::new(text, dialect).map(|row| row.map(owned)).collect()
     }

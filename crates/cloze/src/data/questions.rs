@@ -203,7 +203,7 @@ impl Reader<'_> {
             let message = format!("{}: missing; expected a list", join(&item.path, "paragraphs"));
             return faults.add(problem(self.path, Some(item.record.line), &message));
         }
-        let context = self.string(&item, "context").map(|context| Arc::<str>::from(context));
+        let context = self.string(&item, "context").map(Arc::<str>::from);
         let Some(context) = faults.take(context)? else { return Ok(()) };
         self.budget.take(string_cost(context.len()), self.path, item.record.line)?;
         let Some(qas) = faults.take(self.list(&item, "qas"))? else { return Ok(()) };

@@ -181,9 +181,9 @@ const CONLLU: &str = "# sent_id = 1\n# text = Vámonos al mar\n\
 #[test]
 fn conllu_has_words_ranges_and_empty_nodes() {
     let expected = Sentence { word_lines: vec![4, 5, 7], ..sentence("Vamos nos mar", "VERB PRON NOUN", 4) };
-    assert_eq!(read(CONLLU.as_bytes(), Format::Conllu, "", true).unwrap(), [expected.clone()]);
+    assert_eq!(read(CONLLU.as_bytes(), Format::Conllu, "", true).unwrap(), std::slice::from_ref(&expected));
     let (sentences, notes) = noted(CONLLU, Format::Conll, &DataOptions::default());
-    assert_eq!(sentences, [expected.clone()]);
+    assert_eq!(sentences, std::slice::from_ref(&expected));
     assert_eq!(notes[0], "data: read as CoNLL-U: the word is column 1, the label column 3");
     for columns in ["text=form,label=deprel", "text=1,label=7"] {
         let labels = read(CONLLU.as_bytes(), Format::Conllu, columns, true).unwrap()[0].labels.join(" ");
