@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser};
-use cloze::checkpoint::Report;
+use cloze::checkpoint::{self, Report};
 use cloze::infer::OpenOptions;
 use cloze::precision::{self, check_training};
 use cloze::{Model, Precision};
@@ -200,7 +200,7 @@ impl TokenizerArgs {
 
 /// Reads a tokenizer, and says what was assumed.
 pub fn open_tokenizer(path: &Path, cased: bool, common: &Common) -> anyhow::Result<Tokenizer> {
-    let tokenizer = Tokenizer::open_by(path, casing(cased), common.tokenizer_file)?;
+    let tokenizer = checkpoint::open_tokenizer(path, casing(cased), common.tokenizer_file)?;
     note_tokenizer(&tokenizer);
     Ok(tokenizer)
 }
@@ -222,6 +222,7 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     note_substitute(model.substitute());
     note_report(dir, model.load_report());
     note_tokenizer(model.tokenizer());
+    model.notes().iter().for_each(|note| say!("note: {}: {note}", dir.display()));
     let (tokens, rows) = (model.tokenizer().vocab_size(), model.config().vocab_size);
     if tokens < rows {
         say!(

@@ -176,6 +176,10 @@ pub enum Activation {
     GeluErf,
     /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`.
     GeluTanh,
+    /// `x · σ(1.702 x)`, where `σ(x) = 1 / (1 + exp(−x))`.
+    QuickGelu,
+    /// `x · σ(x)`.
+    Silu,
     /// `max(x, 0)`, NaN staying NaN; its derivative at 0 is 0.
     Relu,
     /// `tanh(x)`.

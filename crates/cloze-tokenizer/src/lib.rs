@@ -56,3 +56,4 @@ pub use encoding::{Encoding, TruncationSide, TruncationStrategy};
 pub use error::Error;
 pub use normalize::Casing;
 pub use tokenizer::{Note, SpecialIds, Tokenizer, TokenizerFile};
+pub use unicode::is_chinese;

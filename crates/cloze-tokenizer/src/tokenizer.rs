@@ -241,6 +241,14 @@ impl Tokenizer {
         })
     }
 
+    /// The same tokenizer, but text is lower-cased first. Accents stay where they stayed before.
+    pub fn with_lower_case(mut self) -> Tokenizer {
+        let strip_accents = Some(self.normalizer.strip_accents.unwrap_or(self.normalizer.lowercase));
+        self.normalizer = Normalizer { lowercase: true, strip_accents, ..self.normalizer };
+        self.added = AddedTokens::new(self.added.as_slice().to_vec(), self.normalizer);
+        self
+    }
+
     /// The same tokenizer with `words` appended to its vocabulary: their ids follow the largest one. They are taken as
     /// they are, so only a word of normalized text is ever found.
     ///

@@ -20,21 +20,50 @@ use crate::error::Error;
 pub enum HiddenAct {
     /// `"gelu"`: by the error function.
     Gelu,
+    /// `"gelu_python"`: the same as `"gelu"`.
+    GeluPython,
     /// `"gelu_new"`: by tanh.
     GeluNew,
+    /// `"gelu_fast"`: the same as `"gelu_new"`.
+    GeluFast,
+    /// `"gelu_accurate"`: the same as `"gelu_new"`.
+    GeluAccurate,
     /// `"gelu_pytorch_tanh"`: the same as `"gelu_new"`.
     GeluPytorchTanh,
+    /// `"gelu_python_tanh"`: the same as `"gelu_new"`.
+    GeluPythonTanh,
+    /// `"quick_gelu"`: by a sigmoid.
+    QuickGelu,
+    /// `"silu"`
+    Silu,
+    /// `"swish"`: the same as `"silu"`.
+    Swish,
     /// `"relu"`
     Relu,
+    /// `"tanh"`
+    Tanh,
 }
 
 impl HiddenAct {
-    const NAMES: [(&'static str, HiddenAct); 4] = [
+    const NAMES: [(&'static str, HiddenAct); 12] = [
         ("gelu", HiddenAct::Gelu),
+        ("gelu_python", HiddenAct::GeluPython),
         ("gelu_new", HiddenAct::GeluNew),
+        ("gelu_fast", HiddenAct::GeluFast),
+        ("gelu_accurate", HiddenAct::GeluAccurate),
         ("gelu_pytorch_tanh", HiddenAct::GeluPytorchTanh),
+        ("gelu_python_tanh", HiddenAct::GeluPythonTanh),
+        ("quick_gelu", HiddenAct::QuickGelu),
+        ("silu", HiddenAct::Silu),
+        ("swish", HiddenAct::Swish),
         ("relu", HiddenAct::Relu),
+        ("tanh", HiddenAct::Tanh),
     ];
+
+    /// Spelling in `config.json`.
+    pub fn name(self) -> &'static str {
+        name_of(&HiddenAct::NAMES, &self)
+    }
 }
 
 /// What a classifier's outputs mean, and with that its loss.
@@ -169,7 +198,7 @@ impl Config {
             "architectures": self.architectures,
             "attention_probs_dropout_prob": shortest(self.attention_probs_dropout_prob),
             "classifier_dropout": self.classifier_dropout.map(shortest),
-            "hidden_act": name_of(&HiddenAct::NAMES, &self.hidden_act),
+            "hidden_act": self.hidden_act.name(),
             "hidden_dropout_prob": shortest(self.hidden_dropout_prob),
             "hidden_size": self.hidden_size,
             "initializer_range": self.initializer_range,
@@ -244,9 +273,16 @@ impl Config {
     /// `hidden_act` as the kernels call it.
     pub fn activation(&self) -> Activation {
         match self.hidden_act {
-            HiddenAct::Gelu => Activation::GeluErf,
-            HiddenAct::GeluNew | HiddenAct::GeluPytorchTanh => Activation::GeluTanh,
+            HiddenAct::Gelu | HiddenAct::GeluPython => Activation::GeluErf,
+            HiddenAct::GeluNew
+            | HiddenAct::GeluFast
+            | HiddenAct::GeluAccurate
+            | HiddenAct::GeluPytorchTanh
+            | HiddenAct::GeluPythonTanh => Activation::GeluTanh,
+            HiddenAct::QuickGelu => Activation::QuickGelu,
+            HiddenAct::Silu | HiddenAct::Swish => Activation::Silu,
             HiddenAct::Relu => Activation::Relu,
+            HiddenAct::Tanh => Activation::Tanh,
         }
     }
 

@@ -14,7 +14,7 @@ use cloze_tokenizer::train::NewWord;
 
 use crate::Error;
 use crate::checkpoint::index::{QUANTIZED, SHARDS};
-use crate::checkpoint::{Checkpoint, Report, SentenceSettings, save};
+use crate::checkpoint::{Checkpoint, Report, SentenceSettings, open_tokenizer, save};
 use crate::config::Config;
 use crate::infer::check_vocabulary;
 use crate::params::Declaration;
@@ -82,7 +82,7 @@ pub fn check(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> 
 fn open(model: &Path) -> Result<(Checkpoint, Tokenizer), Error> {
     let checkpoint = Checkpoint::open(model)?;
     checkpoint.expect_all_digits("make rows for new words")?;
-    let tokenizer = Tokenizer::open(model, None)?;
+    let tokenizer = open_tokenizer(model, None, None)?;
     check_vocabulary(&tokenizer, checkpoint.config(), model)?;
     Ok((checkpoint, tokenizer))
 }

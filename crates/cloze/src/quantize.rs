@@ -7,12 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use cloze_kernels::quantize_rows;
-use cloze_tokenizer::Tokenizer;
 use safetensors::Dtype;
 
 use crate::Error;
 use crate::checkpoint::index::{QUANTIZED, QUANTIZED_METADATA, SHARDS, SINGLE};
-use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TensorHead, holds_model, scale_name, write_tensor_file};
+use crate::checkpoint::{
+    Checkpoint, Report, SentenceSettings, TensorHead, holds_model, open_tokenizer, scale_name, write_tensor_file,
+};
 use crate::error::at;
 use crate::infer::check_vocabulary;
 use crate::params::{Declaration, Parameter};
@@ -39,7 +40,7 @@ pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantize
     let checkpoint = Checkpoint::open(model)?;
     checkpoint.expect_all_digits("quantize")?;
     let config = checkpoint.config();
-    let tokenizer = Tokenizer::open(model, None)?;
+    let tokenizer = open_tokenizer(model, None, None)?;
     check_vocabulary(&tokenizer, config, model)?;
     let sentence = SentenceSettings::read(model)?;
     let settings = StoredSettings { run: None, ..StoredSettings::read(model)? };

@@ -22,7 +22,7 @@ fn up_to(tokens: usize) -> ReadOptions {
 fn answers_are_the_same_alone_and_in_a_batch_and_for_any_number_of_threads() {
     let (one, three) = (model(1), model(3));
     for pooling in [Pooling::None, Pooling::Cls, Pooling::Mean, Pooling::Max, Pooling::Pooler] {
-        let options = EmbedOptions { pooling: Some(pooling), ..EmbedOptions::default() };
+        let options = EmbedOptions { pooling: Some(&[pooling]), ..EmbedOptions::default() };
         let together = one.embed(&texts(), options).unwrap();
         assert_eq!(together, three.embed(&texts(), options).unwrap());
         for (text, expected) in texts().iter().zip(&together) {
@@ -71,7 +71,7 @@ fn forward_gives_all_hidden_states_pooled_and_attention() {
     }
     // The last layer computed for the first rows alone gives the same pooled output.
     let texts: Vec<Text> = vec!["the cat sat".into(), "a".into()];
-    let options = EmbedOptions { pooling: Some(Pooling::Pooler), ..EmbedOptions::default() };
+    let options = EmbedOptions { pooling: Some(&[Pooling::Pooler]), ..EmbedOptions::default() };
     let pooled = model.embed(&texts, options).unwrap();
     let pooled: Vec<f32> = pooled.into_iter().flat_map(|embedding| embedding.vectors).flatten().collect();
     assert_eq!(outputs.pooled.unwrap(), pooled);

@@ -14,7 +14,7 @@ fn pair() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let (source, small) = (dir.path().join("source"), dir.path().join("small"));
     cloze::example_model(&source).unwrap();
-    SentenceSettings { pooling: Pooling::Max, normalize: true, max_length: Some(9) }.write(&source, 16).unwrap();
+    SentenceSettings::embedder(Pooling::Max, true, Some(9)).write(&source, 16).unwrap();
     StoredSettings { max_seq_length: Some(7), ..StoredSettings::default() }.write(&source).unwrap();
     quantize(&source, &small, false).unwrap();
     (dir, source, small)
@@ -100,7 +100,7 @@ fn a_model_is_replaced_only_on_request_and_never_by_itself() {
     // Over a model in f32 with files of its own: none of them is left to be read.
     let other = tempfile::tempdir().unwrap();
     cloze::example_model(other.path()).unwrap();
-    SentenceSettings { pooling: Pooling::Cls, normalize: false, max_length: None }.write(other.path(), 16).unwrap();
+    SentenceSettings::embedder(Pooling::Cls, false, None).write(other.path(), 16).unwrap();
     std::fs::remove_file(source.join("modules.json")).unwrap();
     quantize(&source, other.path(), true).unwrap();
     let replaced = open(other.path(), None).unwrap();

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cloze::Model;
-use cloze::checkpoint::{Pooling, SentenceSettings};
-use cloze::config::HiddenAct;
-use cloze::infer::Task;
+use cloze::checkpoint::{EmbedderSettings, SentenceModule};
+use cloze::infer::{ScoreFunction, TextHead};
 use cloze::params::TaskHead;
 use cloze::precision;
 use cloze_tokenizer::Casing;
@@ -47,7 +46,9 @@ struct Info<'a> {
     labels: &'a [String],
     max_length: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    embedding: Option<EmbeddingInfo>,
+    embedding: Option<EmbeddingInfo<'a>>,
+    /// How the head was chosen, where `config.json` does not say.
+    notes: &'a [String],
     missing: &'a [String],
     unused: &'a [String],
 }
@@ -60,20 +61,56 @@ struct TokenizerInfo {
 
 /// How the model's files say that its embeddings are made.
 #[derive(Serialize)]
-struct EmbeddingInfo {
-    pooling: &'static str,
+struct EmbeddingInfo<'a> {
+    /// Several are separated by commas, as in `--pooling`.
+    pooling: String,
+    /// Sizes of the linear layers after pooling.
+    dense: Vec<usize>,
     normalize: bool,
     max_length: Option<usize>,
+    dimensions: Option<usize>,
+    prompts: Map<String, Value>,
+    default_prompt: Option<&'a str>,
+    /// Whether the tokens of a prompt are pooled.
+    include_prompt: bool,
 }
 
-impl From<&SentenceSettings> for EmbeddingInfo {
-    fn from(settings: &SentenceSettings) -> EmbeddingInfo {
-        let pooling = match settings.pooling {
-            Pooling::Cls => "cls",
-            Pooling::Mean => "mean",
-            Pooling::Max => "max",
+impl<'a> EmbeddingInfo<'a> {
+    fn new(model: &Model, embedder: &'a EmbedderSettings) -> EmbeddingInfo<'a> {
+        let size = |module: &SentenceModule| match module {
+            SentenceModule::Dense(dense) => Some(dense.out_features),
+            SentenceModule::Normalize => None,
         };
-        EmbeddingInfo { pooling, normalize: settings.normalize, max_length: settings.max_length }
+        let prompts = embedder.prompts.texts.iter();
+        EmbeddingInfo {
+            pooling: embedder.pooling.iter().map(|mode| mode.name()).collect::<Vec<_>>().join(","),
+            dense: embedder.modules.iter().filter_map(size).collect(),
+            normalize: embedder.is_normalized(),
+            max_length: model.sentence_settings().and_then(|settings| settings.max_length),
+            dimensions: embedder.dimensions,
+            prompts: prompts.map(|(name, text)| (name.clone(), text.as_str().into())).collect(),
+            default_prompt: embedder.prompts.default.as_deref(),
+            include_prompt: embedder.include_prompt,
+        }
+    }
+
+    /// Lines for people.
+    fn readable(&self) -> Vec<String> {
+        let mut line = format!("  embeddings: {} pooling", self.pooling);
+        self.dense.iter().for_each(|size| line += &format!(", linear layer to {size}"));
+        line += if self.normalize { ", scaled to length 1" } else { "" };
+        line += &self.dimensions.map_or_else(String::new, |size| format!(", the first {size} dimensions"));
+        line += &self.max_length.map_or_else(String::new, |length| format!(", up to {length} tokens"));
+        let prompt = |(name, text): (&String, &Value)| {
+            let default = if self.default_prompt == Some(name) { " (default)" } else { "" };
+            format!("  prompt {name}{default}: {text}")
+        };
+        let mut lines = vec![line];
+        lines.extend(self.prompts.iter().map(prompt));
+        if !self.include_prompt {
+            lines.push("  the tokens of a prompt are not pooled".to_string());
+        }
+        lines
     }
 }
 
@@ -89,7 +126,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         hidden_size: config.hidden_size,
         attention_heads: config.num_attention_heads,
         intermediate_size: config.intermediate_size,
-        hidden_act: activation(config.hidden_act),
+        hidden_act: config.hidden_act.name(),
         max_position_embeddings: config.max_position_embeddings,
         parameters,
         parts: parts.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect(),
@@ -103,23 +140,17 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         heads: heads(&model),
         labels: &config.labels,
         max_length: model.max_length(),
-        embedding: model.sentence_settings().map(EmbeddingInfo::from),
+        embedding: model
+            .sentence_settings()
+            .and_then(|settings| settings.embedder.as_ref())
+            .map(|embedder| EmbeddingInfo::new(&model, embedder)),
+        notes: model.notes(),
         missing: &model.load_report().missing,
         unused: &model.load_report().unused,
     };
     let mut output = Output::new(common.json);
     output.answer(&info, || readable(&info, &parts))?;
     Ok(output.finish()?)
-}
-
-/// As in `config.json`.
-fn activation(hidden_act: HiddenAct) -> &'static str {
-    match hidden_act {
-        HiddenAct::Gelu => "gelu",
-        HiddenAct::GeluNew => "gelu_new",
-        HiddenAct::GeluPytorchTanh => "gelu_pytorch_tanh",
-        HiddenAct::Relu => "relu",
-    }
 }
 
 /// Parameters by part, in the order of the network.
@@ -158,13 +189,28 @@ fn heads(model: &Model) -> Vec<String> {
             names.push(name.to_string());
         }
     }
-    names.extend(heads.task.map(|head| match (model.task(), head) {
-        (Some(Task::Regression), _) => "regression".to_string(),
+    names.extend(heads.task.map(|head| match (model.text_head(), head) {
         (_, TaskHead::Span) => "answers to questions".to_string(),
         (_, TaskHead::Tokens(labels)) => format!("classifier of tokens with {labels} labels"),
+        (Some(TextHead::Values(function)), TaskHead::Pooled(labels)) => regression(function, labels),
+        (Some(TextHead::Labels), TaskHead::Pooled(labels)) => format!("any of {labels} labels"),
         (_, TaskHead::Pooled(labels)) => format!("classifier of {labels} labels"),
     }));
     names
+}
+
+/// What a regression gives.
+fn regression(function: ScoreFunction, labels: usize) -> String {
+    let count = if labels == 1 { String::new() } else { format!(" of {labels} numbers") };
+    match function {
+        ScoreFunction::Identity => format!("regression{count}"),
+        ScoreFunction::Sigmoid => {
+            format!(
+                "regression{count} through a sigmoid (files that say problem_type regression give the number itself)"
+            )
+        }
+        ScoreFunction::Tanh => format!("regression{count} through tanh (activation_fn)"),
+    }
 }
 
 fn readable(info: &Info, parts: &[(&str, usize)]) -> String {
@@ -191,11 +237,7 @@ fn readable(info: &Info, parts: &[(&str, usize)]) -> String {
     if !info.labels.is_empty() {
         lines.push(format!("  labels: {}", info.labels.join(", ")));
     }
-    if let Some(EmbeddingInfo { pooling, normalize, max_length }) = &info.embedding {
-        let normalized = if *normalize { ", scaled to length 1" } else { "" };
-        let length = max_length.map_or_else(String::new, |length| format!(", up to {length} tokens"));
-        lines.push(format!("  embeddings: {pooling} pooling{normalized}{length}"));
-    }
+    lines.extend(info.embedding.iter().flat_map(EmbeddingInfo::readable));
     lines.join("\n")
 }
 

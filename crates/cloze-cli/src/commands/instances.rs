@@ -55,7 +55,7 @@ pub struct Arguments {
     /// Pass N times over the documents, each time with other draws
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least(0_u32))]
     dupe_factor: u32,
-    /// Mask all pieces of a word together
+    /// Mask all pieces of a word together; Chinese characters are words by themselves
     #[arg(long)]
     whole_word: bool,
 }

@@ -307,7 +307,22 @@ fn answer(
         Task::Regression => {
             for answer in model.regress(texts, options)? {
                 cut.add(answer.extent.truncated);
-                output.answer(&Line { score: Some(answer.score), ..Line::new(answer.extent) }, || answer.score)?;
+                let several = answer.scores.len() > 1;
+                let readable = match several {
+                    true => answer
+                        .scores
+                        .iter()
+                        .map(|(name, score)| format!("{name} {score}"))
+                        .collect::<Vec<_>>()
+                        .join("\t"),
+                    false => answer.score.to_string(),
+                };
+                let line = Line::new(answer.extent);
+                let line = match several {
+                    true => Line { scores: scores(answer.scores), ..line },
+                    false => Line { score: Some(answer.score), ..line },
+                };
+                output.answer(&line, || readable)?;
             }
         }
         Task::MultiLabel => {

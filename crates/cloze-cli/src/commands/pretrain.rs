@@ -101,7 +101,8 @@ pub struct Arguments {
     /// Mask this share of the tokens
     #[arg(long, value_name = "SHARE", default_value = "0.15", value_parser = share, help_heading = "Objective")]
     masked_lm_prob: f64,
-    /// Mask all pieces of a word together
+    /// Mask all pieces of a word together; a Chinese character is a word by itself, so for whole Chinese words train with
+    /// --instances on instances that another program made from a word-segmented file
     #[arg(long, help_heading = "Objective")]
     whole_word: bool,
     /// Cut this share of the instances shorter than the longest sequence

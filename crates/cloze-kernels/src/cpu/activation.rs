@@ -57,6 +57,16 @@ fn apply_in_place_body<const FMA: bool>(block: &mut [f32], activation: Activatio
                 *x = gelu_tanh::<FMA>(*x);
             }
         }
+        Activation::QuickGelu => {
+            for x in block {
+                *x = sigmoid_linear::<FMA>(*x, QUICK_GELU);
+            }
+        }
+        Activation::Silu => {
+            for x in block {
+                *x = sigmoid_linear::<FMA>(*x, 1.0);
+            }
+        }
         Activation::Relu => {
             for x in block {
                 *x = relu(*x);
@@ -139,6 +149,16 @@ fn backward_body<const FMA: bool>(dx: &mut [f32], pre: &[f32], activation: Activ
                 *dx *= gelu_tanh_derivative::<FMA>(*pre);
             }
         }
+        Activation::QuickGelu => {
+            for (dx, pre) in pairs {
+                *dx *= sigmoid_linear_derivative::<FMA>(*pre, QUICK_GELU);
+            }
+        }
+        Activation::Silu => {
+            for (dx, pre) in pairs {
+                *dx *= sigmoid_linear_derivative::<FMA>(*pre, 1.0);
+            }
+        }
         Activation::Relu => {
             for (dx, pre) in pairs {
                 *dx = if *pre <= 0.0 { 0.0 } else { *dx };
@@ -210,6 +230,33 @@ fn gelu_tanh_derivative<const FMA: bool>(x: f32) -> f32 {
     multiply_add::<FMA>(bounded(x), derivative, sigmoid)
 }
 
+/// The factor in the approximation of Φ by a sigmoid.
+const QUICK_GELU: f32 = 1.702;
+
+/// `σ(y)` and `σ'(y)`. With `e = exp(−|y|) ≤ 1` nothing cancels in either tail.
+#[inline(always)]
+fn sigmoid<const FMA: bool>(y: f32) -> (f32, f32) {
+    let e = exp::<FMA>(-y.abs());
+    let reciprocal = 1.0 / (1.0 + e);
+    let value = if y < 0.0 { e * reciprocal } else { reciprocal };
+    (value, e * reciprocal * reciprocal)
+}
+
+/// `x σ(factor · x)`.
+#[inline(always)]
+fn sigmoid_linear<const FMA: bool>(x: f32, factor: f32) -> f32 {
+    x * sigmoid::<FMA>(factor * x).0
+}
+
+/// The derivative of [`sigmoid_linear`].
+#[inline(always)]
+fn sigmoid_linear_derivative<const FMA: bool>(x: f32, factor: f32) -> f32 {
+    // Beyond 110 the slope of σ is 0, and ∞ times it would be no number.
+    let y = at_most(110.0, (factor * x).abs()).copysign(x);
+    let (value, slope) = sigmoid::<FMA>(y);
+    multiply_add::<FMA>(y, slope, value)
+}
+
 /// `1 − tanh² x = 4 e / (1 + e)²` with `e = exp(−2|x|)`, which does not cancel.
 #[inline(always)]
 fn tanh_derivative<const FMA: bool>(x: f32) -> f32 {
@@ -222,7 +269,14 @@ mod tests {
     use super::*;
     use crate::cpu::math::tests::{levels, normal_cdf, numbers, on_threads, sweep, worst, worst_relative};
 
-    const ALL: [Activation; 4] = [Activation::GeluErf, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
+    const ALL: [Activation; 6] = [
+        Activation::GeluErf,
+        Activation::GeluTanh,
+        Activation::QuickGelu,
+        Activation::Silu,
+        Activation::Relu,
+        Activation::Tanh,
+    ];
 
     /// The definition, as in [`Activation`].
     fn exact(activation: Activation, x: f64) -> f64 {
@@ -233,6 +287,8 @@ mod tests {
                 // x/2 (1 + tanh u), which cancels in the tail even in f64.
                 x / (1.0 + (-2.0 * u).exp())
             }
+            Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
+            Activation::Silu => x / (1.0 + (-x).exp()),
             Activation::Relu => x.max(0.0),
             Activation::Tanh => x.tanh(),
         }
@@ -259,7 +315,7 @@ mod tests {
         let x: Vec<f32> = sweep(1e-9, 5.0, 1024);
         let tail = sweep(5.0, 7.0, 64);
         for level in levels() {
-            for activation in [Activation::GeluErf, Activation::GeluTanh, Activation::Tanh] {
+            for activation in ALL.into_iter().filter(|&activation| activation != Activation::Relu) {
                 println!("{level:?} {activation:?}");
                 let y = forward_of(level, &x, activation);
                 assert!(worst_relative(&y, &x, |x| exact(activation, x)) < 2e-6, "{level:?} {activation:?}");

@@ -8,6 +8,9 @@ use crate::Activation;
 /// The cubic coefficient of the tanh form of GELU (Hendrycks and Gimpel, arXiv:1606.08415).
 const GELU_CUBIC: f64 = 0.044715;
 
+/// The factor in the approximation of Φ by a sigmoid (Hendrycks and Gimpel, arXiv:1606.08415).
+const QUICK_GELU: f64 = 1.702;
+
 pub(super) fn activation_forward(y: &mut [f64], x: &[f64], activation: Activation, len: usize) {
     for (y, x) in y[..len].iter_mut().zip(&x[..len]) {
         *y = value(activation, *x);
@@ -25,6 +28,8 @@ pub(super) fn value(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::GeluErf => x * normal_cdf(x),
         Activation::GeluTanh => 0.5 * x * (1.0 + gelu_argument(x).tanh()),
+        Activation::QuickGelu => x * sigmoid(QUICK_GELU * x),
+        Activation::Silu => x * sigmoid(x),
         // A comparison that NaN fails, so that it stays NaN; `f64::max` would hide it.
         Activation::Relu if x <= 0.0 => 0.0,
         Activation::Relu => x,
@@ -41,9 +46,19 @@ fn derivative(activation: Activation, x: f64) -> f64 {
             let argument_derivative = FRAC_2_PI.sqrt() * (1.0 + 3.0 * GELU_CUBIC * x * x);
             0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * argument_derivative
         }
+        Activation::QuickGelu => sigmoid(QUICK_GELU * x) + x * QUICK_GELU * sigmoid_derivative(QUICK_GELU * x),
+        Activation::Silu => sigmoid(x) + x * sigmoid_derivative(x),
         Activation::Relu => f64::from(x > 0.0),
         Activation::Tanh => 1.0 - x.tanh() * x.tanh(),
     }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn sigmoid_derivative(x: f64) -> f64 {
+    sigmoid(x) * sigmoid(-x)
 }
 
 /// `Φ(x) = ½ (1 + erf(x/√2)) = ½ erfc(−x/√2)`; the second form keeps its digits where Φ is small.
@@ -73,6 +88,8 @@ mod tests {
         for (activation, expected) in [
             (Activation::GeluErf, 0.8413447460685429),
             (Activation::GeluTanh, 0.8411919906082767),
+            (Activation::QuickGelu, 0.845795765930163),
+            (Activation::Silu, 0.7310585786300049),
             (Activation::Relu, 1.0),
             (Activation::Tanh, 0.7615941559557649),
         ] {

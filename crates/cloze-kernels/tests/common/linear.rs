@@ -9,8 +9,14 @@ use super::buffers::{
     activations, indices, inference_matrix, matrix, read_activations, read_vector, unset_activations, vector,
 };
 
-pub const ACTIVATIONS: [Activation; 4] =
-    [Activation::GeluErf, Activation::GeluTanh, Activation::Relu, Activation::Tanh];
+pub const ACTIVATIONS: [Activation; 6] = [
+    Activation::GeluErf,
+    Activation::GeluTanh,
+    Activation::QuickGelu,
+    Activation::Silu,
+    Activation::Relu,
+    Activation::Tanh,
+];
 
 /// The parameters of a linear layer.
 #[derive(Clone, Debug)]

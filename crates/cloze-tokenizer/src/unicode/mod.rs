@@ -29,7 +29,7 @@ pub(crate) fn is_nonspacing_mark(c: char) -> bool {
 
 /// A Chinese character, which becomes a word of its own. Hangul, Hiragana and Katakana are not
 /// among them. The gap from U+2B820 to U+2B91F is Hugging Face's.
-pub(crate) fn is_chinese(c: char) -> bool {
+pub fn is_chinese(c: char) -> bool {
     matches!(
         c,
         '\u{4E00}'..='\u{9FFF}'

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cloze_tokenizer::{Casing, Note, Tokenizer};
 
 use crate::Config;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, open_tokenizer};
 use crate::infer::check_vocabulary;
 use crate::params::TaskHead;
 use crate::settings::Start;
@@ -41,13 +41,13 @@ pub(super) fn open(settings: &CheckSettings, depth: Depth, findings: &mut Vec<Fi
     let mut opened = Opened::default();
     if let (Some(path), Depth::Full) = (Opened::tokenizer_path(settings), depth) {
         let casing = settings.cased.then_some(Casing::Cased);
-        match Tokenizer::open(path, casing) {
+        match open_tokenizer(path, casing, None) {
             Ok(tokenizer) => {
                 let note = |note: &Note| Finding::new(Severity::Note, "tokenizer", path, None, note.to_string());
                 findings.extend(tokenizer.notes().iter().map(note));
                 opened.tokenizer = Some(tokenizer);
             }
-            Err(error) => findings.push(Finding::of_error("tokenizer", path, &error.into())),
+            Err(error) => findings.push(Finding::of_error("tokenizer", path, &error)),
         }
     }
     match &settings.start {

@@ -72,10 +72,6 @@ impl Index {
     pub(super) fn find(&self, declared: &str) -> Option<(&TensorFile, &str)> {
         self.places.get(declared).map(|place| (&self.files[place.file], place.stored.as_str()))
     }
-
-    pub(super) fn shape(&self, declared: &str) -> Option<&[usize]> {
-        self.find(declared).and_then(|(file, stored)| file.shape(stored))
-    }
 }
 
 /// Whether a folder holds a model, or a part of one.

@@ -4,6 +4,7 @@
 //! shapes in the headers of the tensor files, and those with the files' lengths, before anything of
 //! that size is allocated.
 
+mod heads;
 pub(crate) mod index;
 mod names;
 mod pieces;
@@ -12,6 +13,8 @@ mod sentence;
 mod sums;
 mod tensors;
 
+#[cfg(test)]
+mod heads_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
@@ -24,6 +27,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
+use heads::Found;
 use index::Index;
 pub use index::holds_model;
 pub(crate) use names::scale_name;
@@ -31,7 +35,11 @@ use names::{TIED, is_redundant, printable};
 pub(crate) use pieces::{Rows, TakeRows};
 pub(crate) use save::{TensorHead, temporary, write_tensor_file, write_with};
 pub use save::{save, write_file, write_tensors};
-pub use sentence::{Pooling, SentenceSettings};
+pub use sentence::{
+    Dense, DenseActivation, EmbedderSettings, Pooling, Prompts, SentenceModule, SentenceSettings, model_folder,
+    open_tokenizer,
+};
+pub(crate) use sentence::{forget_score_function, score_function};
 pub(crate) use sums::{check_sums, file_sum, hex, write_sums};
 pub use tensors::TensorFile;
 
@@ -46,6 +54,7 @@ pub struct Checkpoint {
     config: Config,
     index: Index,
     heads: HeadSet,
+    notes: Vec<String>,
 }
 
 /// What a model directory and a model do not have in common.
@@ -58,21 +67,23 @@ pub struct Report {
 }
 
 impl Checkpoint {
-    /// Opens a directory with `config.json` and `model.safetensors`, or its shards with their index.
+    /// Opens a directory with `config.json` and `model.safetensors`, or its shards with their index; in the layout of
+    /// old releases of sentence-transformers, these are in a folder inside of it.
     ///
     /// All tensors of the embeddings and of the encoder must be there; heads may be missing. Every
     /// tensor that belongs to the model must have the shape that the configuration asks for.
     pub fn open(dir: &Path) -> Result<Checkpoint, Error> {
+        let dir = &model_folder(dir)?;
         let mut config = Config::read(&dir.join("config.json"))?;
         let index = Index::open(dir)?;
-        let heads = heads(&config, &index)?;
+        let Found { heads, notes } = heads::find(&dir.join("config.json"), &config, &index)?;
         if let (Some(TaskHead::Pooled(labels) | TaskHead::Tokens(labels)), true) =
             (heads.task, config.labels.is_empty())
         {
             // Hugging Face leaves them out where they are its own default.
             config.labels = (0..labels).map(|id| format!("LABEL_{id}")).collect();
         }
-        let checkpoint = Checkpoint { config, index, heads };
+        let checkpoint = Checkpoint { config, index, heads, notes };
         for parameter in &Declaration::new(&checkpoint.config, heads).parameters {
             match checkpoint.find(parameter) {
                 Some((file, stored)) if checkpoint.is_quantized() && parameter.is_encoder_weight() => {
@@ -91,13 +102,15 @@ impl Checkpoint {
         &self.config
     }
 
-    /// The heads that the directory has tensors of.
-    ///
-    /// A `classifier` counts as one of texts if there is a pooler to feed it and the directory does not call
-    /// itself a token classifier, else as one of tokens. Where there are `qa_outputs`, too, the name that the
-    /// directory gives itself decides.
+    /// Heads that the directory has tensors of. A known class in `architectures` decides the head of the task, else
+    /// the tensors and the labels do.
     pub fn heads(&self) -> HeadSet {
         self.heads
+    }
+
+    /// Sentences for the user on how the head of the task was chosen.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether the encoder's weights are stored in int8, in a file that [`quantize`](crate::quantize::quantize)
@@ -209,45 +222,4 @@ impl Checkpoint {
 /// Whether a parameter belongs to the part that every BERT has.
 fn is_encoder(name: &str) -> bool {
     name.starts_with("bert.embeddings.") || name.starts_with("bert.encoder.")
-}
-
-/// The heads by the tensors that are there.
-fn heads(config: &Config, index: &Index) -> Result<HeadSet, Error> {
-    let has = |name: &str| index.shape(name).is_some();
-    let pooler = has("bert.pooler.dense.weight");
-    Ok(HeadSet {
-        pooler,
-        mlm: has("cls.predictions.transform.dense.weight"),
-        nsp: pooler && has("cls.seq_relationship.weight"),
-        task: task_head(config, index, pooler)?,
-    })
-}
-
-/// The head of a task, if there is one.
-fn task_head(config: &Config, index: &Index, pooler: bool) -> Result<Option<TaskHead>, Error> {
-    let is_called = |ending: &str| config.architectures.iter().any(|name| name.ends_with(ending));
-    let rows_of = |file: &TensorFile, stored: &str| {
-        let shape = file.shape(stored).unwrap_or_default();
-        match shape {
-            // Rows of no columns would take no bytes, however many there are.
-            &[rows, hidden] if rows > 0 && hidden == config.hidden_size => Ok(rows),
-            _ => Err(file.error(stored, format!("expected shape [labels, {}], found {shape:?}", config.hidden_size))),
-        }
-    };
-    let (classifier, span) = (index.find("classifier.weight"), index.find("qa_outputs.weight"));
-    if let Some((file, stored)) = span.filter(|_| classifier.is_none() || is_called("ForQuestionAnswering")) {
-        return match rows_of(file, stored)? {
-            2 => Ok(Some(TaskHead::Span)),
-            rows => Err(file.error(stored, format!("expected two rows, of start and end, found {rows}"))),
-        };
-    }
-    let Some((file, stored)) = classifier else { return Ok(None) };
-    let labels = rows_of(file, stored)?;
-    if !config.labels.is_empty() && config.labels.len() != labels {
-        let expected = config.labels.len();
-        let message = format!("expected a row for each of the {expected} labels of config.json, found {labels}");
-        return Err(file.error(stored, message));
-    }
-    let of_tokens = !pooler || is_called("ForTokenClassification");
-    Ok(Some(if of_tokens { TaskHead::Tokens(labels) } else { TaskHead::Pooled(labels) }))
 }

@@ -150,7 +150,7 @@ fn values_in_another_type() {
         words.dtype = Dtype::I8;
         words.bytes.truncate(66);
     };
-    expect_damaged(in_i8, &[embeddings, "F16 or BF16, found I8"]);
+    expect_damaged(in_i8, &[embeddings, "F16, BF16 or F64, found I8"]);
 }
 
 #[test]

@@ -22,6 +22,8 @@ use crate::error::{Error, at};
 const PREFIX_BYTES: u64 = 8;
 /// More than the names and shapes of the largest model that a configuration may describe.
 const HEADER_BYTES_MAX: u64 = 4 << 20;
+/// The types of weights; f64 is rounded to f32.
+const WEIGHT_TYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F64];
 /// Elements that are read and converted at a time: their bytes stay in a core's cache.
 const CHUNK: usize = 1 << 16;
 
@@ -90,7 +92,7 @@ impl TensorFile {
         &self.metadata
     }
 
-    /// Reads one tensor (f32, f16 or bf16), which must have this shape, to `values`.
+    /// Reads one tensor (f32, f16, bf16, or f64, which is rounded), which must have this shape, to `values`.
     pub fn read(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<(), Error> {
         assert_eq!(shape.iter().product::<usize>(), values.len());
         self.check_shape(name, shape)?;
@@ -99,7 +101,7 @@ impl TensorFile {
 
     /// An error unless the file has a tensor of this name and shape, in one of the types of weights.
     pub(super) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<(), Error> {
-        self.check(name, shape, &[Dtype::F32, Dtype::F16, Dtype::BF16])
+        self.check(name, shape, &WEIGHT_TYPES)
     }
 
     /// An error unless the file has a tensor of this name and shape, in one of these types.
@@ -111,14 +113,15 @@ impl TensorFile {
         if types.contains(&info.dtype) { Ok(()) } else { Err(self.wrong_type(name, types, info.dtype)) }
     }
 
-    /// The numbers of a tensor in f32, f16 or bf16, to be read in any pieces.
+    /// The numbers of a tensor in f32, f16, bf16 or f64, to be read in any pieces.
     pub(super) fn numbers(&self, name: &str) -> Result<NumberReader<'_, f32>, Error> {
         let info = self.info(name)?;
         let (size, convert): (usize, Convert<f32>) = match info.dtype {
             Dtype::F32 => (4, |values, bytes| convert(values, bytes, f32::from_le_bytes)),
             Dtype::F16 => (2, |values, bytes| convert(values, bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
             Dtype::BF16 => (2, |values, bytes| convert(values, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32())),
-            other => return Err(self.wrong_type(name, &[Dtype::F32, Dtype::F16, Dtype::BF16], other)),
+            Dtype::F64 => (8, |values, bytes| convert(values, bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+            other => return Err(self.wrong_type(name, &WEIGHT_TYPES, other)),
         };
         Ok(self.reader(info, size, convert))
     }

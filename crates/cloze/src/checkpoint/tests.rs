@@ -64,25 +64,29 @@ pub(super) fn write_stored(path: &Path, tensors: &[Stored]) {
 }
 
 /// A model with all heads, its tensors as `change` leaves them.
-struct Model {
+pub(super) struct Model {
     dir: TempDir,
     declaration: Declaration,
     weights: Vec<f32>,
 }
 
 fn model(change: impl FnOnce(&mut Vec<Stored>)) -> Model {
+    model_with(&small_config(), change)
+}
+
+pub(super) fn model_with(config: &Config, change: impl FnOnce(&mut Vec<Stored>)) -> Model {
     let dir = TempDir::new().unwrap();
-    let declaration = Declaration::new(&small_config(), ALL);
+    let declaration = Declaration::new(config, ALL);
     let weights = weights(&declaration);
     let mut tensors = stored(&declaration, &weights);
     change(&mut tensors);
-    small_config().write(&dir.path().join("config.json")).unwrap();
+    config.write(&dir.path().join("config.json")).unwrap();
     write_stored(&dir.path().join("model.safetensors"), &tensors);
     Model { dir, declaration, weights }
 }
 
 impl Model {
-    fn open(&self) -> Result<Checkpoint, Error> {
+    pub(super) fn open(&self) -> Result<Checkpoint, Error> {
         Checkpoint::open(self.dir.path())
     }
 
@@ -215,6 +219,21 @@ fn half_precision_of_both_kinds() {
 }
 
 #[test]
+fn double_precision_is_rounded() {
+    let double = |tensor: &mut Stored, change: fn(f64) -> f64| {
+        let (values, _) = tensor.bytes.as_chunks();
+        tensor.bytes =
+            values.iter().flat_map(|&value| change(f64::from(f32::from_le_bytes(value))).to_le_bytes()).collect();
+        tensor.dtype = Dtype::F64;
+    };
+    // A hundredth of the distance to the next f32, which rounding takes away.
+    let all = model(|tensors| tensors.iter_mut().for_each(|tensor| double(tensor, |value| value * (1.0 + 5e-10))));
+    all.expect_all();
+    let large = model(|tensors| double(tensor(tensors, WORDS), |value| value * 1e38));
+    large.expect_error(&["model.safetensors", WORDS, "inf"]);
+}
+
+#[test]
 fn heads_that_are_missing_are_named_and_left_alone() {
     let encoder = model(|tensors| {
         tensors.retain(|tensor| tensor.name.starts_with("bert.e"));
@@ -285,7 +304,7 @@ fn a_shape_that_does_not_fit_is_an_error() {
 #[test]
 fn a_type_that_cannot_be_read_is_an_error() {
     let integers = model(|tensors| tensor(tensors, WORDS).dtype = Dtype::I32);
-    integers.expect_error(&["model.safetensors", WORDS, "type F32, F16 or BF16, found I32"]);
+    integers.expect_error(&["model.safetensors", WORDS, "type F32, F16, BF16 or F64, found I32"]);
 }
 
 #[test]

@@ -98,9 +98,17 @@ fn old_style_file() {
 fn activations() {
     for (name, activation) in [
         ("gelu", Activation::GeluErf),
+        ("gelu_python", Activation::GeluErf),
         ("gelu_new", Activation::GeluTanh),
+        ("gelu_fast", Activation::GeluTanh),
+        ("gelu_accurate", Activation::GeluTanh),
         ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("gelu_python_tanh", Activation::GeluTanh),
+        ("quick_gelu", Activation::QuickGelu),
+        ("silu", Activation::Silu),
+        ("swish", Activation::Silu),
         ("relu", Activation::Relu),
+        ("tanh", Activation::Tanh),
     ] {
         let config = read_with("hidden_act", name.into()).unwrap();
         assert_eq!(config.activation(), activation);
@@ -109,7 +117,7 @@ fn activations() {
         assert_eq!(Fields::read(&path).unwrap().get("hidden_act"), Some(&name.into()));
         drop(dir);
     }
-    expect_error(read_with("hidden_act", "silu".into()), &["`hidden_act`", "\"gelu_new\"", "found \"silu\""]);
+    expect_error(read_with("hidden_act", "mish".into()), &["`hidden_act`", "\"gelu_new\"", "found \"mish\""]);
 }
 
 #[test]

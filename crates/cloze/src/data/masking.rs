@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cloze_tokenizer::{SpecialIds, Tokenizer};
+use cloze_tokenizer::{SpecialIds, Tokenizer, is_chinese};
 
 use crate::data::instances::Instance;
 use crate::random::Random;
@@ -90,6 +90,17 @@ impl Masking {
 pub(crate) fn continues_words(tokenizer: &Tokenizer) -> Vec<bool> {
     let continues = |id| tokenizer.token(id).is_some_and(|token| token.starts_with("##"));
     (0..tokenizer.vocab_size() as u32).map(continues).collect()
+}
+
+/// The share of tokens that are a single Chinese character by themselves. Each is a word to the tokenizer, whatever
+/// words the text is made of. `counts [vocab_size]` tells how often each token occurs.
+pub(crate) fn share_of_chinese_characters(tokenizer: &Tokenizer, counts: &[u64]) -> f64 {
+    let is_one = |id: u32| {
+        let mut chars = tokenizer.token(id).unwrap_or_default().chars();
+        chars.next().is_some_and(is_chinese) && chars.next().is_none()
+    };
+    let own: u64 = (0..).zip(counts).filter(|(id, _)| is_one(*id)).map(|(_, count)| count).sum();
+    own as f64 / counts.iter().sum::<u64>().max(1) as f64
 }
 
 #[cfg(test)]
@@ -196,6 +207,14 @@ mod tests {
         let instance = instance(60);
         assert_eq!(mask_number(&instance, 0.15, 7), mask_number(&instance, 0.15, 7));
         assert_ne!(mask_number(&instance, 0.15, 7), mask_number(&instance, 0.15, 8));
+    }
+
+    #[test]
+    fn chinese_characters_that_are_words_by_themselves_are_counted() {
+        let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "##好", "你好", "a"].map(String::from);
+        let tokenizer = Tokenizer::from_tokens(tokens.to_vec(), cloze_tokenizer::Casing::Uncased).unwrap();
+        assert_eq!(share_of_chinese_characters(&tokenizer, &[0, 0, 0, 0, 0, 3, 1, 2, 6]), 0.25);
+        assert_eq!(share_of_chinese_characters(&tokenizer, &[0; 9]), 0.0);
     }
 
     #[test]

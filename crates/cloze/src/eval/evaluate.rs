@@ -13,7 +13,7 @@ use crate::data::{
 };
 use crate::heads::{Workspace, losses};
 use crate::infer::spans::Nbest;
-use crate::infer::{Long, Model, ReadOptions, ReadQuestion, Task};
+use crate::infer::{Long, Model, ReadOptions, ReadQuestion, ReadText, ScoreFunction, Task, TextHead};
 use crate::model::Keep;
 use crate::settings::{PretrainSettings, QuestionSettings, Start};
 use crate::train::{Data, Event, HeldOut, Metrics, Observer};
@@ -209,6 +209,17 @@ pub(crate) fn results(
             (Results::Words(results), Source::Sentences(sentences))
         }
         task => {
+            let function = match model.text_head() {
+                Some(TextHead::Values(function)) if labels.len() == 1 => function,
+                Some(TextHead::Values(_)) => {
+                    return Err(Error::Settings(format!(
+                        "the model gives {} numbers ({}), and one number is what can be evaluated; predict gives them all",
+                        labels.len(),
+                        labels.join(", ")
+                    )));
+                }
+                _ => ScoreFunction::Identity,
+            };
             let labelling = match task {
                 Some(Task::MultiLabel) => Labelling::Several,
                 Some(Task::Regression) => Labelling::Value,
@@ -222,7 +233,12 @@ pub(crate) fn results(
             };
             let (texts, note) = read(model.tokenizer(), &examples, model.reading(options.reading)?, path);
             tell(note, observer);
-            let results = TextResults::of(&texts, gold, labels, |texts| model.classifier_logits(texts), observer)?;
+            let logits_of = |texts: &[ReadText]| {
+                let mut rows = model.classifier_logits(texts)?;
+                rows.iter_mut().flatten().for_each(|value| *value = function.apply(*value));
+                Ok(rows)
+            };
+            let results = TextResults::of(&texts, gold, labels, logits_of, observer)?;
             (Results::Texts(results), Source::Examples(examples))
         }
     };

@@ -6,7 +6,7 @@ use crate::params::TaskHead;
 
 use super::reading::{ReadText, read_texts};
 use super::workspace::pooled_rows;
-use super::{Extent, Model, ReadOptions, Task, Text};
+use super::{Extent, Model, ReadOptions, Task, Text, TextHead};
 
 /// The answer to a text or pair.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +21,13 @@ pub struct Classification {
     pub extent: Extent,
 }
 
-/// A number for a text or pair.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A number for a text or pair, or several.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Regression {
-    /// The number.
+    /// The number, or the first of them.
     pub score: f64,
+    /// Each number under the name of its label.
+    pub scores: Vec<(String, f64)>,
     /// How much of the text was read.
     pub extent: Extent,
 }
@@ -57,8 +59,9 @@ impl Model {
     /// The label of each text or pair.
     pub fn classify(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<Classification>, Error> {
         self.needs(matches!(self.declaration.heads.task, Some(TaskHead::Pooled(_))), "classifier; fine-tune it first")?;
-        self.needs(!self.is_regression(), "labels: it is a regression; ask for numbers")?;
-        self.needs(!self.is_multi_label(), "single label: a text may have several; ask for them")?;
+        let is_one = |task| self.task() != Some(task);
+        self.needs(is_one(Task::Regression), "labels: it is a regression; ask for numbers")?;
+        self.needs(is_one(Task::MultiLabel), "single label: a text may have several; ask for them")?;
         let temperature = self.settings.temperature.unwrap_or(1.0);
         let answer = |(extent, logits): (Extent, Vec<f64>)| {
             let best = argmax(&logits);
@@ -73,10 +76,15 @@ impl Model {
         Ok(self.logits_of_texts(texts, options)?.into_iter().map(answer).collect())
     }
 
-    /// A number for each text or pair.
+    /// A number for each text or pair, or several.
     pub fn regress(&self, texts: &[Text], options: ReadOptions) -> Result<Vec<Regression>, Error> {
-        self.needs(self.task() == Some(Task::Regression), "regression head; fine-tune it first")?;
-        let answer = |(extent, logits): (Extent, Vec<f64>)| Regression { score: logits[0], extent };
+        let Some(TextHead::Values(function)) = self.text_head else {
+            return Err(Error::Settings("the model has no regression head; fine-tune it first".to_string()));
+        };
+        let answer = |(extent, logits): (Extent, Vec<f64>)| {
+            let values: Vec<f64> = logits.into_iter().map(|logit| function.apply(logit)).collect();
+            Regression { score: values[0], scores: self.config.labels.iter().cloned().zip(values).collect(), extent }
+        };
         Ok(self.logits_of_texts(texts, options)?.into_iter().map(answer).collect())
     }
 

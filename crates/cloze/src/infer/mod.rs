@@ -1,16 +1,19 @@
 //! Using a model: open a directory, then embed, classify, fill masks, or take the hidden states.
 
 mod classify;
+mod dense;
 mod embed;
 mod entities;
 mod fill;
 mod label_words;
 mod load;
 mod outputs;
+mod pooling;
 mod questions;
 mod reading;
 mod sentences;
 pub mod spans;
+mod text_head;
 mod words;
 mod workspace;
 
@@ -21,28 +24,31 @@ use cloze_kernels::Cpu;
 use cloze_tokenizer::{Encoding, Tokenizer, TokenizerFile};
 use rayon::prelude::*;
 
-use crate::checkpoint::{Checkpoint, Report, SentenceSettings, TakeRows};
-use crate::config::ProblemType;
+use crate::checkpoint::{Checkpoint, EmbedderSettings, Report, SentenceSettings, TakeRows, open_tokenizer};
 use crate::model::Network;
 use crate::params::{Declaration, HeadSet, Parameter, TaskHead};
 use crate::precision::{self, Precision};
 use crate::settings::StoredSettings;
 use crate::{Config, Error};
 
+use dense::PackedModule;
+
 pub use classify::{Classification, Labels, NextSentence, Regression};
 pub(crate) use classify::{DEFAULT_THRESHOLD, argmax, cross_entropy, logistic, logits_of_read_texts, softmax};
-pub use embed::{EmbedOptions, Embedding, Pooling};
+pub use embed::{EmbedOptions, Embedding, Prompt};
 pub use entities::{Aggregation, Entity, Token, entities};
 pub use fill::{Candidate, FilledMask};
 pub(crate) use fill::{best_tokens, masked_logits};
 pub use label_words::{WordLabels, Words};
 pub(crate) use load::load;
 pub use outputs::Outputs;
+pub use pooling::Pooling;
 pub use questions::QuestionAnswer;
 pub(crate) use questions::{ReadQuestion, SpanLogits, read_questions, span_logits};
 pub use reading::Long;
 pub(crate) use reading::{ReadText, Reading, read_texts};
 pub(crate) use sentences::{ReadSentence, SentenceWindow, logits_of_words, read_sentences_of_words, window_logits};
+pub use text_head::{ScoreFunction, TextHead};
 pub use words::Subtokens;
 pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 
@@ -122,7 +128,7 @@ pub struct Extent {
 pub enum Task {
     /// A label for each text or pair.
     Classification,
-    /// A number for each text or pair.
+    /// A number for each text or pair, or several.
     Regression,
     /// Any number of labels for each text or pair.
     MultiLabel,
@@ -143,7 +149,12 @@ pub struct Model {
     tokenizer: Tokenizer,
     declaration: Declaration,
     report: Report,
+    notes: Vec<String>,
     sentence: Option<SentenceSettings>,
+    /// What happens to the vector of a text after pooling.
+    modules: Vec<PackedModule>,
+    /// What the outputs of a head on texts are.
+    text_head: Option<TextHead>,
     settings: StoredSettings,
     precision: Precision,
     quantized: bool,
@@ -166,7 +177,7 @@ impl Model {
         let dir = dir.as_ref();
         let checkpoint = Checkpoint::open(dir)?;
         let options = OpenOptions { precision: Some(precision_of(&checkpoint, options.precision)?), ..options };
-        let tokenizer = Tokenizer::open_by(dir, None, options.tokenizer_file)?;
+        let tokenizer = open_tokenizer(dir, None, options.tokenizer_file)?;
         let config = checkpoint.config().clone();
         check_vocabulary(&tokenizer, &config, dir)?;
         let declaration = Declaration::new(&config, checkpoint.heads());
@@ -176,11 +187,23 @@ impl Model {
         let settings = StoredSettings::read(dir)?;
         settings.check(config.labels.len())?;
         let report = checkpoint.report(&declaration)?;
+        let sentence = SentenceSettings::read(dir)?;
+        let after_pooling =
+            sentence.as_ref().and_then(|settings| settings.embedder.as_ref()).map_or(&[][..], |own| &own.modules);
+        let modules: Vec<PackedModule> =
+            after_pooling.iter().map(|module| PackedModule::new(&network.kernels, module)).collect::<Result<_, _>>()?;
+        let text_head = match declaration.heads.task {
+            Some(TaskHead::Pooled(labels)) => Some(TextHead::of(&config, sentence.as_ref(), labels)?),
+            _ => None,
+        };
         Ok(Model {
             tokenizer,
             declaration,
             report,
-            sentence: SentenceSettings::read(dir)?,
+            notes: checkpoint.notes().to_vec(),
+            sentence,
+            modules,
+            text_head,
             settings,
             precision: options.precision(),
             quantized: checkpoint.is_quantized(),
@@ -215,6 +238,11 @@ impl Model {
         &self.report
     }
 
+    /// Sentences for the user on how the head of the task was chosen.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The numbers that products are computed with.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -236,41 +264,39 @@ impl Model {
         &self.settings
     }
 
-    /// Pooling and length of an embedding model, if the directory says.
+    /// Settings of sentence-transformers, if the directory has its files.
     pub fn sentence_settings(&self) -> Option<&SentenceSettings> {
         self.sentence.as_ref()
     }
 
-    /// What the model's heads are for; none for an encoder alone, a masked language model, or a head of a
-    /// kind that is not supported.
+    /// How texts are embedded, if the directory says.
+    fn embedder(&self) -> Option<&EmbedderSettings> {
+        self.sentence.as_ref().and_then(|settings| settings.embedder.as_ref())
+    }
+
+    /// What the outputs of the head on texts are, if the model has one.
+    pub fn text_head(&self) -> Option<TextHead> {
+        self.text_head
+    }
+
+    /// What the model's heads are for; none for an encoder alone or a masked language model.
     pub fn task(&self) -> Option<Task> {
-        match self.declaration.heads.task {
-            Some(TaskHead::Tokens(_)) => Some(Task::Tokens),
-            Some(TaskHead::Span) => Some(Task::Questions),
-            Some(TaskHead::Pooled(_)) if self.is_multi_label() => Some(Task::MultiLabel),
-            Some(TaskHead::Pooled(labels)) if self.is_regression() => (labels == 1).then_some(Task::Regression),
-            Some(TaskHead::Pooled(_)) => Some(Task::Classification),
-            None if self.declaration.heads.nsp && self.declaration.heads.pooler => Some(Task::NextSentence),
-            None => None,
+        match (self.declaration.heads.task, self.text_head) {
+            (Some(TaskHead::Tokens(_)), _) => Some(Task::Tokens),
+            (Some(TaskHead::Span), _) => Some(Task::Questions),
+            (_, Some(TextHead::Labels)) => Some(Task::MultiLabel),
+            (_, Some(TextHead::Values(_))) => Some(Task::Regression),
+            (_, Some(TextHead::Classes)) => Some(Task::Classification),
+            _ if self.declaration.heads.nsp && self.declaration.heads.pooler => Some(Task::NextSentence),
+            _ => None,
         }
     }
 
-    /// One label means regression where nothing else is said, as in Hugging Face's models.
-    fn is_regression(&self) -> bool {
-        match self.config.problem_type {
-            Some(problem) => problem == ProblemType::Regression,
-            None => self.declaration.heads.task == Some(TaskHead::Pooled(1)),
-        }
-    }
-
-    fn is_multi_label(&self) -> bool {
-        self.config.problem_type == Some(ProblemType::MultiLabelClassification)
-    }
-
-    /// The longest input of the model's task, in tokens: as trained, else as the tokenizer's files say,
-    /// never more than the position table has.
+    /// The longest input of the model's task, in tokens: as trained, else as the files of sentence-transformers say,
+    /// else as the tokenizer's do, never more than the position table has.
     pub fn max_length(&self) -> usize {
-        let wanted = self.settings.max_seq_length.or(self.tokenizer.model_max_length());
+        let of_files = self.sentence.as_ref().and_then(|settings| settings.max_length);
+        let wanted = self.settings.max_seq_length.or(of_files).or(self.tokenizer.model_max_length());
         wanted.unwrap_or(usize::MAX).min(self.config.max_position_embeddings)
     }
 

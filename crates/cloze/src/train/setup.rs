@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cloze_kernels::Cpu;
 use cloze_tokenizer::{Casing, Tokenizer, TokenizerFile};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint, forget_score_function, model_folder};
 use crate::extend::{RowSource, move_rows, rows_by_token};
 use crate::first_weights::FirstWeights;
 use crate::infer::check_vocabulary;
@@ -36,7 +36,7 @@ pub(super) fn open_tokenizer(
             ));
         }
     };
-    let tokenizer = Tokenizer::open_by(path, casing, options.tokenizer_file)?;
+    let tokenizer = checkpoint::open_tokenizer(path, casing, options.tokenizer_file)?;
     for note in tokenizer.notes() {
         let _ = observer(&Event::Note(note.to_string()));
     }
@@ -54,12 +54,13 @@ pub(super) fn other_vocabulary(
     observer: &mut Observer,
 ) -> Result<Option<Vec<RowSource>>, Error> {
     let Start::Model(path) = start else { return Ok(None) };
-    if !Tokenizer::FILES.iter().any(|name| path.join(name).exists()) {
+    let folder = model_folder(path)?;
+    if !Tokenizer::FILES.iter().any(|name| folder.join(name).exists()) {
         return Ok(None);
     }
     // Only the tokens matter here, not how text is normalized, so it does not matter which file is right about that.
-    let file = path.join("tokenizer.json").exists().then_some(TokenizerFile::TokenizerJson);
-    let own = Tokenizer::open_by(path, tokenizer.casing(), file)?;
+    let file = folder.join("tokenizer.json").exists().then_some(TokenizerFile::TokenizerJson);
+    let own = checkpoint::open_tokenizer(path, tokenizer.casing(), file)?;
     check_vocabulary(&own, Checkpoint::open(path)?.config(), path)?;
     let size = tokenizer.vocab_size();
     let is_prefix = (0..size as u32).all(|id| own.token(id) == tokenizer.token(id));
@@ -101,6 +102,11 @@ pub(super) fn open_start(
             let mut config = checkpoint.config().clone();
             if is_replaced {
                 config.vocab_size = tokenizer.vocab_size();
+            }
+            // It belongs to the scores of the head that the model had.
+            forget_score_function(&mut config);
+            for note in checkpoint.notes() {
+                let _ = observer(&Event::Note(format!("{}: {note}", path.display())));
             }
             (config, Some(checkpoint), path.clone())
         }

@@ -68,6 +68,15 @@ fn choose_labels(
         _ => (found, ProblemType::SingleLabelClassification),
     };
     let head = checkpoint.as_ref().and_then(|checkpoint| checkpoint.heads().task);
+    if let (Some(TaskHead::Pooled(values @ 2..)), FinetuneTask::Regression, Some(ProblemType::Regression), false) =
+        (head, settings.task, config.problem_type, settings.new_head)
+    {
+        return Err(Error::Settings(format!(
+            "the starting model gives {values} numbers ({}), and one number is what can be trained; give --new-head to \
+             replace its head by one for that",
+            config.labels.join(", ")
+        )));
+    }
     let of_texts = matches!(head, Some(TaskHead::Pooled(_)));
     let same_kind = of_texts
         && match settings.task {

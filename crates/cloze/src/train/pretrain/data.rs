@@ -8,6 +8,7 @@ use cloze_tokenizer::Tokenizer;
 use crate::checkpoint::temporary;
 use crate::data::corpus::{Existing, has_shards, prepare, remove_store, store_among};
 use crate::data::google::InstanceFiles;
+use crate::data::masking::share_of_chinese_characters;
 use crate::data::{Corpus, Objective, Store, StoreOptions};
 use crate::error::at;
 use crate::settings::PretrainSettings;
@@ -37,6 +38,9 @@ pub(super) struct Sets {
     pub train: Data,
     pub held_out: Option<Data>,
 }
+
+/// From this share of Chinese characters on, whole-word masking is said to do nothing for them.
+const CHINESE_SHARE: f64 = 0.05;
 
 /// The folder in the output folder that text is prepared into, until the run has ended.
 const CACHE: &str = "corpus";
@@ -159,6 +163,17 @@ fn read_corpora(
                 .to_string(),
         ),
         None => {}
+    }
+    if settings.whole_word {
+        let share = share_of_chinese_characters(tokenizer, &corpus.token_counts(tokenizer.vocab_size())?);
+        if share > CHINESE_SHARE {
+            note(format!(
+                "{:.0} % of the tokens are Chinese characters, each of which is a word here: whole-word masking masks \
+                 them one by one. To mask whole Chinese words, make instances from a word-segmented file with another \
+                 program, and train on them with --instances",
+                100.0 * share
+            ));
+        }
     }
     if settings.objective == Objective::MlmNsp && corpus.is_single_document() {
         note(
