@@ -136,12 +136,10 @@ fn what_cannot_be_asked_of_an_embedder() {
     // A prompt as long as what is read leaves [SEP].
     let long = EmbedOptions { prompt: Some(Prompt::Text(&prompt)), ..none };
     assert_eq!(model.embed(&["a".into()], long).unwrap()[0].extent.tokens, 14);
-    // A word that the prompt begins and the text ends has one token here, and the prompt alone has as many.
-    let joined = EmbedOptions { prompt: Some(Prompt::Text("th")), ..none };
-    assert!(model.embed(&["e".into()], joined).is_ok());
-    let covered = EmbedOptions { prompt: Some(Prompt::Text("the th e")), ..none };
-    let message = model.embed(&["".into()], covered);
-    assert!(message.is_ok(), "[SEP] is left");
+    // The prompt alone has the tokens cat, ##s, ##ing; together with the text it is an unknown word.
+    let joined = EmbedOptions { prompt: Some(Prompt::Text("catsing")), ..none };
+    let message = model.embed(&["q".into()], joined).unwrap_err().to_string();
+    assert!(message.contains("text 0: the prompt takes all of its 3 tokens"), "{message}");
 }
 
 #[test]
