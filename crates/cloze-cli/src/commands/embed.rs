@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         (None, None) => None,
     };
     if prompt.is_none() && !model.default_prompt().is_empty() {
-        eprintln!(
+        say!(
             "note: the model's default prompt, {:?}, is put before each text; --prompt '' leaves it out",
             model.default_prompt()
         );
