@@ -64,6 +64,14 @@ pub enum Error {
         /// The value found.
         value: f64,
     },
+    /// A model's answer to an input is infinite or not a number.
+    #[error(
+        "the output of {place} is not a number for this input: the model's weights are too large, or were damaged; compare the files with their checksums, or train again with a lower learning rate"
+    )]
+    Overflow {
+        /// The first layer, or the head, whose output is not finite.
+        place: String,
+    },
     /// The tokenizer's files or input.
     #[error(transparent)]
     Tokenizer(#[from] cloze_tokenizer::Error),

@@ -25,7 +25,6 @@ pub(crate) struct AnswerResults {
     settings: AnswerSettings,
     loss: f64,
     windows: usize,
-    are_numbers: bool,
 }
 
 impl AnswerResults {
@@ -40,13 +39,10 @@ impl AnswerResults {
         observer: &mut Observer,
     ) -> Result<AnswerResults, Error> {
         let (mut nbest, mut loss, mut windows) = (Vec::with_capacity(read.len()), 0.0, 0);
-        let mut are_numbers = true;
         for_each_chunk(read.len(), observer, |chunk| {
             let mut logits = logits_of(&read[chunk.clone()])?.into_iter();
             for (question, read) in questions[chunk.clone()].iter().zip(&read[chunk]) {
                 let own: Vec<SpanLogits> = logits.by_ref().take(read.windows.windows.len()).collect();
-                are_numbers &=
-                    own.iter().all(|(starts, ends)| starts.iter().chain(ends).all(|logit| logit.is_finite()));
                 nbest.push(answers(&read.windows, &question.context, &own, settings));
                 let span = aligned_span(question);
                 // What is not known to have an answer, or none, has no loss.
@@ -61,16 +57,7 @@ impl AnswerResults {
             Ok(())
         })?;
         let lengths = read.iter().map(|read| read.extent.tokens).collect();
-        Ok(AnswerResults {
-            lengths,
-            questions: questions.to_vec(),
-            nbest,
-            version,
-            settings,
-            loss,
-            windows,
-            are_numbers,
-        })
+        Ok(AnswerResults { lengths, questions: questions.to_vec(), nbest, version, settings, loss, windows })
     }
 
     /// Decides anew which questions have no answer.
@@ -79,11 +66,6 @@ impl AnswerResults {
             self.settings.null_threshold = Some(threshold);
             self.nbest.iter_mut().for_each(|nbest| nbest.decide(threshold));
         }
-    }
-
-    /// Whether all logits are finite.
-    pub fn are_numbers(&self) -> bool {
-        self.are_numbers
     }
 
     /// The threshold of the null odds with the best F1, where questions may have no answer.

@@ -13,7 +13,7 @@ use crate::data::{
 };
 use crate::heads::{Workspace, losses};
 use crate::infer::spans::Nbest;
-use crate::infer::{Long, Model, ReadOptions, ReadQuestion, ReadText, ScoreFunction, Task, TextHead};
+use crate::infer::{Long, Model, ReadOptions, ReadQuestion, ReadText, ScoreFunction, Task, TextHead, first_place};
 use crate::model::Keep;
 use crate::settings::{PretrainSettings, QuestionSettings, Start};
 use crate::train::{Data, Event, HeldOut, Metrics, Observer};
@@ -242,10 +242,6 @@ pub(crate) fn results(
             (Results::Texts(results), Source::Examples(examples))
         }
     };
-    if !results.are_numbers() {
-        let message = "what the model says is not a number: its weights are too large, or were damaged".to_string();
-        return Err(Error::Settings(message));
-    }
     let mut settings = model.settings().clone();
     settings.questions = options.questions.or(settings.questions);
     results.apply(&settings);
@@ -309,7 +305,12 @@ pub fn evaluate_pretraining(
     let metrics = held_out.evaluate(
         |sums, batch| {
             let totals = batch.totals();
-            network.kernels.scope(|| losses(network, &mut workspace, sums, None, batch, 0, totals, None))
+            network.kernels.scope(|| losses(network, &mut workspace, sums, None, batch, 0, totals, None))?;
+            if sums.total().is_finite() {
+                return Ok(());
+            }
+            let place = first_place(network, &batch.batch)?;
+            Err(Error::Overflow { place: place.unwrap_or_else(|| "the pre-training heads".to_string()) })
         },
         observer,
     )?;

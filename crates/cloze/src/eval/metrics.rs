@@ -53,17 +53,31 @@ pub fn pearson(predictions: &[f64], gold: &[f64]) -> Option<f64> {
     if is_constant(predictions) || is_constant(gold) {
         return None;
     }
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let (predictions_mean, gold_mean) = (mean(predictions), mean(gold));
     let (mut product, mut predictions_square, mut gold_square) = (0.0, 0.0, 0.0);
-    for (prediction, gold) in predictions.iter().zip(gold) {
-        let (x, y) = (prediction - predictions_mean, gold - gold_mean);
+    for (x, y) in deviations(predictions).into_iter().zip(deviations(gold)) {
         product += x * y;
         predictions_square += x * x;
         gold_square += y * y;
     }
     // Rounding may lead a little beyond ±1.
     Some((product / (predictions_square.sqrt() * gold_square.sqrt())).clamp(-1.0, 1.0))
+}
+
+/// The distance of each value from the mean, in units of the greatest distance from the first value.
+///
+/// Values that differ in their last digits alone keep these: differences from the first value are exact where values
+/// are close, the units keep squares within range, and the mean of the rounded distances is taken off once more.
+fn deviations(values: &[f64]) -> Vec<f64> {
+    // Of large values halves, as their difference may be infinite.
+    let factor = if values.iter().any(|value| value.abs() > 1e300) { 0.5 } else { 1.0 };
+    let mut deviations: Vec<f64> = values.iter().map(|value| factor * value - factor * values[0]).collect();
+    let unit = deviations.iter().fold(0.0f64, |unit, deviation| unit.max(deviation.abs()));
+    deviations.iter_mut().for_each(|deviation| *deviation /= unit);
+    for _ in 0..2 {
+        let mean = deviations.iter().sum::<f64>() / deviations.len() as f64;
+        deviations.iter_mut().for_each(|deviation| *deviation -= mean);
+    }
+    deviations
 }
 
 /// Spearman's rank correlation: [`pearson`] of the ranks, equal values sharing the mean of their ranks.
@@ -168,6 +182,28 @@ mod tests {
             assert_close(pearson(p, g).unwrap(), expected_pearson, &format!("Pearson of {p:?}, {g:?}"));
             assert_close(spearman(p, g).unwrap(), expected_spearman, &format!("Spearman of {p:?}, {g:?}"));
         }
+    }
+
+    /// Values that differ in their last digits, or are very large or small; exact figures by Python's `fractions`.
+    #[test]
+    fn correlations_are_right_to_the_last_digits() {
+        for (base, step, n, expected) in [
+            (0.1234567890, 1e-10, 1000, 0.7169405527259439),
+            (0.7, 1e-13, 1501, 0.7165569584824789),
+            (123456.0, 1e-9, 997, 0.7158570639529621),
+            (1.0, 3e-16, 500, 0.7169662235452714),
+        ] {
+            let level = |i: usize| (i * 37 % 101) as f64;
+            let predictions: Vec<f64> = (0..n).map(|i| base + level(i) * step).collect();
+            let gold: Vec<f64> = (0..n).map(|i| (i % 5) as f64 + level(i) * 0.05).collect();
+            assert_close(pearson(&predictions, &gold).unwrap(), expected, &format!("{base} and {step}"));
+            assert_close(pearson(&gold, &predictions).unwrap(), expected, &format!("{base} and {step}"));
+        }
+        let gold = [1.0, 2.0, 3.0, 5.0];
+        let found = pearson(&[1e308, -1.7e308, 1.2e308, 0.0], &gold).unwrap();
+        assert_close(found, -0.025776963111323367, "large values");
+        assert_close(pearson(&[1e-200, 3e-200, 2e-200, 7e-200], &gold).unwrap(), 0.909123767204656, "small values");
+        assert_close(pearson(&[5e-324, 0.0], &[1.0, 0.0]).unwrap(), 1.0, "the smallest value");
     }
 
     #[test]

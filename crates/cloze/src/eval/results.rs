@@ -134,15 +134,6 @@ impl Results {
         self.lengths().len()
     }
 
-    /// Whether all logits are finite, of which everything else follows.
-    pub fn are_numbers(&self) -> bool {
-        match self {
-            Results::Texts(results) => results.are_numbers(),
-            Results::Words(results) => results.are_numbers(),
-            Results::Answers(results) => results.are_numbers(),
-        }
-    }
-
     /// The loss first.
     pub fn metrics(&self) -> Result<Metrics, Error> {
         match self {

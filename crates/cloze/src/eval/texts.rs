@@ -70,11 +70,6 @@ impl TextResults {
         }
     }
 
-    /// Whether all logits are finite.
-    pub fn are_numbers(&self) -> bool {
-        self.logits.iter().flatten().all(|logit| logit.is_finite())
-    }
-
     /// The loss first.
     pub fn metrics(&self) -> Metrics {
         let all: Vec<usize> = (0..self.logits.len()).collect();

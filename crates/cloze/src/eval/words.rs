@@ -151,11 +151,6 @@ impl WordResults {
         fit_temperature(&rows, &gold)
     }
 
-    /// Whether all logits are finite.
-    pub fn are_numbers(&self) -> bool {
-        self.read_words().all(|(row, _)| row.iter().all(|logit| logit.is_finite()))
-    }
-
     /// The loss first. Words that were cut off count as wrong. Where labels have no scheme, as parts of speech, there
     /// are no entities to count.
     pub fn metrics(&self) -> Metrics {

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::model::{Keep, Tape, encoder_forward};
 
 use super::dense::PackedModule;
+use super::finite::{all_finite, name};
 use super::pooling::{Pooling, largest, mean};
 use super::workspace::pack;
 use super::{Extent, Model, ReadOptions, ReadText, Text, batches, read_texts};
@@ -223,6 +224,9 @@ impl Model {
                     kernels.read_activations(&mut values, &tape.hidden[*layer])?;
                 }
             }
+            let is_pooled = one == Some(Pooling::Pooler);
+            let place = if is_pooled { "the pooler".to_string() } else { name(*layer, layers) };
+            all_finite(network, &batch, &place, &values)?;
             Ok(values)
         })?;
         let row = |index: usize| values[index * hidden..(index + 1) * hidden].to_vec();

@@ -6,6 +6,7 @@ use crate::heads::{ROWS_AT_A_TIME, mlm_logits};
 use crate::model::{Batch, Network};
 
 use super::classify::softmax;
+use super::finite::all_finite;
 use super::workspace::{InferenceWorkspace, pack};
 use super::{Model, Text};
 
@@ -77,6 +78,7 @@ pub(crate) fn masked_logits(
         mlm_logits(network, mlm, hidden, places)?;
         let mut logits = vec![0.0; places.len() * vocab];
         network.kernels.read_activations(&mut logits, mlm.logits())?;
+        all_finite(network, batch, "the masked language model head", &logits)?;
         all.extend(logits.chunks(vocab).map(<[f32]>::to_vec));
     }
     Ok(all)

@@ -6,6 +6,7 @@ use crate::model::{Batch, Keep, PackedBatch, PoolerTape, Tape, encoder_forward, 
 use crate::params::TaskHead;
 
 use super::Model;
+use super::finite::name;
 
 /// Everything that a model computes on its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,9 @@ pub struct Outputs {
 impl Model {
     /// All hidden states of a packed batch, the pooled output, the logits of the task and, `with_attention`, the attention
     /// probabilities.
+    ///
+    /// # Errors
+    /// If an output is not finite; the error names the layer.
     pub fn forward(&self, batch: &Batch, with_attention: bool) -> Result<Outputs, Error> {
         batch.check(&self.config)?;
         let network = &self.network;
@@ -34,14 +38,18 @@ impl Model {
         packed.write(kernels, batch, 0)?;
         kernels.scope(|| encoder_forward(network, &mut tape, &packed, None, None))?;
 
-        let read = |buffer, len| -> Result<Vec<f32>, Error> {
+        let read = |buffer, len, place: &str| -> Result<Vec<f32>, Error> {
             let mut values = vec![0.0; len];
             kernels.read_activations(&mut values, buffer)?;
-            Ok(values)
+            match values.iter().all(|value: &f32| value.is_finite()) {
+                true => Ok(values),
+                false => Err(Error::Overflow { place: place.to_string() }),
+            }
         };
         let mut hidden_states = Vec::with_capacity(tape.hidden.len());
-        for hidden in &tape.hidden {
-            hidden_states.push(read(hidden, batch.tokens() * config.hidden_size)?);
+        for (layer, hidden) in tape.hidden.iter().enumerate() {
+            let place = name(layer, config.num_hidden_layers);
+            hidden_states.push(read(hidden, batch.tokens() * config.hidden_size, &place)?);
         }
         let mut pooler = PoolerTape::new(kernels)?;
         let mut pooled = None;
@@ -49,7 +57,7 @@ impl Model {
             let mut first = kernels.indices();
             kernels.write_indices(&mut first, first_rows(batch))?;
             pooler_forward(network, &mut pooler, &tape.hidden[config.num_hidden_layers], &first, batch.sequences())?;
-            pooled = Some(read(&pooler.pooled, batch.sequences() * config.hidden_size)?);
+            pooled = Some(read(&pooler.pooled, batch.sequences() * config.hidden_size, "the pooler")?);
         }
         let mut logits = None;
         if let (Some(task), Some(head)) = (self.declaration.heads.task, &network.parameters.task) {
@@ -60,7 +68,7 @@ impl Model {
             };
             let mut of_head = LinearTape::new(kernels)?;
             linear_logits(network, &mut of_head, input, head, outputs, None, rows)?;
-            logits = Some(read(of_head.logits(), rows * outputs)?);
+            logits = Some(read(of_head.logits(), rows * outputs, "the head")?);
         }
         let mut attention_probabilities = None;
         if with_attention {

@@ -6,6 +6,8 @@ use crate::model::{Batch, Keep, Network, PackedBatch, PoolerTape, ReadRows, Tape
 use crate::params::Linear;
 use crate::{Config, Error};
 
+use super::finite::all_finite;
+
 /// The buffers of one call.
 pub(crate) struct InferenceWorkspace<K: Kernels = Cpu> {
     pub packed: PackedBatch<K>,
@@ -102,6 +104,7 @@ pub(crate) fn pooled_rows<K: Kernels<Real = f32>>(
         linear_logits(network, tape, &pooler.pooled, head, labels, None, batch.sequences())?;
         let mut logits = vec![0.0; batch.sequences() * labels];
         network.kernels.read_activations(&mut logits, tape.logits())?;
+        all_finite(network, &batch, "the pooler or the head", &logits)?;
         rows.extend(logits.chunks(labels).map(in_f64));
     }
     Ok(rows)
@@ -122,6 +125,7 @@ pub(crate) fn token_rows<K: Kernels<Real = f32>>(
     linear_logits(network, logits_tape, hidden, head, outputs, None, rows.len())?;
     let mut logits = vec![0.0; rows.len() * outputs];
     network.kernels.read_activations(&mut logits, logits_tape.logits())?;
+    all_finite(network, batch, "the head", &logits)?;
     Ok(in_f64(&logits))
 }
 

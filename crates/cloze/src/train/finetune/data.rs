@@ -81,6 +81,9 @@ impl TaskData {
     }
 
     /// How good the model is on them.
+    ///
+    /// # Errors
+    /// If an output of the model is not finite.
     pub fn evaluate(
         &self,
         trainer: &Trainer,
@@ -89,11 +92,19 @@ impl TaskData {
         observer: &mut Observer,
     ) -> Result<Metrics, Error> {
         let labels = &config.labels;
-        match self {
-            TaskData::Texts(data) => Ok(data.results(trainer, workspace, labels, observer)?.metrics()),
-            TaskData::Words(data) => Ok(data.results(trainer, workspace, labels, observer)?.metrics()),
-            TaskData::Questions(data) => data.results(trainer, workspace, observer)?.metrics(),
-        }
+        let metrics = match self {
+            TaskData::Texts(data) => data.results(trainer, workspace, labels, observer).map(|found| found.metrics()),
+            TaskData::Words(data) => data.results(trainer, workspace, labels, observer).map(|found| found.metrics()),
+            TaskData::Questions(data) => data.results(trainer, workspace, observer).and_then(|found| found.metrics()),
+        };
+        metrics.map_err(|error| match error {
+            Error::Overflow { place } => Error::NotFinite {
+                step: trainer.step_count(),
+                what: format!("the output of {place} in the evaluation"),
+                value: f64::NAN,
+            },
+            other => other,
+        })
     }
 }
 

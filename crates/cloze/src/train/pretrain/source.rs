@@ -290,9 +290,13 @@ fn pretraining_metrics(losses: &Losses) -> Metrics {
     let mut metrics = vec![
         ("loss".to_string(), losses.total()),
         ("mlm_loss".to_string(), losses.mlm.mean_loss()),
-        ("mlm_perplexity".to_string(), losses.mlm.mean_loss().exp()),
         ("mlm_accuracy".to_string(), losses.mlm.accuracy()),
     ];
+    // The largest loss whose perplexity is a number is 709.
+    let perplexity = losses.mlm.mean_loss().exp();
+    if perplexity.is_finite() {
+        metrics.insert(2, ("mlm_perplexity".to_string(), perplexity));
+    }
     if losses.nsp.count > 0 {
         metrics.push(("nsp_loss".to_string(), losses.nsp.mean_loss()));
         metrics.push(("nsp_accuracy".to_string(), losses.nsp.accuracy()));
