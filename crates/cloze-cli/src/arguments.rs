@@ -10,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser};
 use cloze::checkpoint::{self, Report};
-use cloze::infer::OpenOptions;
+use cloze::infer::{OpenOptions, THREADS_MAX};
 use cloze::precision::{self, check_training};
 use cloze::{Model, Precision};
 use cloze_tokenizer::{Casing, Tokenizer, TokenizerFile};
@@ -43,7 +43,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "N", default_value_t = 1, value_parser = at_least(0_u64))]
     pub seed: u64,
     /// Compute with N threads; the results are the same for any N [default: all that this process may use]
-    #[arg(long, global = true, value_name = "N", value_parser = at_least(NonZeroUsize::MIN))]
+    #[arg(long, global = true, value_name = "N", value_parser = between(1, THREADS_MAX))]
     threads: Option<NonZeroUsize>,
     /// Compute in this number format: bf16 is faster and has fewer digits; int8 is faster still and cannot train
     /// [default: f32]
@@ -258,6 +258,14 @@ where
     move |text| {
         let value = text.parse().ok().filter(|value| *value >= least);
         value.ok_or_else(|| format!("expected a whole number, {least} or more"))
+    }
+}
+
+/// Parses a whole number from `least` to `most`, for flags whose number takes memory or threads.
+pub fn between(least: usize, most: usize) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync {
+    move |text| {
+        let value = text.parse().ok().filter(|value: &NonZeroUsize| (least..=most).contains(&value.get()));
+        value.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
     }
 }
 

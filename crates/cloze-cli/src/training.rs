@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use cloze::optim::{Decay, OptimizerKind, OptimizerSettings};
 use cloze::settings::{FinetuneTask, RunSettings, Start, StoredSettings, UpdateSettings, recipe};
-use cloze::train::RunOptions;
+use cloze::train::{BATCH_SIZE_MAX, RunOptions};
 
-use crate::arguments::{Common, at_least, not_negative, part, positive, share};
+use crate::arguments::{Common, at_least, between, not_negative, part, positive, share};
 
 /// Which weights a training starts from.
 #[derive(Debug, Args)]
@@ -188,7 +188,7 @@ pub struct RecipeArgs {
     #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
     pub recipe: Option<RecipeName>,
     /// Use N sequences for each optimizer step [default: by the recipe]
-    #[arg(long, value_name = "N", value_parser = at_least(NonZeroUsize::MIN), help_heading = "Optimizer")]
+    #[arg(long, value_name = "N", value_parser = between(1, BATCH_SIZE_MAX), help_heading = "Optimizer")]
     pub batch_size: Option<NonZeroUsize>,
     /// Set the highest learning rate [default: by the recipe]
     #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Optimizer")]

@@ -156,7 +156,7 @@ fn models_evaluate_in_the_promised_keys() {
     let answer = |arguments: &str| world.run(&format!("evaluate --json {arguments}")).ok().answer();
     let line = answer("--model classifier --input dev.tsv");
     let expected = ["task", "examples", "loss", "accuracy", "f1", "macro_f1", "matthews_correlation"];
-    assert_eq!(keys(&line), [&expected[..], &["details"]].concat());
+    assert_eq!(keys(&line), [&expected[..], &["positive_label", "details"]].concat());
     assert_eq!((&line["task"], &line["examples"]), (&json!("classification"), &json!(20)));
     assert_eq!((&line["accuracy"], &line["f1"]), (&json!(1.0), &json!(1.0)), "the label is a word of the text");
 

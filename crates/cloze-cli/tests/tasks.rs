@@ -150,6 +150,34 @@ fn one_letter_parts_of_speech_are_plain_labels() {
     assert_eq!(world.json("model/cloze.json")["metrics"]["accuracy"], json!(1.0));
 }
 
+/// One text stands under both labels, so the F1 of the two differ.
+#[test]
+fn f1_of_two_labels_names_its_label_which_can_be_chosen() {
+    let world = world();
+    let texts = "the cat\tyes\na red cat\tyes\nthe dog\tno\na blue dog\tno\n".repeat(4);
+    world.write("train.tsv", format!("text\tlabel\n{texts}"));
+    world.write("dev.tsv", "text\tlabel\nthe cat\tyes\nthe dog\tno\na red cat\tyes\nthe cat\tno\n");
+    let data = |more: &str| format!("finetune --task classification --train train.tsv --dev dev.tsv {FLAGS} {more}");
+    let flags = "--epochs 20 --dropout 0 --max-seq-length 16";
+    let run = world.run(&data(&format!("{flags} --output model"))).ok();
+    assert!(run.stderr.contains("f1 is that of the label yes"), "{}", run.stderr);
+    let f1 = |line: &Value| (line["positive_label"].clone(), (line["f1"].as_f64().unwrap() * 1e6).round() / 1e6);
+    let line = world.run("evaluate --model model --input dev.tsv --json").ok().answer();
+    assert_eq!(f1(&line), (json!("yes"), 0.8), "{line}");
+    let line = world.run("evaluate --model model --input dev.tsv --positive-label no --json").ok().answer();
+    assert_eq!(f1(&line), (json!("no"), 0.666667), "{line}");
+    let text = world.run("evaluate --model model --input dev.tsv").ok().stdout;
+    assert!(text.lines().any(|line| line.starts_with("f1\t0.8") && line.ends_with("of the label yes")), "{text}");
+    // The choice of a training is stored with the model.
+    world.run(&data(&format!("{flags} --metric f1 --positive-label no --output other"))).ok();
+    assert_eq!(world.json("other/cloze.json")["positive_label"], json!("no"));
+    let line = world.run("evaluate --model other --input dev.tsv --json").ok().answer();
+    assert_eq!(f1(&line), (json!("no"), 0.666667), "{line}");
+    assert!(String::from_utf8(world.read("other/README.md")).unwrap().contains("`f1` of `no`"));
+    world.run("evaluate --model model --input dev.tsv --positive-label maybe").fails(1, &["maybe", "no, yes"]);
+    world.run(&data("--positive-label maybe --output third")).fails(1, &["maybe", "no, yes"]);
+}
+
 #[test]
 fn questions_are_answered_from_their_text_or_not_at_all() {
     let world = world();

@@ -52,6 +52,9 @@ pub struct StoredSettings {
     /// The probability from which each label is given, where a text may have several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Vec<f64>>,
+    /// The label whose F1 is measured, of two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positive_label: Option<String>,
     /// How questions are read and answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub questions: Option<QuestionSettings>,
@@ -304,6 +307,9 @@ pub struct FinetuneSettings {
     pub new_head: bool,
     /// The metric on the development set that chooses the best weights.
     pub metric: Option<String>,
+    /// The label whose F1 is measured, where there are two; by default the second.
+    #[serde(default)]
+    pub positive_label: Option<String>,
     /// Steps between evaluations on the development set; by default one after each epoch.
     #[serde(default)]
     pub eval_steps: Option<u64>,
@@ -436,6 +442,7 @@ impl FinetuneSettings {
             calibrate: false,
             new_head: false,
             metric: None,
+            positive_label: None,
             eval_steps: None,
             patience: None,
             class_weights: ClassWeights::None,

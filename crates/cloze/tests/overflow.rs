@@ -113,7 +113,7 @@ fn pre_training_heads_and_hidden_states_name_the_layer() {
         assert_eq!(place(model.is_next(&[("the cat", "sat").into()], None)), expected);
         assert_eq!(place(model.forward(&batch, false)), expected);
         for pooling in [Pooling::None, Pooling::Cls, Pooling::Mean, Pooling::Max, Pooling::Pooler] {
-            let options = EmbedOptions { pooling: Some(pooling), ..EmbedOptions::default() };
+            let options = EmbedOptions { pooling: Some(std::slice::from_ref(&pooling)), ..EmbedOptions::default() };
             assert_eq!(place(model.embed(&["the cat".into()], options)), expected, "{pooling:?}");
         }
         let dir = tempfile::tempdir().unwrap();

@@ -5,15 +5,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use cloze::Config;
 use cloze::bench::{self, Measurement, Work, median};
 use cloze::data::{DataOptions, Format, Labelling, read_examples};
 use cloze::memory::peak_resident_bytes;
+use cloze::train::BATCH_SIZE_MAX;
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
-use crate::arguments::{Common, TokenizerArgs, at_least, note_substitute, open_model};
+use crate::arguments::{Common, TokenizerArgs, at_least, between, note_substitute, open_model};
 use crate::output::{Output, grouped};
 
 /// Flags of `cloze bench`.
@@ -81,17 +83,20 @@ fn preset(name: &str) -> Result<Config, String> {
     Config::preset(name).ok_or_else(|| "there are tiny, mini, small, medium, base and large".to_string())
 }
 
+/// Tokens of a batch that is timed at most: their buffers for a large model take some hundreds of gigabytes.
+const TOKENS_MAX: usize = 1 << 22;
+
 #[derive(Debug, Args)]
 struct Shape {
     /// Use a batch of N sequences
-    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least(NonZeroUsize::MIN))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = between(1, BATCH_SIZE_MAX))]
     batch: NonZeroUsize,
     /// Give each sequence N tokens
     #[arg(
         long,
         value_name = "N",
         default_value = "128",
-        value_parser = at_least(NonZeroUsize::MIN),
+        value_parser = between(1, TOKENS_MAX),
         conflicts_with = "lengths"
     )]
     seq_length: NonZeroUsize,
@@ -100,7 +105,7 @@ struct Shape {
         long,
         value_name = "N,N,...",
         value_delimiter = ',',
-        value_parser = at_least(NonZeroUsize::MIN),
+        value_parser = between(1, TOKENS_MAX),
         conflicts_with = "batch"
     )]
     lengths: Vec<NonZeroUsize>,
@@ -134,13 +139,22 @@ impl Arguments {
 }
 
 impl Shape {
-    fn work(&self, common: &Common) -> Work {
+    fn work(&self, common: &Common) -> anyhow::Result<Work> {
+        let tokens = match self.lengths.as_slice() {
+            [] => self.seq_length.get().saturating_mul(self.batch.get()),
+            lengths => lengths.iter().fold(0usize, |sum, length| sum.saturating_add(length.get())),
+        };
+        if tokens > TOKENS_MAX {
+            bail!(
+                "a batch of {tokens} tokens; at most {TOKENS_MAX} are timed: make the batch or its sequences smaller"
+            );
+        }
         let lengths = if self.lengths.is_empty() {
             vec![self.seq_length.get(); self.batch.get()]
         } else {
             self.lengths.iter().map(|length| length.get()).collect()
         };
-        Work { lengths, repetitions: self.repetitions.repetitions.get(), seed: common.seed }
+        Ok(Work { lengths, repetitions: self.repetitions.repetitions.get(), seed: common.seed })
     }
 }
 
@@ -198,7 +212,7 @@ fn readable(line: &Line) -> String {
 }
 
 fn forward(arguments: &ForwardArgs, common: &Common) -> anyhow::Result<Line> {
-    let work = arguments.shape.work(common);
+    let work = arguments.shape.work(common)?;
     let ran = match (&arguments.weights.preset, &arguments.weights.model) {
         (Some(config), _) => {
             let network = bench::random_network(config, common.open_options(), common.seed)?;
@@ -215,7 +229,7 @@ fn forward(arguments: &ForwardArgs, common: &Common) -> anyhow::Result<Line> {
 }
 
 fn train(arguments: &TrainArgs, common: &Common) -> anyhow::Result<Line> {
-    let work = arguments.shape.work(common);
+    let work = arguments.shape.work(common)?;
     let ran = bench::train(&arguments.preset, common.open_options(), arguments.recompute, &work)?;
     note_substitute(ran.substitute);
     Ok(Line { losses: Some(ran.first_loss), ..measured(&ran.measurement, &work) })

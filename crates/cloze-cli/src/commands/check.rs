@@ -9,9 +9,10 @@ use cloze::check::{
     CheckReport, CheckSettings, Depth, Estimate, FileFigures, Finding, LabelCount, Lengths, Place, Severity, check,
 };
 use cloze::settings::Start;
+use cloze::train::BATCH_SIZE_MAX;
 use serde::Serialize;
 
-use crate::arguments::{Common, at_least};
+use crate::arguments::{Common, at_least, between};
 use crate::data_args::{DataArgs, LabelArgs};
 use crate::input::LongArgs;
 use crate::layout::wrapped;
@@ -65,7 +66,7 @@ pub struct Arguments {
         long,
         value_name = "N",
         default_value = "32",
-        value_parser = at_least(NonZeroUsize::MIN),
+        value_parser = between(1, BATCH_SIZE_MAX),
         help_heading = "Estimate"
     )]
     batch_size: NonZeroUsize,

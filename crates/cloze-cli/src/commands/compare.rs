@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         data: arguments.reading.options()?,
         reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
         questions: None,
+        positive_label: None,
         seed: common.seed,
     };
     let mut reporter = Reporter::new(false);

@@ -39,6 +39,9 @@ pub struct Arguments {
     max_length: Option<usize>,
     #[command(flatten)]
     long: LongArgs,
+    /// Measure F1 of this label, of two [default: as stored with the model, or the one with id 1]
+    #[arg(long, value_name = "LABEL")]
+    positive_label: Option<String>,
     #[command(flatten)]
     answers: AnswerArgs,
 }
@@ -71,6 +74,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
                 data: arguments.data.options()?,
                 reading: ReadOptions { max_length: arguments.max_length, long: arguments.long.choice() },
                 questions: Some(arguments.answers.settings(&model)),
+                positive_label: arguments.positive_label.clone(),
                 seed: common.seed,
             };
             evaluate(&model, file, &options, observer)?
@@ -94,6 +98,9 @@ fn line(evaluation: &Evaluation) -> Map<String, Value> {
     for (name, value) in &evaluation.metrics {
         line.insert(name.clone(), (*value).into());
     }
+    if let Some(label) = &evaluation.details.positive_label {
+        line.insert("positive_label".to_string(), label.as_str().into());
+    }
     if evaluation.task != "pretraining" {
         line.insert("details".to_string(), json!(evaluation.details));
     }
@@ -109,6 +116,9 @@ fn readable(evaluation: &Evaluation) -> String {
         let interval = interval.map(|(_, own)| format!("\t95 % within {:.4} and {:.4}", own.low, own.high));
         let value = if name == "mlm_perplexity" { perplexity(*value) } else { figure(*value) };
         let _ = write!(text, "\n{name}\t{value}{}", interval.unwrap_or_default());
+        if let Some(label) = details.positive_label.as_ref().filter(|_| name == "f1") {
+            let _ = write!(text, "\tof the label {label}");
+        }
     }
     if let Some(calibration) = &details.calibration {
         let _ = write!(text, "\nexpected_calibration_error\t{:.4}", calibration.error);

@@ -64,6 +64,9 @@ pub struct Arguments {
     /// tokens and qa]
     #[arg(long, value_name = "NAME", help_heading = "Memory and evaluation")]
     metric: Option<String>,
+    /// Measure F1 of this label, of two [default: the second by value or alphabet]
+    #[arg(long, value_name = "LABEL", help_heading = "Memory and evaluation")]
+    positive_label: Option<String>,
     /// Evaluate every N steps [default: after each epoch]
     #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Memory and evaluation")]
     eval_steps: Option<u64>,
@@ -172,6 +175,7 @@ impl Arguments {
             calibrate: self.calibrate,
             new_head: self.new_head,
             metric: self.metric.clone(),
+            positive_label: self.positive_label.clone(),
             eval_steps: self.eval_steps,
             patience: self.patience,
             class_weights: self.class_weights.clone().unwrap_or_default(),

@@ -52,7 +52,10 @@ fn metrics_table(run: &FinishedRun) -> Table {
             Cell::Text(name.clone()),
             Cell::Value(value.map_or("not defined".to_string(), |value| shown(task, &name, value))),
             Cell::Figure(interval(run, &name).unwrap_or_default()),
-            Cell::Text(meaning(task, &name).to_string()),
+            Cell::Text(match &run.evaluation.positive_label {
+                Some(label) if name == "f1" => format!("Precision and recall in one, of the label {label}."),
+                _ => meaning(task, &name).to_string(),
+            }),
         ]
     };
     Table {

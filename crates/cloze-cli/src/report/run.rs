@@ -92,6 +92,9 @@ pub struct Evaluation {
     pub classes: Map<String, Value>,
     /// `[gold][predicted]`
     pub confusion: Vec<Vec<usize>>,
+    /// The label whose F1 is measured, of two.
+    #[serde(default)]
+    pub positive_label: Option<String>,
     /// Rows and columns of it.
     pub labels: Vec<String>,
     /// Whether probabilities are what they say.

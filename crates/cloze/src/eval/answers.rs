@@ -68,9 +68,10 @@ impl AnswerResults {
         }
     }
 
-    /// The threshold of the null odds with the best F1, where questions may have no answer.
+    /// The threshold of the null odds with the best F1. None if every question has an answer: then none can tell.
     pub fn tuned_threshold(&self) -> Option<f64> {
         self.settings.null_threshold?;
+        self.questions.iter().find(|question| question.is_impossible)?;
         let choice = |(question, nbest): (&Question, &Nbest)| NullChoice {
             odds: nbest.null_odds,
             span: question_score(question, nbest.best_span(), self.version).1,

@@ -6,6 +6,7 @@ use cloze_kernels::Kernels;
 use serde::Serialize;
 
 use crate::Error;
+use crate::config::labels::is_label;
 use crate::data::corpus::store_among;
 use crate::data::{
     Corpus, CorpusOptions, DataOptions, Example, Labelling, Objective, Question, Sentence, Squad, Store, read_examples,
@@ -61,6 +62,8 @@ pub struct EvaluationOptions {
     pub reading: ReadOptions,
     /// How questions are read and answered; by default as stored with the model.
     pub questions: Option<QuestionSettings>,
+    /// The label whose F1 is measured, of two; by default as stored with the model, or else the second.
+    pub positive_label: Option<String>,
     /// Decides which examples are drawn for the intervals.
     pub seed: u64,
 }
@@ -108,6 +111,17 @@ impl Evaluation {
             },
         })
     }
+}
+
+/// Refuses a label whose F1 cannot be measured.
+pub(crate) fn check_positive_label(label: &str, is_classification: bool, labels: &[String]) -> Result<(), Error> {
+    if is_classification && labels.len() == 2 && labels.iter().any(|own| is_label(own, label)) {
+        return Ok(());
+    }
+    Err(Error::Settings(match is_classification && labels.len() == 2 {
+        true => format!("no label `{label}` to measure F1 of; the labels are {}", labels.join(", ")),
+        false => format!("F1 of the label `{label}` alone is measured where texts have one of two labels"),
+    }))
 }
 
 /// Compares two models of the same task on the same examples.
@@ -244,6 +258,10 @@ pub(crate) fn results(
     };
     let mut settings = model.settings().clone();
     settings.questions = options.questions.or(settings.questions);
+    if let Some(label) = &options.positive_label {
+        check_positive_label(label, model.task() == Some(Task::Classification), labels)?;
+        settings.positive_label = Some(label.clone());
+    }
     results.apply(&settings);
     Ok((results, source))
 }

@@ -18,10 +18,10 @@ mod texts;
 mod words;
 
 pub(crate) use answers::{AnswerResults, note_on_questions, texts_of_questions};
-pub(crate) use evaluate::results;
 pub use evaluate::{
     Answers, Evaluation, EvaluationOptions, ModelComparison, PretrainingData, compare, evaluate, evaluate_pretraining,
 };
+pub(crate) use evaluate::{check_positive_label, results};
 pub use results::{Calibration, Details, Mistake};
 pub(crate) use task::{Gold, classes, read, several_labels, values};
 pub(crate) use texts::TextResults;

@@ -42,6 +42,9 @@ pub struct Details {
     pub classes: Vec<(String, ClassFigures)>,
     /// How often each gold class is taken for each: `[gold][predicted]`; empty where an example has no class.
     pub confusion: Vec<Vec<usize>>,
+    /// The label whose F1 is among the metrics, of two labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positive_label: Option<String>,
     /// Names of the rows and columns of the confusion matrix.
     pub labels: Vec<String>,
     /// Whether probabilities are what they say.
@@ -191,6 +194,10 @@ impl Results {
                 .zip(of_all)
                 .filter_map(|(name, of)| Some((name.to_string(), of?)))
                 .collect(),
+            positive_label: match self {
+                Results::Texts(results) => results.positive_label().map(str::to_string),
+                Results::Words(_) | Results::Answers(_) => None,
+            },
             labels: self.labels().unwrap_or_default(),
             classes: confusion.classes,
             confusion: confusion.matrix,

@@ -244,21 +244,34 @@ pub(crate) struct NullChoice {
     pub nothing: f64,
 }
 
-/// The threshold with the best mean F1, if questions of greater odds are answered with "": the odds of a question, or
-/// less than those of all if it is best to answer nothing. The official script then says 0, which suits odds that are
-/// probabilities and would answer something where odds are differences of logits. Questions of equal odds are taken
-/// together. Of equally good thresholds it is the least.
+/// The threshold with the best mean F1, if questions of greater odds are answered with "".
+///
+/// All thresholds between the odds of two neighbouring questions are equally good on these questions; the middle is
+/// the one that other questions miss least. Beyond the least and the greatest odds the interval has no end: there it is
+/// one off. The official script says the odds of a question, or 0 if it is best to answer nothing, which would answer
+/// something where odds are differences of logits. Questions of equal odds are taken together. Of several intervals that
+/// are equally good, neighbours count as one, and the first is taken.
 pub(crate) fn best_null_threshold(mut choices: Vec<NullChoice>) -> f64 {
     choices.sort_by(|a, b| a.odds.total_cmp(&b.odds));
-    let mut gain = 0.0;
-    let (mut best, mut threshold) = (0.0, choices.first().map_or(0.0, |first| first.odds - 1.0));
-    for equal in choices.chunk_by(|a, b| a.odds == b.odds) {
-        gain += equal.iter().map(|choice| choice.span - choice.nothing).sum::<f64>();
-        if gain > best {
-            (best, threshold) = (gain, equal[0].odds);
-        }
+    let groups: Vec<&[NullChoice]> = choices.chunk_by(|a, b| a.odds == b.odds).collect();
+    let Some((first, last)) = groups.first().zip(groups.last()) else { return 0.0 };
+    let odds = |group: usize| groups.get(group).map(|equal| equal[0].odds);
+    // The gain of answering the first groups, none of them to all.
+    let mut gains = vec![0.0];
+    for equal in &groups {
+        let gain: f64 = equal.iter().map(|choice| choice.span - choice.nothing).sum();
+        gains.push(gains[gains.len() - 1] + gain);
     }
-    threshold
+    let best = gains.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let from = gains.iter().position(|gain| *gain == best).unwrap_or(0);
+    let to = from + gains[from..].iter().take_while(|gain| **gain == best).count() - 1;
+    match (from.checked_sub(1).and_then(odds), odds(to)) {
+        (Some(low), Some(high)) => low + (high - low) / 2.0,
+        (None, Some(_)) => first[0].odds - 1.0,
+        (Some(_), None) => last[0].odds + 1.0,
+        // No threshold is better than another.
+        (None, None) => (first[0].odds + last[0].odds) / 2.0,
+    }
 }
 
 fn named(name: &str, value: f64) -> (String, f64) {
@@ -355,10 +368,15 @@ mod tests {
     fn the_null_threshold_divides_best() {
         let choice = |odds: f64, span: f64, nothing: f64| NullChoice { odds, span, nothing };
         let answered = [choice(-3.0, 1.0, 0.0), choice(-1.0, 0.5, 0.0), choice(2.0, 0.0, 1.0), choice(4.0, 1.0, 0.0)];
-        assert_eq!(best_null_threshold(answered.to_vec()), -1.0);
+        assert_eq!(best_null_threshold(answered.to_vec()), 0.5);
         // Questions of equal odds cannot be divided.
         let equal = [choice(-3.0, 1.0, 0.0), choice(-1.0, 0.9, 0.0), choice(-1.0, 0.0, 1.0)];
-        assert_eq!(best_null_threshold(equal.to_vec()), -3.0);
+        assert_eq!(best_null_threshold(equal.to_vec()), -2.0);
+        // One that is wrong either way lies within the interval; the best end of all has no neighbour.
+        let within = [choice(-3.0, 1.0, 0.0), choice(-1.0, 0.0, 0.0), choice(5.0, 0.0, 1.0)];
+        assert_eq!(best_null_threshold(within.to_vec()), 1.0);
+        let all = [choice(-3.0, 1.0, 0.0), choice(-1.0, 0.5, 0.0)];
+        assert_eq!(best_null_threshold(all.to_vec()), 0.0);
         let nothing = [choice(-3.0, 0.0, 1.0), choice(-1.0, 0.5, 0.0)];
         assert_eq!(best_null_threshold(nothing.to_vec()), -4.0);
         assert_eq!(best_null_threshold(Vec::new()), 0.0);

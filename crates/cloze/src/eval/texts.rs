@@ -1,6 +1,7 @@
 //! Losses and metrics of classification and regression.
 
 use crate::Error;
+use crate::config::labels::is_label;
 use crate::infer::{DEFAULT_THRESHOLD, ReadText, argmax, cross_entropy, logistic, softmax};
 use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};
@@ -24,6 +25,8 @@ pub(crate) struct TextResults {
     temperature: f64,
     /// Of each label, where a text may have several.
     thresholds: Vec<f64>,
+    /// The class whose F1 is measured, where there are two.
+    positive: usize,
 }
 
 impl TextResults {
@@ -42,15 +45,28 @@ impl TextResults {
             Ok(())
         })?;
         let thresholds = vec![DEFAULT_THRESHOLD; labels.len()];
-        Ok(TextResults { lengths, logits, gold, labels: labels.to_vec(), temperature: 1.0, thresholds })
+        Ok(TextResults { lengths, logits, gold, labels: labels.to_vec(), temperature: 1.0, thresholds, positive: 1 })
     }
 
     /// Applies what is stored with the model.
     pub fn apply(&mut self, settings: &StoredSettings) {
         self.temperature = settings.temperature.unwrap_or(1.0);
+        self.choose_positive(settings.positive_label.as_deref());
         if let Some(thresholds) = &settings.thresholds {
             self.thresholds.iter_mut().zip(thresholds).for_each(|(own, stored)| *own = *stored);
         }
+    }
+
+    /// Measures F1 of this label, if it is one of two.
+    pub fn choose_positive(&mut self, label: Option<&str>) {
+        let chosen = label.and_then(|label| self.labels.iter().position(|own| is_label(own, label)));
+        self.positive = chosen.unwrap_or(self.positive);
+    }
+
+    /// The label whose F1 is measured, where there are two.
+    pub fn positive_label(&self) -> Option<&str> {
+        let is_binary = matches!(self.gold, Gold::Classes(_)) && self.labels.len() == 2;
+        is_binary.then(|| self.labels[self.positive].as_str())
     }
 
     /// The temperature that makes probabilities honest; none for numbers.
@@ -103,7 +119,7 @@ impl TextResults {
                     let gold: Vec<usize> = chosen.iter().map(|&at| gold[at]).collect();
                     let mut values = vec![accuracy(&predicted, &gold)];
                     if two {
-                        values.push(f1_binary(&predicted, &gold, 1));
+                        values.push(f1_binary(&predicted, &gold, self.positive));
                     }
                     values.extend([macro_f1(&predicted, &gold), matthews_correlation(&predicted, &gold)]);
                     values

@@ -57,6 +57,9 @@ pub(crate) use workspace::{InferenceWorkspace, pooled_rows};
 /// Tokens of one packed batch. Results do not depend on it; memory and the fill of the cores do.
 pub(crate) const TOKENS_PER_BATCH: usize = 4096;
 
+/// The most threads that a model computes on. Starting thousands takes longer than what they would compute.
+pub const THREADS_MAX: usize = 1024;
+
 /// The shortest limit of an input: a pair has three special tokens.
 const SHORTEST_INPUT: usize = 3;
 
@@ -421,6 +424,9 @@ pub(crate) fn check_vocabulary(tokenizer: &Tokenizer, config: &Config, tokenizer
 pub(crate) fn threads(wanted: Option<usize>) -> Result<usize, Error> {
     match wanted {
         Some(0) => Err(Error::Settings("0 threads cannot compute anything; use 1 or more".to_string())),
+        Some(threads) if threads > THREADS_MAX => Err(Error::Settings(format!(
+            "{threads} threads; use {THREADS_MAX} at most, best as many as there are cores"
+        ))),
         Some(threads) => Ok(threads),
         // On Linux this counts the processors that the process may run on (`taskset`, the cgroup's cpuset),
         // and no more than the quota of its cgroup allows (version 1 or 2, rounded down, at least 1).

@@ -152,7 +152,9 @@ impl Card<'_> {
         for (name, value) in metrics.iter().filter(|(name, _)| self.is_main(name)) {
             let interval = details.intervals.iter().find(|(own, _)| own == name);
             let interval = interval.map(|(_, own)| format!("{:.4} to {:.4}", own.low, own.high)).unwrap_or_default();
-            put(text, format_args!("| {} | {value:.4} | {interval} |\n", code(name)));
+            let label = details.positive_label.as_ref().filter(|_| name == "f1");
+            let of_label = label.map(|label| format!(" of {}", code(label))).unwrap_or_default();
+            put(text, format_args!("| {}{of_label} | {value:.4} | {interval} |\n", code(name)));
         }
         if let Some(calibration) = &details.calibration {
             put(text, format_args!("| expected calibration error | {:.4} | |\n", calibration.error));

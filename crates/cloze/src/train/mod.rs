@@ -22,6 +22,7 @@ pub use pretrain::pretrain;
 pub(crate) use pretrain::{Data, HeldOut};
 pub use run::{CARD, EVALUATION, MARK, REPORT, is_ours};
 pub use seeds::finetune_seeds;
+pub use setup::BATCH_SIZE_MAX;
 pub use tensorboard::EventWriter;
 pub use trainer::{StepReport, Trainer, TrainerState};
 pub use verdict::{Advice, Verdict};

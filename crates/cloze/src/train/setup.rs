@@ -125,6 +125,9 @@ pub(super) fn open_start(
     Ok((Config { pad_token_id: tokenizer.special().pad, ..config }, checkpoint))
 }
 
+/// The most sequences of an optimizer step: more than was ever trained with, and no more than memory can list.
+pub const BATCH_SIZE_MAX: usize = 1 << 20;
+
 /// What the settings say about every update, checked; dropout goes to the configuration.
 pub(super) fn apply_update_settings(
     config: &mut Config,
@@ -143,6 +146,9 @@ pub(super) fn apply_update_settings(
     }
     if update.batch_size == 0 || update.accumulate == 0 {
         return wrong("batch size and number of accumulated parts must be 1 or more".to_string());
+    }
+    if update.batch_size > BATCH_SIZE_MAX {
+        return wrong(format!("a batch of {} sequences; use {BATCH_SIZE_MAX} at most", update.batch_size));
     }
     if update.accumulate > update.batch_size {
         let (parts, size) = (update.accumulate, update.batch_size);

@@ -120,6 +120,7 @@ fn stored(settings: &FinetuneSettings) -> StoredSettings {
         questions: of_questions.then_some(settings.questions),
         columns: settings.columns.clone(),
         reading: DataSettings { labels: None, ..settings.reading.clone() },
+        positive_label: settings.positive_label.clone(),
         ..StoredSettings::default()
     }
 }
@@ -248,6 +249,9 @@ fn check_settings(settings: &FinetuneSettings) -> Result<(), Error> {
     }
     if settings.eval_steps == Some(0) || settings.patience == Some(0) {
         return Err(Error::Settings("steps between evaluations and patience must be 1 or more".to_string()));
+    }
+    if let Some(label) = settings.positive_label.as_ref().filter(|_| settings.task != FinetuneTask::Classification) {
+        return eval::check_positive_label(label, false, &[]);
     }
     settings.questions.check()?;
     let known: &[&str] = match settings.task {

@@ -119,15 +119,15 @@ impl QuestionData {
             let _ = observer(&Event::Note(format!("{path}: {left_out} questions have no answer to learn from")));
         }
         let mut answers = settings.questions.answers;
-        if version == SquadVersion::V2 {
+        if questions.iter().any(|question| question.is_impossible) {
             answers.null_threshold.get_or_insert(0.0);
         }
         Ok(QuestionData { version, questions, read, windows, settings: answers })
     }
 
-    /// Whether questions may have no answer.
+    /// Whether a question has no answer.
     pub fn may_have_no_answer(&self) -> bool {
-        self.version == SquadVersion::V2
+        self.questions.iter().any(|question| question.is_impossible)
     }
 
     /// Number of windows to learn from.

@@ -38,6 +38,14 @@ pub(super) fn read(
     let train_examples = read_examples(&settings.train, options, labelling)?.told(observer);
     let dev_examples = read_examples(&settings.dev, options, labelling)?.told(observer);
     choose_labels(settings, config, checkpoint, &train_examples, observer)?;
+    let is_classification = settings.task == FinetuneTask::Classification;
+    if let Some(label) = &settings.positive_label {
+        eval::check_positive_label(label, is_classification, &config.labels)?;
+    }
+    if is_classification && config.labels.len() == 2 {
+        let label = settings.positive_label.as_ref().unwrap_or(&config.labels[1]);
+        let _ = observer(&Event::Note(format!("f1 is that of the label {label}")));
+    }
     let mut train = TextData::new(settings, config, tokenizer, &settings.train, &train_examples, observer)?;
     train.weights = example_weights(&settings.class_weights, &train.gold, &config.labels)?;
     let dev = TextData::new(settings, config, tokenizer, &settings.dev, &dev_examples, observer)?;
@@ -112,6 +120,8 @@ pub(super) struct TextData {
     texts: Vec<ReadText>,
     gold: Gold,
     pooling: WindowPooling,
+    /// The label whose F1 is measured, if another than the second of two.
+    positive_label: Option<String>,
     /// How much the loss of each example counts; empty where all count the same.
     weights: Vec<f64>,
 }
@@ -135,7 +145,8 @@ impl TextData {
         if let Some(note) = note {
             let _ = observer(&Event::Note(note));
         }
-        Ok(TextData { texts, gold, pooling: settings.window_pooling, weights: Vec::new() })
+        let (pooling, positive_label) = (settings.window_pooling, settings.positive_label.clone());
+        Ok(TextData { texts, gold, pooling, positive_label, weights: Vec::new() })
     }
 
     /// Number of examples.
@@ -179,7 +190,9 @@ impl TextData {
                 network.kernels.scope(|| pooled_rows(network, workspace, head, labels.len(), windows))
             })
         };
-        TextResults::of(&self.texts, self.gold.clone(), labels, logits_of, observer)
+        let mut results = TextResults::of(&self.texts, self.gold.clone(), labels, logits_of, observer)?;
+        results.choose_positive(self.positive_label.as_deref());
+        Ok(results)
     }
 
     /// Adds token ids and what they should give.
