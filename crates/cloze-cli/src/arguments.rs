@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser};
 use cloze::checkpoint::{self, Report};
+use cloze::folder;
 use cloze::infer::{OpenOptions, THREADS_MAX};
 use cloze::precision::{self, check_training};
 use cloze::{Model, Precision};
@@ -200,6 +201,7 @@ impl TokenizerArgs {
 
 /// Reads a tokenizer, and says what was assumed.
 pub fn open_tokenizer(path: &Path, cased: bool, common: &Common) -> anyhow::Result<Tokenizer> {
+    let _reading = folder::read(path)?;
     let tokenizer = checkpoint::open_tokenizer(path, casing(cased), common.tokenizer_file)?;
     note_tokenizer(&tokenizer);
     Ok(tokenizer)
@@ -234,8 +236,11 @@ pub fn open_model(dir: &Path, common: &Common) -> anyhow::Result<Model> {
     Ok(model)
 }
 
-/// Says what a model directory lacks or has too much.
+/// Says what a model directory lacks or has too much, and what has changed in it.
 pub fn note_report(dir: &Path, report: &Report) {
+    if !report.changed.is_empty() {
+        say!("note: {}: changed since it was written: {}", dir.display(), report.changed.join(", "));
+    }
     for (what, names) in [("missing, so taken as 0", &report.missing), ("not used", &report.unused)] {
         if !names.is_empty() {
             say!("note: {}: tensors {what}: {}", dir.display(), names.join(", "));

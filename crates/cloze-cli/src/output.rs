@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, LineWriter, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use cloze::grouped;
@@ -67,6 +68,11 @@ impl Output {
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()
     }
+}
+
+/// Writes a path into JSON, which has no place for what is not UTF-8 in it.
+pub fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// The same error with the name of the stream; a closed pipe stays one.

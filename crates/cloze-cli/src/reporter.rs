@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use cloze::settings::{RunSettings, StoredSettings};
-use cloze::train::{Advice, Event, Metrics, Observer, Outcome, StepLog, Verdict};
+use cloze::settings::{FILE_NAME, RunSettings, StoredSettings};
+use cloze::train::{Advice, Event, Metrics, Observer, Outcome, REPORT, SUMMARY, StepLog, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::output::{Output, duration, grouped};
@@ -128,7 +128,10 @@ impl Reporter {
         let dir = output.display();
         let code = match ending {
             Ending::Finished(_) => {
-                say!("finished; the model is in {dir}{best}");
+                match best_of_series(output) {
+                    Some(best) => say!("finished; {best}"),
+                    None => say!("finished; the model is in {dir}{best}"),
+                }
                 ExitCode::SUCCESS
             }
             Ending::AlreadyFinished => {
@@ -223,7 +226,7 @@ fn json_line(event: &Event) -> Option<Value> {
             }
             Some(line)
         }
-        Event::Saved { step, path } => Some(json!({ "step": step, "saved": path })),
+        Event::Saved { step, path } => Some(json!({ "step": step, "saved": path.to_string_lossy() })),
     }
 }
 
@@ -305,7 +308,7 @@ impl Facts {
         let mut line = json!({
             "finished": !matches!(ending, Ending::Stopped { .. }),
             "unchanged": matches!(ending, Ending::AlreadyFinished),
-            "output": output,
+            "output": output.to_string_lossy(),
         });
         for (name, value) in [("step", self.step), ("best_step", self.best_step)] {
             if let Some(value) = value {
@@ -321,15 +324,33 @@ impl Facts {
     }
 }
 
+/// A sentence that names the best of several seeds, if the folder is that of such a series.
+fn best_of_series(output: &Path) -> Option<String> {
+    if output.join(FILE_NAME).exists() {
+        return None;
+    }
+    let summary: Value = serde_json::from_slice(&std::fs::read(output.join(SUMMARY)).ok()?).ok()?;
+    let best = &summary["best"];
+    let (seed, metric, value) = (best["seed"].as_u64()?, best["metric"].as_str()?, best["value"].as_f64()?);
+    let folder = output.join(format!("seed-{seed}"));
+    Some(format!("seed {seed} is the best ({metric} {}); its model is in {}", figure(value), folder.display()))
+}
+
 /// Whether the folder is that of a pre-training.
 fn is_pretraining(output: &Path) -> bool {
     let run = StoredSettings::read(output).ok().and_then(|stored| stored.run);
     run.is_some_and(|run| matches!(run.settings, RunSettings::Pretrain(_)))
 }
 
-/// Has the report of a training that is finished written. The model is whole without it.
-pub fn write_report(ending: &Ending, write: impl FnOnce() -> anyhow::Result<PathBuf>) {
-    if let Ending::Finished(_) = ending {
+/// Has the report of a finished training in `output` written. The model is whole without it; one that is missing, because
+/// the program was killed before, is made up for.
+pub fn write_report(ending: &Ending, output: &Path, write: impl FnOnce() -> anyhow::Result<PathBuf>) {
+    let is_due = match ending {
+        Ending::Finished(_) => true,
+        Ending::AlreadyFinished => !output.join(REPORT).exists(),
+        Ending::Stopped { .. } => false,
+    };
+    if is_due {
         match write() {
             Ok(path) => say!("curves and figures: {}", path.display()),
             Err(error) => say!("note: no report was written: {error:#}"),

@@ -46,7 +46,7 @@ fn vocab_writes_a_vocabulary_that_tokenize_reads() {
     assert!(!by_folder.answer()["tokens"].as_array().unwrap().contains(&json!("[UNK]")), "{}", by_folder.stdout);
 
     let again = world.snapshot("vocab");
-    world.run("vocab --input corpus.txt --output vocab --size 40 --min-frequency 1 --threads 3").ok();
+    world.run("vocab --input corpus.txt --output vocab --size 40 --min-frequency 1 --threads 3 --overwrite").ok();
     assert!(again == world.snapshot("vocab"), "the same text gives the same vocabulary");
 }
 

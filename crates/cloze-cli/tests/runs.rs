@@ -151,3 +151,53 @@ fn the_settings_of_a_run_are_stored_with_it() {
     let long = world.run_with("embed --model model --json", &["--text", &"cat ".repeat(40)]).ok().answer();
     assert_eq!((&long["tokens"], &long["truncated"]), (&json!(24), &json!(18)));
 }
+
+#[test]
+fn a_report_that_a_kill_has_missed_is_made_up_for() {
+    let world = World::new();
+    world.finetune("model", "").ok();
+    let report = world.read("model/report.html");
+    std::fs::remove_file(world.path("model/report.html")).unwrap();
+    let again = world.finetune("model", "").ok();
+    assert!(again.stderr.contains("finished already"), "{}", again.stderr);
+    assert!(world.read("model/report.html") == report);
+}
+
+#[test]
+fn a_model_is_verified_to_the_last_byte() {
+    let world = World::new();
+    world.finetune("model", "").ok();
+    let answer = world.run("info model --verify --json").ok().answer();
+    assert_eq!(answer["changed"], serde_json::json!([]));
+    assert!(answer["files"].as_u64().unwrap() > 8, "{answer}");
+    world.run("info model/checkpoint-24 --verify").ok();
+    let mut weights = world.weights("model");
+    *weights.last_mut().unwrap() ^= 1;
+    world.write("model/model.safetensors", weights);
+    world.run("info model").ok();
+    world.run("info model --verify").fails(1, &["model has changed since it was written"]);
+    let edited = world.run("info model --verify").stdout;
+    assert!(edited.contains("model.safetensors has other contents"), "{edited}");
+    world.run("vocab --input corpus.txt --size 40 --output words").ok();
+    world.run("info words --verify").ok();
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_not_utf_8_are_taken() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let world = World::new();
+    let odd = |name: &[u8]| world.path("").join(OsStr::from_bytes(name));
+    std::fs::copy(world.path("train.tsv"), odd(b"tr\xe4in.tsv")).unwrap();
+    let run = || {
+        let mut command = world.command(&format!("{} --json", common::FINETUNE.replace("--train train.tsv ", "")));
+        command.arg("--train").arg(odd(b"tr\xe4in.tsv")).arg("--output").arg(odd(b"m\xf6del"));
+        common::Ran::from(command.output().unwrap()).ok()
+    };
+    let first = run();
+    let last: Value = serde_json::from_str(first.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["finished"], &last["unchanged"]), (&json!(true), &json!(false)), "{last}");
+    let again = run();
+    assert!(again.stderr.contains("finished already"), "{}", again.stderr);
+}

@@ -141,11 +141,12 @@ fn words_of_a_text_are_added_to_a_tokenizer() {
     assert_eq!(String::from_utf8(world.read("extended/vocab.txt")).unwrap(), format!("{old}baba\nbac\n"));
     let tokens = world.run_with("tokenize --tokenizer extended --json", &["--text", "the Baba cab"]).ok().answer();
     assert_eq!(tokens["tokens"], json!(["[CLS]", "the", "baba", "c", "##a", "##b", "[SEP]"]));
-    let readable = world.run(&format!("{extend} --add 1")).ok().stdout;
+    world.run(&format!("{extend} --add 1")).fails(1, &["extended already holds a vocabulary", "--overwrite"]);
+    let readable = world.run(&format!("{extend} --add 1 --overwrite")).ok().stdout;
     assert!(readable.contains("baba, 2 times, before b ##a ##b ##a"), "{readable}");
 
-    world.run(&format!("{extend} --add 2 --min-frequency 9")).fails(1, &["no word to add", "--min-frequency"]);
-    world.run(&format!("{extend} --add 2 --overwrite")).fails(2, &["cannot be used with"]);
+    let rare = format!("{extend} --add 2 --min-frequency 9 --overwrite");
+    world.run(&rare).fails(1, &["no word to add", "--min-frequency"]);
     world.write("space.txt", " \n");
     world.run("vocab extend --tokenizer vocab2.txt --input space.txt --output e --add 1").fails(1, &["no words"]);
 }

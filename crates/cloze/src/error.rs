@@ -49,6 +49,26 @@ pub enum Error {
     /// Several files are at fault, each by an error of its own.
     #[error("{} files cannot be read:{}", .0.len(), .0.iter().map(|error| format!("\n  {error}")).collect::<String>())]
     Several(Vec<Error>),
+    /// Another process writes to a folder, or reads what is to be replaced.
+    #[error("{what} {}; {remedy}", .path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+        /// Who does what.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A command was interrupted while it wrote a folder.
+    #[error(
+        "{} is unfinished: {command} was interrupted while it wrote there; give the same command again, or --overwrite to begin anew", .path.display()
+    )]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+        /// The command.
+        command: String,
+    },
     /// An argument or a combination of settings makes no sense.
     #[error("{0}")]
     Settings(String),

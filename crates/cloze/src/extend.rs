@@ -13,33 +13,32 @@ use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::NewWord;
 
 use crate::Error;
-use crate::checkpoint::index::{QUANTIZED, SHARDS};
 use crate::checkpoint::{Checkpoint, Report, SentenceSettings, open_tokenizer, save};
 use crate::config::Config;
+use crate::folder::{Folder, Replacement};
 use crate::infer::check_vocabulary;
 use crate::params::Declaration;
-use crate::quantize::{remove_if_there, take_folder};
+use crate::quantize::{obsolete, take_folder};
 use crate::settings::StoredSettings;
 
-/// Writes the model of the directory `model`, with `words` appended to its vocabulary, to the directory `output`,
+/// Writes the model of the directory `model`, with `words` appended to its vocabulary, to the folder that [`take`] gave,
 /// together with everything that the model is used with. `words` were found with the tokenizer of `model`. Tells what
 /// the source lacks, and what it has that the model has no place for and is left out.
 ///
 /// Where the word embeddings have more rows than the vocabulary has tokens, the new words take these rows first.
 ///
 /// # Errors
-/// If the source is damaged, no BERT, or in int8; if its tokenizer cannot be extended; if `output` is the source, or
-/// holds a model and is not to be overwritten; if files cannot be written.
+/// If the source is damaged, no BERT, or in int8; if its tokenizer cannot be extended; if files cannot be written.
 ///
 /// # Panics
 /// If a word has no pieces, or pieces beyond the vocabulary.
-pub fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -> Result<Report, Error> {
+pub fn extend(model: &Path, words: &[NewWord], folder: &mut Folder) -> Result<Report, Error> {
     let (checkpoint, tokenizer) = open(model)?;
     let config = checkpoint.config();
     let spelled: Vec<String> = words.iter().map(|new| new.word.clone()).collect();
     let extended = tokenizer.with_words(&spelled)?;
     let sentence = SentenceSettings::read(model)?;
-    let settings = StoredSettings { run: None, ..StoredSettings::read(model)? };
+    let settings = StoredSettings { run: None, files: None, ..StoredSettings::read(model)? };
 
     let declaration = Declaration::new(config, checkpoint.heads());
     let mut weights = vec![0.0; declaration.len];
@@ -54,29 +53,30 @@ pub fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -
     let mut extended_weights = vec![0.0; larger.len];
     move_rows(&weights, &declaration, &mut extended_weights, &larger, &rows);
 
-    take_folder(model, output, overwrite)?;
-    save(output, &config, &larger, &extended_weights)?;
-    extended.limited_to(config.max_position_embeddings).save(output)?;
-    settings.write(output)?;
-    // What an overwritten model had beside would be read as this one's.
-    for name in [QUANTIZED, SHARDS, "modules.json"] {
-        remove_if_there(&output.join(name))?;
-    }
+    let obsolete = obsolete(folder.path());
+    let new = Replacement::new(folder)?;
+    save(new.path(), &config, &larger, &extended_weights)?;
+    extended.limited_to(config.max_position_embeddings).save(new.path())?;
     if let Some(sentence) = sentence {
-        sentence.write(output, config.hidden_size)?;
+        sentence.write(new.path(), config.hidden_size)?;
     }
+    new.install(settings, &obsolete)?;
     Ok(report)
 }
 
-/// Finds out before any text is read whether [`extend`] is going to refuse the model or the folder, which is made.
+/// Takes the folder for [`extend`] before any text is read, so that what cannot be is found out at once.
 ///
 /// # Errors
-/// As [`extend`].
-pub fn check(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> {
+/// If the model is damaged, no BERT, or in int8; if its tokenizer cannot be extended; if `output` is the model, is
+/// written or read by another process, or holds a model and is not to be overwritten.
+pub fn take(model: &Path, output: &Path, overwrite: bool) -> Result<Folder, Error> {
     let (_, tokenizer) = open(model)?;
     tokenizer.with_words(&[])?;
-    take_folder(model, output, overwrite)
+    take_folder(model, output, overwrite, COMMAND)
 }
+
+/// The sub-command, for messages.
+pub const COMMAND: &str = "vocab extend";
 
 /// A model that is not in int8, and its tokenizer.
 fn open(model: &Path) -> Result<(Checkpoint, Tokenizer), Error> {
@@ -174,6 +174,10 @@ mod tests {
         save(dir, &config, &declaration, &weights).unwrap();
         Tokenizer::from_tokens(TOKENS.map(String::from).to_vec(), Casing::Uncased).unwrap().save(dir).unwrap();
         (declaration, weights)
+    }
+
+    fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -> Result<Report, Error> {
+        super::extend(model, words, &mut take(model, output, overwrite)?)
     }
 
     fn words() -> [NewWord; 2] {

@@ -89,6 +89,7 @@ mod error;
 pub mod eval;
 pub mod extend;
 pub mod first_weights;
+pub mod folder;
 pub mod heads;
 pub mod infer;
 pub mod memory;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use cloze_kernels::quantize_rows;
+use cloze_tokenizer::Tokenizer;
 use safetensors::Dtype;
 
 use crate::Error;
@@ -15,9 +16,11 @@ use crate::checkpoint::{
     Checkpoint, Report, SentenceSettings, TensorHead, holds_model, open_tokenizer, scale_name, write_tensor_file,
 };
 use crate::error::at;
+use crate::folder::{Folder, Replacement};
 use crate::infer::check_vocabulary;
 use crate::params::{Declaration, Parameter};
 use crate::settings::StoredSettings;
+use crate::train::{CARD, EVALUATION, REPORT, RUN_STATE, TRAINER_STATE, is_ours};
 
 /// What was quantized.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,51 +46,65 @@ pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantize
     let tokenizer = open_tokenizer(model, None, None)?;
     check_vocabulary(&tokenizer, config, model)?;
     let sentence = SentenceSettings::read(model)?;
-    let settings = StoredSettings { run: None, ..StoredSettings::read(model)? };
+    let settings = StoredSettings { run: None, files: None, ..StoredSettings::read(model)? };
     let declaration = Declaration::new(config, checkpoint.heads());
     let report = checkpoint.report(&declaration)?;
-    take_folder(model, output, overwrite)?;
+    let mut folder = take_folder(model, output, overwrite, "quantize")?;
 
-    write_weights(&checkpoint, &declaration, &report, &output.join(QUANTIZED))?;
-    config.write(&output.join("config.json"))?;
-    tokenizer.limited_to(config.max_position_embeddings).save(output)?;
-    settings.write(output)?;
-    // What an overwritten model had beside would be read as this one's.
-    for name in [SINGLE, SHARDS, "modules.json"] {
-        remove_if_there(&output.join(name))?;
-    }
-    if let Some(sentence) = sentence {
-        sentence.write(output, config.hidden_size)?;
-    }
-    let path = output.join(QUANTIZED);
+    let obsolete = obsolete(output);
+    let new = Replacement::new(&mut folder)?;
+    let path = new.path().join(QUANTIZED);
+    write_weights(&checkpoint, &declaration, &report, &path)?;
     let bytes = fs::metadata(&path).map_err(at("read", &path))?.len();
+    config.write(&new.path().join("config.json"))?;
+    tokenizer.limited_to(config.max_position_embeddings).save(new.path())?;
+    if let Some(sentence) = sentence {
+        sentence.write(new.path(), config.hidden_size)?;
+    }
+    new.install(settings, &obsolete)?;
     Ok(Quantized { report, bytes, bytes_f32: 4 * declaration.len as u64 })
 }
 
-/// Makes the folder, unless it holds a model that is to be kept.
-pub(crate) fn take_folder(model: &Path, output: &Path, overwrite: bool) -> Result<(), Error> {
+/// Takes the folder, unless it is the model itself or holds a model that is to be kept.
+pub(crate) fn take_folder(model: &Path, output: &Path, overwrite: bool, command: &str) -> Result<Folder, Error> {
     fs::create_dir_all(output).map_err(at("create", output))?;
     let place = |path: &Path| fs::canonicalize(path).map_err(at("read", path));
-    let folder = output.display();
+    let shown = output.display();
     if place(model)? == place(output)? {
         return Err(Error::Settings(format!(
-            "{folder} is the model itself, which stays as it is; choose another --output"
+            "{shown} is the model itself, which stays as it is; choose another --output"
         )));
     }
-    if !overwrite && (holds_model(output) || StoredSettings::read(output)?.run.is_some()) {
+    let folder = Folder::take(output, command)?;
+    if overwrite {
+        return Ok(folder);
+    }
+    folder.expect_own()?;
+    // What the same command has left half-replaced is nobody's loss.
+    if !folder.was_unfinished() && (holds_model(output) || StoredSettings::read(output)?.run.is_some()) {
         return Err(Error::Settings(format!(
-            "{folder} already holds a model; choose another --output, or give --overwrite to replace it"
+            "{shown} already holds a model; choose another --output, or give --overwrite to replace it"
         )));
     }
-    Ok(())
+    Ok(folder)
 }
 
-/// Removes a file of an overwritten model.
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at("remove", path)(error)),
-        _ => Ok(()),
-    }
+/// The files that an overwritten model or its training may have left, and that would be read as the new one's.
+pub(crate) fn obsolete(output: &Path) -> Vec<&'static str> {
+    let mut names = vec![
+        SINGLE,
+        SHARDS,
+        QUANTIZED,
+        "modules.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+        TRAINER_STATE,
+        RUN_STATE,
+    ];
+    names.push(EVALUATION);
+    names.extend(Tokenizer::FILES);
+    names.extend([CARD, REPORT].into_iter().filter(|name| is_ours(&output.join(name))));
+    names
 }
 
 /// Writes the tensors that the directory has, in the order of the declaration: a weight of the encoder in int8

@@ -1,9 +1,12 @@
 //! `cloze.json`: what is stored with a model, or a run, that `config.json` has no key for.
 
 mod budget;
+mod difference;
+mod paths;
 pub mod recipe;
 mod start;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,7 @@ use crate::config::{parse_json, read_if_there};
 use crate::data::{CorpusOptions, DataSettings, DocumentBreak, Objective, SentenceUnit};
 use crate::eval::calibration::TEMPERATURES;
 use crate::first_weights::FirstWeights;
+use crate::folder::StoredFiles;
 use crate::heads::WindowPooling;
 use crate::infer::spans::{AnswerSettings, WindowSettings, WindowStep};
 use crate::infer::{Long, Subtokens};
@@ -25,6 +29,9 @@ use crate::{Config, Error};
 
 pub use budget::{Budget, Phase};
 pub(crate) use budget::{check_phases, phase_ends};
+pub use difference::{Difference, difference};
+pub(crate) use paths::{adopt_paths, places};
+use paths::{lossy, lossy_list, lossy_option};
 pub use recipe::{FinetuneRecipe, PretrainRecipe};
 
 /// The name of the file.
@@ -73,6 +80,9 @@ pub struct StoredSettings {
     /// The run that made the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<StoredRun>,
+    /// Sizes and checksums of the other files of the directory, as they were written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<StoredFiles>,
 }
 
 /// How questions on a text are read and answered.
@@ -101,6 +111,9 @@ pub struct StoredRun {
     /// How many steps the run has, where it was asked for something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
+    /// Where the files of `settings` are, seen from the folder of the run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
     /// Whether the run has ended and its model is complete.
     pub finished: bool,
 }
@@ -115,6 +128,16 @@ pub enum RunSettings {
     Finetune(FinetuneSettings),
 }
 
+impl RunSettings {
+    /// The sub-command that starts such a run.
+    pub fn command(&self) -> &'static str {
+        match self {
+            RunSettings::Pretrain(_) => "pretrain",
+            RunSettings::Finetune(_) => "finetune",
+        }
+    }
+}
+
 /// Where a model's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -122,9 +145,9 @@ pub enum Start {
     /// Random weights in a published size: `tiny`, `mini`, `small`, `medium`, `base`, `large`.
     Preset(String),
     /// Random weights in the sizes of a `config.json`.
-    Config(PathBuf),
+    Config(#[serde(serialize_with = "lossy")] PathBuf),
     /// A model directory.
-    Model(PathBuf),
+    Model(#[serde(serialize_with = "lossy")] PathBuf),
 }
 
 impl Start {
@@ -177,15 +200,18 @@ pub struct PretrainSettings {
     #[serde(default = "default_recipe")]
     pub recipe: String,
     /// Files of text, folders of them, and patterns.
+    #[serde(serialize_with = "lossy_list")]
     pub input: Vec<PathBuf>,
     /// Files of instances to train on in their order, instead of text.
-    #[serde(default)]
+    #[serde(default, serialize_with = "lossy_list")]
     pub instances: Vec<PathBuf>,
     /// Text held out likewise, or files of instances like those to train on.
+    #[serde(serialize_with = "lossy_list")]
     pub dev: Vec<PathBuf>,
     /// Without such files, the share of the documents that is held out.
     pub dev_fraction: f64,
     /// A model directory or `vocab.txt`; by default that of the model to start from.
+    #[serde(serialize_with = "lossy_option")]
     pub tokenizer: Option<PathBuf>,
     /// Whether a bare `vocab.txt` is of a cased model.
     pub cased: bool,
@@ -272,12 +298,15 @@ pub struct FinetuneSettings {
     /// Where the weights come from.
     pub start: Start,
     /// A model directory or `vocab.txt`; by default that of the model to start from.
+    #[serde(serialize_with = "lossy_option")]
     pub tokenizer: Option<PathBuf>,
     /// Whether a bare `vocab.txt` is of a cased model.
     pub cased: bool,
     /// Labelled examples to train on.
+    #[serde(serialize_with = "lossy")]
     pub train: PathBuf,
     /// Labelled examples to evaluate on after every epoch.
+    #[serde(serialize_with = "lossy")]
     pub dev: PathBuf,
     /// Which columns hold text and label, as `text=NAME,label=NAME`; by default recognised by name.
     pub columns: Option<String>,
@@ -552,26 +581,6 @@ impl StoredSettings {
     }
 }
 
-/// The first field in which two settings differ: its name, the first value, the second value.
-pub fn difference(first: &RunSettings, second: &RunSettings) -> Option<(String, String, String)> {
-    let value = |settings| serde_json::to_value(settings).unwrap_or(Value::Null);
-    differing("", &value(first), &value(second))
-}
-
-fn differing(name: &str, first: &Value, second: &Value) -> Option<(String, String, String)> {
-    match (first, second) {
-        (Value::Object(a), Value::Object(b)) => {
-            let names = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            names.into_iter().find_map(|key| {
-                let find = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
-                differing(key, &find(a), &find(b))
-            })
-        }
-        _ if first == second => None,
-        _ => Some((name.to_string(), first.to_string(), second.to_string())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -598,19 +607,12 @@ mod tests {
             machine: "cpu".into(),
             version: "0".into(),
             steps: None,
+            places: BTreeMap::new(),
             finished: false,
         };
         let stored = StoredSettings { max_seq_length: Some(128), run: Some(run), ..StoredSettings::default() };
         stored.write(dir.path()).unwrap();
         assert_eq!(StoredSettings::read(dir.path()).unwrap(), stored);
-    }
-
-    #[test]
-    fn a_difference_is_named() {
-        let other = PretrainSettings { budget: Budget::Steps(200), ..settings() };
-        let found = difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(other)).unwrap();
-        assert_eq!(found, ("steps".into(), "100".into(), "200".into()));
-        assert_eq!(difference(&RunSettings::Pretrain(settings()), &RunSettings::Pretrain(settings())), None);
     }
 
     #[test]
@@ -670,7 +672,10 @@ mod tests {
         let mut other = settings();
         other.update.precision = Precision::Bf16;
         let found = difference(&read, &RunSettings::Pretrain(other)).unwrap();
-        assert_eq!(found, ("precision".into(), "\"f32\"".into(), "\"bf16\"".into()));
+        assert_eq!(
+            (found.name.as_str(), found.then.as_str(), found.now.as_str()),
+            ("precision", "\"f32\"", "\"bf16\"")
+        );
         stored["pretrain"]["update"]["precision"] = "f64".into();
         let error = serde_json::from_value::<RunSettings>(stored).unwrap_err().to_string();
         assert!(error.contains("no precision `f64`"), "{error}");

@@ -217,7 +217,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
         [] => finetune(&settings, &options, observer),
         seeds => finetune_seeds(&settings, seeds, &options, observer),
     })?;
-    write_report(&ending, || match arguments.seeds.as_slice() {
+    write_report(&ending, &options.output, || match arguments.seeds.as_slice() {
         [] => report::finetune::write(&options.output),
         _ => report::seeds::write_all(&options.output),
     });

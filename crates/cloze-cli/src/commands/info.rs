@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use cloze::Model;
 use cloze::checkpoint::{EmbedderSettings, SentenceModule};
+use cloze::folder::verify;
 use cloze::infer::{ScoreFunction, TextHead};
 use cloze::params::TaskHead;
 use cloze::precision;
@@ -17,16 +19,29 @@ use crate::output::{Output, grouped};
 
 /// Flags of `cloze info`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloze info model\n  cloze info model --json")]
+#[command(after_help = "Example:\n  cloze info model\n  cloze info model --json\n  cloze info model --verify")]
 pub struct Arguments {
-    /// Model directory to look at
+    /// Model directory to look at; with --verify also a tokenizer or a checkpoint
     #[arg(value_name = "DIR")]
     model: PathBuf,
+    /// Compare every byte with the checksums that were stored when the directory was written, and do nothing else
+    #[arg(long)]
+    verify: bool,
+}
+
+/// The one line of `--verify` with `--json`.
+#[derive(Serialize)]
+struct Verified<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
+    model: &'a Path,
+    files: usize,
+    changed: &'a [String],
 }
 
 /// The one line with `--json`.
 #[derive(Serialize)]
 struct Info<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     model: &'a Path,
     layers: usize,
     hidden_size: usize,
@@ -116,6 +131,9 @@ impl<'a> EmbeddingInfo<'a> {
 
 /// Runs `cloze info`.
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
+    if arguments.verify {
+        return verified(&arguments.model, common);
+    }
     let model = open_model(&arguments.model, common)?;
     let parts = parts(&model);
     let config = model.config();
@@ -151,6 +169,22 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let mut output = Output::new(common.json);
     output.answer(&info, || readable(&info, &parts))?;
     Ok(output.finish()?)
+}
+
+/// Compares a directory with its checksums; changes are an error.
+fn verified(dir: &Path, common: &Common) -> anyhow::Result<()> {
+    let (files, changed) = verify(dir)?;
+    let shown = dir.display();
+    let mut output = Output::new(common.json);
+    output.answer(&Verified { model: dir, files, changed: &changed }, || match changed.as_slice() {
+        [] => format!("{shown}: all {files} files are as they were written"),
+        changed => changed.iter().map(|change| format!("{shown}: {change}")).collect::<Vec<_>>().join("\n"),
+    })?;
+    output.finish()?;
+    if !changed.is_empty() {
+        bail!("{shown} has changed since it was written");
+    }
+    Ok(())
 }
 
 /// Parameters by part, in the order of the network.

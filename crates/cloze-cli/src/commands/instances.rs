@@ -7,6 +7,7 @@ use clap::Args;
 use cloze::data::google::{
     FileFormat, InstanceOptions, PythonRandom, create_instances, read_documents, write_instances,
 };
+use cloze::folder::read;
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
@@ -66,6 +67,7 @@ struct Answer<'a> {
     documents: usize,
     sentences: usize,
     instances: usize,
+    #[serde(serialize_with = "crate::output::lossy")]
     output: &'a Path,
 }
 
@@ -81,6 +83,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
         dupe_factor: arguments.dupe_factor as usize,
         whole_word: arguments.whole_word,
     };
+    let _reading = read(&arguments.vocab)?;
     let tokenizer = Tokenizer::open_google(&arguments.vocab, casing(arguments.cased))?;
     note_tokenizer(&tokenizer);
     let mut documents = read_documents(&arguments.input, &tokenizer)?;

@@ -55,6 +55,7 @@ fn sequence_length(text: &str) -> Result<u32, String> {
 /// The one line with `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     output: &'a Path,
     files: usize,
     documents: u64,

@@ -294,6 +294,6 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
     let options = RunOptions { max_memory: arguments.max_memory, ..arguments.run.options(common) };
     let mut reporter = Reporter::new(common.json);
     let ending = reporter.train(|observer| pretrain(&settings, &options, observer))?;
-    write_report(&ending, || report::pretrain::write(&options.output));
+    write_report(&ending, &options.output, || report::pretrain::write(&options.output));
     reporter.conclude(&ending, &options.output)
 }

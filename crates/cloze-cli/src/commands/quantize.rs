@@ -6,7 +6,7 @@ use clap::Args;
 use cloze::quantize::quantize;
 use serde::Serialize;
 
-use crate::arguments::{Common, create_folder, note_report};
+use crate::arguments::{Common, note_report};
 use crate::models;
 use crate::output::Output;
 
@@ -32,6 +32,7 @@ pub struct Arguments {
 /// The one line with `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     output: &'a Path,
     /// Of the file with the weights.
     bytes: u64,
@@ -43,7 +44,6 @@ struct Answer<'a> {
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let Arguments { model, output, overwrite } = arguments;
     models::need(model)?;
-    create_folder(output)?;
     let quantized = quantize(model, output, *overwrite)?;
     note_report(model, &quantized.report);
     let answer = Answer { output, bytes: quantized.bytes, bytes_f32: quantized.bytes_f32 };

@@ -23,6 +23,7 @@ pub struct Arguments {
 /// The one line with `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     report: &'a Path,
 }
 

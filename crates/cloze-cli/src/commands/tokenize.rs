@@ -1,6 +1,7 @@
 //! `cloze tokenize`: text to tokens, ids and offsets.
 
 use clap::{Args, ValueEnum};
+use cloze::folder::read;
 use cloze_tokenizer::Tokenizer;
 use serde::Serialize;
 
@@ -50,7 +51,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let tokenizer = match arguments.mode {
         Mode::HuggingFace => arguments.tokenizer.open(common)?,
         Mode::Google => {
-            let tokenizer = Tokenizer::open_google(&arguments.tokenizer.tokenizer, casing(arguments.tokenizer.cased))?;
+            let TokenizerArgs { tokenizer: path, cased } = &arguments.tokenizer;
+            let _reading = read(path)?;
+            let tokenizer = Tokenizer::open_google(path, casing(*cased))?;
             note_tokenizer(&tokenizer);
             tokenizer
         }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use cloze::data::corpus::is_store;
 use cloze::data::documents::for_each_block;
 use cloze::data::{DocumentBreak, DocumentOptions, find_files};
+use cloze::folder::Folder;
 use cloze_tokenizer::train::{CorpusCounts, CountedWords, Coverage, Score, TrainOptions, train_on};
 use cloze_tokenizer::{Casing, Tokenizer};
 
@@ -49,6 +51,9 @@ struct TrainArguments {
     /// Write vocab.txt, tokenizer.json and their companions to this folder
     #[arg(long, required = true, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Replace the vocabulary that the folder holds
+    #[arg(long)]
+    overwrite: bool,
     /// Make a vocabulary of N tokens
     #[arg(long, value_name = "N", default_value_t = 30_522, value_parser = at_least(0_usize))]
     size: usize,
@@ -118,7 +123,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let TextArgs { input, field } = &arguments.text;
     let field = &field.text_field;
     let dev = if arguments.dev.is_empty() { Vec::new() } else { files_of(&arguments.dev)? };
-    let (tokenizer, words) = make_within(input, field, folder, &options(arguments), max_memory)?;
+    let make = Make { input, text_field: field, folder, overwrite: arguments.overwrite };
+    let (tokenizer, words) = make.run(&options(arguments), max_memory)?;
     let on_input = Coverage::of(&tokenizer, &words)?;
     let text = TextAnswer::new(&words, &tokenizer);
     drop(words);
@@ -151,40 +157,64 @@ fn options(arguments: &TrainArguments) -> TrainOptions {
     }
 }
 
-/// Trains on the files, writes the folder, and says how many tokens there are.
+/// Trains on the files, writes the folder in the place of what is there, and says how many tokens there are.
 pub fn make(input: &[PathBuf], text_field: &str, folder: &Path, options: &TrainOptions) -> anyhow::Result<usize> {
-    let (tokenizer, _) = make_within(input, text_field, folder, options, MAX_MEMORY)?;
+    let make = Make { input, text_field, folder, overwrite: true };
+    let (tokenizer, _) = make.run(options, MAX_MEMORY)?;
     Ok(tokenizer.vocab_size())
 }
 
-/// The same within bounds of memory; also hands over the words of the files.
-fn make_within(
-    input: &[PathBuf],
-    text_field: &str,
-    folder: &Path,
-    options: &TrainOptions,
-    max_memory: u64,
-) -> anyhow::Result<(Tokenizer, CountedWords)> {
-    let files = files_of(input)?;
-    options.check()?;
-    take_folder(folder)?;
-    let words = count(&files, text_field, CorpusCounts::new(options.casing, max_memory, folder))?;
-    let progress = Progress::new();
-    let tokens = train_on(&words, options, &mut |done, total| {
-        progress.at("training the vocabulary", done as u64, total as u64);
-    })?;
-    progress.clear();
-    let tokenizer = Tokenizer::from_tokens(tokens, options.casing)?;
-    tokenizer.save(folder)?;
-    Ok((tokenizer, words))
+/// What a vocabulary is made from, and where it goes.
+struct Make<'a> {
+    input: &'a [PathBuf],
+    text_field: &'a str,
+    folder: &'a Path,
+    overwrite: bool,
 }
 
-/// Makes the folder, before the long work, so that a wrong path is found out at once.
-fn take_folder(folder: &Path) -> anyhow::Result<()> {
-    if folder.join("config.json").exists() {
-        bail!("{} holds a model, which needs its own vocabulary; choose another --output", folder.display());
+impl Make<'_> {
+    /// Trains within bounds of memory; also hands over the words of the files.
+    fn run(&self, options: &TrainOptions, max_memory: u64) -> anyhow::Result<(Tokenizer, CountedWords)> {
+        let files = files_of(self.input)?;
+        options.check()?;
+        let mut folder = take_folder(self.folder, self.overwrite, "vocab")?;
+        let words = count(&files, self.text_field, CorpusCounts::new(options.casing, max_memory, self.folder))?;
+        let progress = Progress::new();
+        let tokens = train_on(&words, options, &mut |done, total| {
+            progress.at("training the vocabulary", done as u64, total as u64);
+        })?;
+        progress.clear();
+        let tokenizer = Tokenizer::from_tokens(tokens, options.casing)?;
+        folder.replace_tokenizer(&tokenizer)?;
+        Ok((tokenizer, words))
     }
-    create_folder(folder)
+}
+
+/// Takes the folder before the long work, so that a wrong path is found out at once.
+fn take_folder(path: &Path, overwrite: bool, command: &str) -> anyhow::Result<Folder> {
+    create_folder(path)?;
+    let folder = Folder::take(path, command)?;
+    if let Some(note) = folder.note() {
+        say!("note: {note}");
+    }
+    if path.join("config.json").exists() {
+        bail!("{} holds a model, which needs its own vocabulary; choose another --output", path.display());
+    }
+    if is_store(path) {
+        bail!("{} holds a store, which needs its own vocabulary; choose another --output", path.display());
+    }
+    if overwrite {
+        return Ok(folder);
+    }
+    folder.expect_own()?;
+    let is_there = Tokenizer::FILES.iter().any(|name| path.join(name).exists());
+    if is_there && !folder.was_unfinished() {
+        bail!(
+            "{} already holds a vocabulary; choose another --output, or give --overwrite to replace it",
+            path.display()
+        );
+    }
+    Ok(folder)
 }
 
 /// The files that folders and patterns stand for; what is left out is said.

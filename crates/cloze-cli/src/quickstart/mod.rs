@@ -77,6 +77,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<ExitCode> {
         None => free_folder()?,
     };
     create_folder(&root)?;
+    let _taken = cloze::folder::Folder::take(&root, "quickstart")?;
     let folder = Folder { root };
     heading(1, &format!("A sample of generated stories, in {}", folder.root.display()));
     write_sample(&folder, common.seed)?;

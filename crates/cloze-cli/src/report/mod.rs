@@ -47,6 +47,8 @@ pub struct Report {
 /// Writes the report of what a folder holds: a pre-training, a finished fine-tuning, or one with several seeds. Gives its
 /// path. A folder of anything else is an error that says so.
 pub fn of_folder(dir: &Path) -> anyhow::Result<PathBuf> {
+    // A training that is under way has the folder to itself, but for its report.
+    let _reading = cloze::folder::read(dir).ok();
     if dir.join(seeds::SUMMARY).is_file() && !dir.join(FILE_NAME).is_file() {
         return seeds::write_all(dir);
     }

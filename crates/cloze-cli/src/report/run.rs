@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use cloze::eval::slices::Slice;
 use cloze::eval::{Calibration, Mistake};
 use cloze::settings::{FinetuneSettings, PretrainSettings, RunSettings, StoredRun, StoredSettings};
-use cloze::train::EVALUATION;
+use cloze::train::{EVALUATION, RUN_STATE, TRAINER_STATE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,7 +31,15 @@ pub struct FinishedRun {
     pub evaluation: Evaluation,
 }
 
-/// The part of `trainer_state.json` that a report shows.
+/// The part of `run_state.json` that a report shows.
+#[derive(Deserialize)]
+struct Own {
+    metric_for_best_model: Option<String>,
+    #[serde(default)]
+    samples: Vec<SampleText>,
+}
+
+/// The part of `trainer_state.json` and `run_state.json` that a report shows.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct State {
     /// The metric that chose the weights.
@@ -108,7 +116,14 @@ pub struct Evaluation {
 impl State {
     /// Reads the state of a run or of a checkpoint.
     pub fn read(dir: &Path) -> anyhow::Result<State> {
-        json(&dir.join("trainer_state.json"))
+        let state: State = json(&dir.join(TRAINER_STATE))?;
+        let own = dir.join(RUN_STATE);
+        // Version 0.1 had everything in one file.
+        if !own.exists() {
+            return Ok(state);
+        }
+        let Own { metric_for_best_model, samples } = json(&own)?;
+        Ok(State { metric_for_best_model, samples, ..state })
     }
 
     /// Metrics of the evaluation after `step`, else of the last one.

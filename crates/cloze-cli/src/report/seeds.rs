@@ -12,8 +12,7 @@ use super::run::{FinishedRun, json};
 use super::save;
 use super::{Cell, Highlight, Report, Table};
 
-/// The name of the file with the figures of all seeds.
-pub const SUMMARY: &str = "summary.json";
+pub use cloze::train::SUMMARY;
 
 /// The contents of `summary.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,6 +22,14 @@ struct Summary {
     standard_deviation: Map<String, Value>,
     /// The seeds whose model answers the same to everything.
     degenerate: Vec<u64>,
+    /// Absent in the summaries of version 0.1.
+    #[serde(default)]
+    best: Option<BestSeed>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct BestSeed {
+    seed: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -91,6 +98,9 @@ fn table(summary: &Summary, names: &[String], task: FinetuneTask) -> Table {
     for SeedRun { seed, metrics } in &summary.runs {
         let mut row = vec![Cell::Link(format!("seed {seed}"), format!("seed-{seed}/report.html"))];
         row.extend(figures(metrics));
+        if summary.best.as_ref().is_some_and(|best| best.seed == *seed) {
+            row.push(Cell::Text("the best".to_string()));
+        }
         if summary.degenerate.contains(seed) {
             row.push(Cell::Text("has learnt nothing".to_string()));
         }

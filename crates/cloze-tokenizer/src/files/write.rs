@@ -1,8 +1,10 @@
 //! Writing the files of a tokenizer as Hugging Face's libraries read them.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
@@ -153,11 +155,9 @@ fn write_json(path: &Path, value: &Value) -> Result<(), Error> {
 
 /// Writes under another name first, so that `path` always holds a whole file.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
+        let mut file = File::create_new(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -167,4 +167,16 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&temporary);
         Error::Write { path: path.to_path_buf(), source }
     })
+}
+
+/// A name that nobody else uses. The library `cloze` knows such names, and removes what a killed process has left.
+fn temporary(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // The keys of a RandomState are the system's random numbers. Nothing that is computed depends on them.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write_u64(COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".cloze-{:016x}.tmp", hasher.finish()));
+    path.with_file_name(name)
 }

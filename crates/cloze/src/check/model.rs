@@ -6,6 +6,7 @@ use cloze_tokenizer::{Casing, Note, Tokenizer};
 
 use crate::Config;
 use crate::checkpoint::{Checkpoint, open_tokenizer};
+use crate::folder;
 use crate::infer::check_vocabulary;
 use crate::params::TaskHead;
 use crate::settings::Start;
@@ -41,7 +42,8 @@ pub(super) fn open(settings: &CheckSettings, depth: Depth, findings: &mut Vec<Fi
     let mut opened = Opened::default();
     if let (Some(path), Depth::Full) = (Opened::tokenizer_path(settings), depth) {
         let casing = settings.cased.then_some(Casing::Cased);
-        match open_tokenizer(path, casing, None) {
+        let tokenizer = folder::read(path).and_then(|_reading| open_tokenizer(path, casing, None));
+        match tokenizer {
             Ok(tokenizer) => {
                 let note = |note: &Note| Finding::new(Severity::Note, "tokenizer", path, None, note.to_string());
                 findings.extend(tokenizer.notes().iter().map(note));

@@ -33,19 +33,21 @@ pub use index::holds_model;
 pub(crate) use names::scale_name;
 use names::{TIED, is_redundant, printable};
 pub(crate) use pieces::{Rows, TakeRows};
-pub(crate) use save::{TensorHead, temporary, write_tensor_file, write_with};
+pub(crate) use save::{TensorHead, write_tensor_file, write_with};
 pub use save::{save, write_file, write_tensors};
 pub use sentence::{
     Dense, DenseActivation, EmbedderSettings, Pooling, Prompts, SentenceModule, SentenceSettings, model_folder,
     open_tokenizer,
 };
 pub(crate) use sentence::{forget_score_function, score_function};
-pub(crate) use sums::{check_sums, file_sum, hex, write_sums};
+pub(crate) use sums::{SUMS, check_sums, file_sum, hex, write_sums};
 pub use tensors::TensorFile;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::folder::{self, Depth, Reading, changes};
 use crate::params::{Declaration, HeadSet, Parameter, TaskHead};
+use crate::settings::StoredSettings;
 
 /// An open model directory: its configuration, and the names, shapes and places of its tensors. Their
 /// values are not yet read.
@@ -55,6 +57,10 @@ pub struct Checkpoint {
     index: Index,
     heads: HeadSet,
     notes: Vec<String>,
+    /// Files that are not as they were written, and how.
+    changed: Vec<String>,
+    /// Keeps others from replacing the files while they are read.
+    _reading: Option<Reading>,
 }
 
 /// What a model directory and a model do not have in common.
@@ -64,6 +70,8 @@ pub struct Report {
     pub missing: Vec<String>,
     /// Tensors of the directory, as they are called there, that the model has no place for.
     pub unused: Vec<String>,
+    /// Files of the directory that have changed since Cloze wrote them, and how: of sizes, and of small files.
+    pub changed: Vec<String>,
 }
 
 impl Checkpoint {
@@ -72,7 +80,22 @@ impl Checkpoint {
     ///
     /// All tensors of the embeddings and of the encoder must be there; heads may be missing. Every
     /// tensor that belongs to the model must have the shape that the configuration asks for.
+    ///
+    /// # Errors
+    /// Also if the directory is unfinished, or another process writes to it.
     pub fn open(dir: &Path) -> Result<Checkpoint, Error> {
+        let reading = folder::read(dir)?;
+        let settings = StoredSettings::read(dir)?;
+        if let Some(run) = settings.run.filter(|run| !run.finished) {
+            let command = format!("`cloze {}`", run.settings.command());
+            return Err(Error::Unfinished { path: dir.to_path_buf(), command });
+        }
+        let changed = settings.files.map_or(Ok(Vec::new()), |files| changes(dir, &files, Depth::Small))?;
+        Ok(Checkpoint { changed, _reading: Some(reading), ..Checkpoint::open_own(dir)? })
+    }
+
+    /// Opens a directory that this process is writing.
+    pub(crate) fn open_own(dir: &Path) -> Result<Checkpoint, Error> {
         let dir = &model_folder(dir)?;
         let mut config = Config::read(&dir.join("config.json"))?;
         let index = Index::open(dir)?;
@@ -83,7 +106,7 @@ impl Checkpoint {
             // Hugging Face leaves them out where they are its own default.
             config.labels = (0..labels).map(|id| format!("LABEL_{id}")).collect();
         }
-        let checkpoint = Checkpoint { config, index, heads, notes };
+        let checkpoint = Checkpoint { config, index, heads, notes, changed: Vec::new(), _reading: None };
         for parameter in &Declaration::new(&checkpoint.config, heads).parameters {
             match checkpoint.find(parameter) {
                 Some((file, stored)) if checkpoint.is_quantized() && parameter.is_encoder_weight() => {
@@ -178,7 +201,8 @@ impl Checkpoint {
             let path = self.index.files[place.file].path();
             !is_redundant(declared) && !used.contains(&(path, place.stored.as_str()))
         });
-        Ok(Report { missing, unused: unused.map(|(_, place)| printable(&place.stored)).collect() })
+        let unused = unused.map(|(_, place)| printable(&place.stored)).collect();
+        Ok(Report { missing, unused, changed: self.changed.clone() })
     }
 
     /// The tensor of a parameter, or the one that is tied to it where only that was stored.

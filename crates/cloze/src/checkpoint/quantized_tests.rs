@@ -75,7 +75,8 @@ fn expect_damaged(change: impl FnOnce(&mut Vec<Stored>), parts: &[&str]) {
 #[test]
 fn what_quantizing_wrote_is_read_with_all_its_tensors() {
     let dir = quantized(|_| {});
-    assert_eq!(read_all(&dir).unwrap(), Report::default());
+    let report = read_all(&dir).unwrap();
+    assert_eq!((report.missing, report.unused), (Vec::new(), Vec::new()));
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
     assert!(checkpoint.is_quantized());
     assert_eq!((checkpoint.heads(), &checkpoint.config().labels), (ALL, &small_config().labels));

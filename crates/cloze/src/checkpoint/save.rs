@@ -1,9 +1,9 @@
 //! Writing so that nobody ever finds half a file: to a temporary name in the same folder, flushed to
 //! the disk, then renamed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::{Error, at};
+use crate::folder::create;
 use crate::params::{Declaration, HeadSet, TaskHead};
 
 /// Writes a model directory: `model.safetensors` in f32 with the declared names in their order, then
@@ -154,37 +155,27 @@ pub(crate) fn write_with(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let temporary = temporary(path);
-    let written = replace(path, &temporary, write);
+    let (temporary, file) = create(path).map_err(at("write to", path))?;
+    let written = replace(path, &temporary, file, write);
     if written.is_err() {
-        // The first error is the one to report; the temporary file may not even exist.
+        // The first error is the one to report; the temporary file may have its name already.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// What a file is called until it is whole: one fixed name, so that what a killed run left behind is replaced, not added
-/// to.
-pub(crate) fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    path.with_file_name(name)
-}
-
 fn replace(
     path: &Path,
     temporary: &Path,
+    file: File,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let create = || match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        // A new file, so that a link of this name is never followed.
-        _ => OpenOptions::new().write(true).create_new(true).open(temporary),
-    };
-    let mut writer = BufWriter::new(create().map_err(at("write to", path))?);
+    let mut writer = BufWriter::new(file);
     write(&mut writer)?;
     let finish = || {
-        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        // The file stays open, and locked, until it has its name.
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
         fs::rename(temporary, path)?;
         // The new name itself is on the disk only with the folder.
         match path.parent() {
@@ -278,16 +269,15 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("state.json");
         write_file(&path, b"old").unwrap();
-        // The temporary name is taken by a folder, which is not removed.
-        fs::create_dir(dir.path().join("state.json.tmp")).unwrap();
-        expect_error(write_file(&path, b"new"), &["state.json", "write to"]);
+        // A file cannot take the place of a folder.
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        expect_error(write_file(&dir.path().join("folder"), b"new"), &["folder", "write to"]);
+        let failed = write_with(&path, |_| Err(Error::Settings("full".to_string())));
+        expect_error(failed, &["full"]);
         assert_eq!(fs::read(&path).unwrap(), b"old");
-        // What a killed run left behind is replaced.
-        fs::remove_dir(dir.path().join("state.json.tmp")).unwrap();
-        fs::write(dir.path().join("state.json.tmp"), b"half").unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         write_file(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(!dir.path().join("state.json.tmp").exists());
         expect_error(write_file(&dir.path().join("none/state.json"), b"new"), &["none/state.json"]);
     }
 

@@ -177,10 +177,18 @@ impl Model {
     /// Opens a Hugging Face model directory.
     ///
     /// # Errors
-    /// If the directory is damaged or no BERT, or the tokenizer has more tokens than the model.
+    /// If the directory is damaged, unfinished or no BERT, or the tokenizer has more tokens than the model.
     pub fn open_with(dir: impl AsRef<Path>, options: OpenOptions) -> Result<Model, Error> {
         let dir = dir.as_ref();
-        let checkpoint = Checkpoint::open(dir)?;
+        Model::load(dir, Checkpoint::open(dir)?, options)
+    }
+
+    /// Opens a directory that this process is writing.
+    pub(crate) fn open_own(dir: &Path, options: OpenOptions) -> Result<Model, Error> {
+        Model::load(dir, Checkpoint::open_own(dir)?, options)
+    }
+
+    fn load(dir: &Path, checkpoint: Checkpoint, options: OpenOptions) -> Result<Model, Error> {
         let options = OpenOptions { precision: Some(precision_of(&checkpoint, options.precision)?), ..options };
         let tokenizer = open_tokenizer(dir, None, options.tokenizer_file)?;
         let config = checkpoint.config().clone();
@@ -216,6 +224,18 @@ impl Model {
             workspaces: Mutex::new(Vec::new()),
             config,
         })
+    }
+
+    /// Opens everything of a directory that this process is writing, but for the numbers in the weights.
+    ///
+    /// # Errors
+    /// As [`Model::open_with`].
+    pub(crate) fn check_own(dir: &Path) -> Result<(), Error> {
+        let checkpoint = Checkpoint::open_own(dir)?;
+        check_vocabulary(&open_tokenizer(dir, None, None)?, checkpoint.config(), dir)?;
+        StoredSettings::read(dir)?.check(checkpoint.config().labels.len())?;
+        SentenceSettings::read(dir)?;
+        Ok(())
     }
 
     /// The sizes and labels.

@@ -357,6 +357,7 @@ mod tests {
             machine: "cpu".into(),
             version: "1".into(),
             steps: None,
+            places: Default::default(),
             finished: true,
         };
         let stored = StoredSettings { thresholds: Some(vec![0.25, 0.75]), run: Some(run), ..StoredSettings::default() };

@@ -3,33 +3,38 @@
 //! ```text
 //! output/
 //!     cloze.json              the settings, from the start; at the end marked as finished
-//!     checkpoint-<step>/      a model directory, optimizer.safetensors, trainer_state.json, SHA256SUMS
+//!     checkpoint-<step>/      a model directory, optimizer.safetensors, trainer_state.json, run_state.json, SHA256SUMS
 //!     runs/                   files of events: the curves for TensorBoard
 //!     config.json, model.safetensors, vocab.txt, …    the result, at the end
 //! ```
 //!
-//! A checkpoint is written to another name and renamed, so that one that has its name is whole. Its checksums tell
+//! From the first change to the last, the folder is marked as unfinished (see [`crate::folder`]), and nobody else writes
+//! there. A checkpoint is written to another name and renamed, so that one that has its name is whole. Its checksums tell
 //! whether it still is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cloze_tokenizer::Tokenizer;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::checkpoint::{self, Checkpoint, TensorFile};
 use crate::error::at;
+use crate::folder::{Folder, files_of, model_files, remove, remove_whole, sync, temporary};
+use crate::infer::Model;
 use crate::params::Declaration;
-use crate::settings::{FILE_NAME, RunSettings, StoredRun, StoredSettings, difference};
+use crate::quantize::obsolete;
+use crate::settings::{FILE_NAME, StoredRun, StoredSettings};
 use crate::{Config, Error};
 
 use super::TrainerState;
 use super::curves::{self, Curves};
 use super::events::{Event, Metrics, Observer, RunOptions, StepLog};
-use super::history::History;
-use super::pretrain::SampleText;
+use super::found::{Found, Unfinished};
+use super::state::{Best, RUN_STATE, RunState, TRAINER_STATE};
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
 const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
@@ -46,23 +51,15 @@ pub const REPORT: &str = "report.html";
 /// A comment in model cards and reports. Files of these names without it are somebody else's.
 pub const MARK: &str = "<!-- Cloze wrote this file; a new training in this folder replaces it. -->";
 
-/// What is found in the output folder before a run.
-pub(super) enum Found {
-    /// Nothing of a run, or nothing that is to be kept.
-    Nothing,
-    /// A run with the same settings that has not come to its end.
-    Unfinished(Box<StoredRun>),
-    /// A run with the same settings that has.
-    Finished,
-}
-
 /// A run that is under way.
 pub(super) struct Run {
-    output: PathBuf,
+    folder: Folder,
     stored: StoredSettings,
     save_steps: Option<u64>,
     checkpoints_kept: usize,
     last_save: Instant,
+    /// The steps of checkpoints that were found to be damaged.
+    damaged: BTreeSet<u64>,
     /// Whether it goes on with what is in the folder; and the step from which, if there is a checkpoint.
     goes_on: bool,
     resumed_at: Option<u64>,
@@ -75,76 +72,32 @@ pub(super) struct Run {
     pub state: RunState,
 }
 
-/// How far a run has come, besides weights and moments.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RunState {
-    /// The pass over the data that the next step begins in.
-    pub epoch: u64,
-    /// Instances of that pass that are already trained on.
-    pub position: u64,
-    /// The metric that is watched.
-    pub metric: Option<String>,
-    /// The best value of the metric that is watched.
-    pub best: Option<Best>,
-    pub history: History,
-    /// Held-out sentences whose masked words are predicted again and again.
-    pub samples: Vec<SampleText>,
-}
-
-/// The best evaluation so far.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Best {
-    pub step: u64,
-    pub metric: f64,
-}
-
-/// Looks at the output folder; refuses to touch what belongs to other settings or to nobody.
-pub(super) fn look(options: &RunOptions, settings: &RunSettings) -> Result<Found, Error> {
-    let output = &options.output;
-    fs::create_dir_all(output).map_err(at("create", output))?;
-    if options.overwrite {
-        return Ok(Found::Nothing);
-    }
-    let folder = output.display();
-    let Some(run) = StoredSettings::read(output)?.run else {
-        if checkpoint::holds_model(output) {
-            return Err(Error::Settings(format!(
-                "{folder} already holds a model; choose another --output, or give --overwrite to replace it"
-            )));
-        }
-        return Ok(Found::Nothing);
-    };
-    if let Some((name, then, now)) = difference(&run.settings, settings) {
-        return Err(Error::Settings(if run.finished {
-            format!(
-                "the run in {folder} is finished, with {name} = {then}, now it is {now}; to train its model further, give \
-                 --model {folder} and another --output; to begin anew, --overwrite"
-            )
-        } else {
-            format!(
-                "the run in {folder} was started with {name} = {then}, now it is {now}; \
-                 use the same settings to resume, another --output, or --overwrite to begin anew"
-            )
-        }));
-    }
-    Ok(if run.finished { Found::Finished } else { Found::Unfinished(Box::new(run)) })
-}
-
 impl Run {
-    /// A run in the output folder, which is not touched yet.
-    pub fn new(
+    /// A run in the folder that was found, in which nothing is changed yet. What an unfinished run has left is read: the
+    /// newest good checkpoint is the state to go on from. Without one the run begins anew.
+    pub fn open(
         options: &RunOptions,
-        stored: StoredSettings,
-        config: Config,
-        declaration: Declaration,
-        tokenizer: Tokenizer,
-    ) -> Run {
-        Run {
-            output: options.output.clone(),
+        found: Found,
+        mut run: StoredRun,
+        model: RunModel,
+        observer: &mut Observer,
+    ) -> Result<(Run, Option<TrainerState>), Error> {
+        let (folder, unfinished) = match found {
+            Found::Nothing(folder) => (folder, None),
+            Found::Unfinished(unfinished, folder) => (folder, Some(unfinished)),
+            Found::Finished => unreachable!("a finished run is not opened"),
+        };
+        if let Some(note) = folder.note() {
+            let _ = observer(&Event::Note(note));
+        }
+        let RunModel { stored, config, declaration, tokenizer } = model;
+        let mut opened = Run {
+            folder,
             stored,
             save_steps: options.save_steps,
             checkpoints_kept: options.keep_checkpoints.map_or(CHECKPOINTS_KEPT, NonZeroUsize::get),
             last_save: Instant::now(),
+            damaged: BTreeSet::new(),
             goes_on: false,
             resumed_at: None,
             curves: None,
@@ -152,47 +105,53 @@ impl Run {
             declaration,
             tokenizer,
             state: RunState::default(),
+        };
+        let mut restored = None;
+        if let Some(unfinished) = unfinished {
+            restored = opened.restore(*unfinished, &mut run, observer)?;
         }
+        opened.resumed_at = restored.as_ref().map(|state| state.step);
+        opened.stored.run = Some(run);
+        Ok((opened, restored))
     }
 
-    /// Reads the newest good checkpoint of an unfinished run, the state to go on from. Without one the run begins anew.
-    pub fn restore(
+    fn restore(
         &mut self,
-        found: Found,
-        mut run: StoredRun,
+        unfinished: Unfinished,
+        run: &mut StoredRun,
         observer: &mut Observer,
     ) -> Result<Option<TrainerState>, Error> {
-        let mut restored = None;
-        if let Found::Unfinished(before) = found {
-            if before.data != run.data {
-                return Err(Error::Settings(format!(
-                    "the data of the run in {} has changed since it was started; \
-                     restore it to go on, or give --overwrite to begin anew",
-                    self.output.display()
-                )));
+        let before = &unfinished.run;
+        if before.data != run.data {
+            if steps_in(self.output())?.is_empty() {
+                return Ok(None);
             }
-            self.goes_on = true;
-            run.steps = before.steps;
-            restored = self.newest_checkpoint(observer)?;
-            if restored.is_some() && before.machine != run.machine {
+            return Err(unfinished.other_data(self.output()));
+        }
+        self.goes_on = true;
+        run.steps = before.steps;
+        let restored = self.newest_checkpoint(observer)?;
+        if restored.is_some() {
+            self.check_best(observer)?;
+            if before.machine != run.machine {
                 let _ = observer(&Event::Note(format!(
                     "the run was started on {}, this is {}: the last bits of the result may differ",
                     before.machine, run.machine
                 )));
             }
         }
-        self.resumed_at = restored.as_ref().map(|state| state.step);
-        self.stored.run = Some(run);
         Ok(restored)
     }
 
-    /// Takes over the output folder; what was in it before stays until then.
+    /// Takes over the output folder; what was in it before stays usable until then. From here to the end the folder says
+    /// that it is unfinished.
     pub fn begin(&mut self) -> Result<(), Error> {
+        self.folder.begin()?;
         if !self.goes_on {
             self.clear()?;
         }
-        self.stored.write(&self.output)?;
-        self.curves = Some(Curves::open(&self.output, self.resumed_at, &self.state.history)?);
+        self.stored.write(self.folder.path())?;
+        self.curves = Some(Curves::open(self.folder.path(), self.resumed_at, &self.state.history)?);
         Ok(())
     }
 
@@ -219,19 +178,24 @@ impl Run {
     /// Notes the evaluation after `step` if it is better than all before, and tells whether it is. The loss is better when
     /// smaller.
     pub fn note_best(&mut self, step: u64, metrics: &Metrics) -> bool {
-        let metric = self.state.metric.as_deref();
-        // A metric that is not defined (a correlation of constants, F1 of three labels) is worse than any.
-        let found = metrics.iter().find(|(name, _)| Some(name.as_str()) == metric);
-        let found = found.map_or(f64::NEG_INFINITY, |(_, value)| *value);
-        let better = match self.state.best {
-            None => true,
-            Some(best) if metric == Some("loss") => found < best.metric,
-            Some(best) => found > best.metric,
-        };
+        let found = self.watched(metrics);
+        let better = self.state.best.is_none_or(|best| self.is_better(found, best.metric));
         if better {
             self.state.best = Some(Best { step, metric: found });
         }
         better
+    }
+
+    /// The value of the metric that is watched. One that is not defined (a correlation of constants, F1 of three labels)
+    /// is worse than any.
+    fn watched(&self, metrics: &Metrics) -> f64 {
+        let metric = self.state.metric.as_deref();
+        let found = metrics.iter().find(|(name, _)| Some(name.as_str()) == metric).map(|(_, value)| *value);
+        found.filter(|value| !value.is_nan()).unwrap_or(f64::NEG_INFINITY)
+    }
+
+    fn is_better(&self, found: f64, best: f64) -> bool {
+        if self.state.metric.as_deref() == Some("loss") { found < best } else { found > best }
     }
 
     /// The number of steps of a run that was asked for something else: as stored, or counted now, to be stored.
@@ -255,24 +219,35 @@ impl Run {
     pub fn save(&mut self, state: &TrainerState, epoch: f64, steps: u64, observer: &mut Observer) -> Result<(), Error> {
         state.check(&self.declaration)?;
         let path = self.checkpoint_path(state.step);
-        let unfinished = self.output.join(format!("checkpoint-{}.tmp", state.step));
-        remove(&unfinished)?;
+        let unfinished = temporary(&path);
         if let Err(error) = self.write_checkpoint(&unfinished, state, epoch, steps) {
             // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
             let _ = remove(&unfinished);
             return Err(error);
         }
-        remove(&path)?;
+        remove_whole(&path)?;
         fs::rename(&unfinished, &path).map_err(at("rename", &unfinished))?;
-        sync(&self.output)?;
+        sync(self.output())?;
+        self.damaged.remove(&state.step);
         self.last_save = Instant::now();
+        self.remove_old(state.step)?;
+        let _ = observer(&Event::Saved { step: state.step, path });
+        Ok(())
+    }
+
+    /// Removes all checkpoints but the newest ones and the best one. A damaged one, and one beyond the step that the run
+    /// has come to, is none that is kept.
+    fn remove_old(&self, step: u64) -> Result<(), Error> {
         let best = self.state.best.map(|best| best.step);
-        for &old in self.steps_on_disk()?.iter().rev().skip(self.checkpoints_kept) {
-            if Some(old) != best {
-                remove(&self.checkpoint_path(old))?;
+        let mut sound = 0;
+        for &old in steps_in(self.output())?.iter().rev() {
+            let is_sound = old <= step && !self.damaged.contains(&old);
+            sound += usize::from(is_sound);
+            let is_kept = is_sound && (sound <= self.checkpoints_kept || Some(old) == best);
+            if !is_kept {
+                remove_whole(&self.checkpoint_path(old))?;
             }
         }
-        let _ = observer(&Event::Saved { step: state.step, path });
         Ok(())
     }
 
@@ -286,13 +261,50 @@ impl Run {
             }
         }
         checkpoint::write_tensors(&dir.join("optimizer.safetensors"), &tensors, &[])?;
-        self.write_trainer_state(dir, state.step, epoch, steps)?;
+        self.state.write(dir, state.step, epoch, steps)?;
         checkpoint::write_sums(dir)?;
         sync(dir)
     }
 
+    /// The best weights, or those of the last of `steps` if there was no evaluation. A damaged checkpoint is said, and the
+    /// next best one taken.
+    pub fn best_weights(&mut self, steps: u64, observer: &mut Observer) -> Result<Vec<f32>, Error> {
+        self.check_best(observer)?;
+        self.weights_at(self.state.best.map_or(steps, |best| best.step))
+    }
+
+    /// Goes on with the best of the checkpoints that are whole, if the best one of all is not.
+    fn check_best(&mut self, observer: &mut Observer) -> Result<(), Error> {
+        while let Some(best) = self.state.best {
+            let Err(error) = checkpoint::check_sums(&self.checkpoint_path(best.step)) else { return Ok(()) };
+            self.damaged.insert(best.step);
+            self.state.best = self.best_of(&steps_in(self.output())?);
+            let next = match self.state.best {
+                Some(next) => format!("the best of the others is checkpoint-{}", next.step),
+                None => "no other one was evaluated".to_string(),
+            };
+            let step = best.step;
+            let note = format!("checkpoint-{step}, which was the best one, cannot be used: {error}; {next}");
+            let _ = observer(&Event::Note(note));
+        }
+        Ok(())
+    }
+
+    /// The best evaluation after one of these steps, the first of equals; damaged checkpoints are left out.
+    fn best_of(&self, steps: &[u64]) -> Option<Best> {
+        let mut best: Option<Best> = None;
+        for &step in steps.iter().filter(|step| !self.damaged.contains(step)) {
+            let metrics = self.state.history.metrics_of(step);
+            let metric = self.watched(&metrics);
+            if !metrics.is_empty() && best.is_none_or(|best| self.is_better(metric, best.metric)) {
+                best = Some(Best { step, metric });
+            }
+        }
+        best
+    }
+
     /// The weights of the checkpoint at `step`, all of whose files are found to be whole.
-    pub fn weights_at(&self, step: u64) -> Result<Vec<f32>, Error> {
+    fn weights_at(&self, step: u64) -> Result<Vec<f32>, Error> {
         let dir = self.checkpoint_path(step);
         checkpoint::check_sums(&dir)?;
         let mut weights = vec![0.0; self.declaration.len];
@@ -302,26 +314,33 @@ impl Run {
 
     /// The output folder.
     pub fn output(&self) -> &Path {
-        &self.output
+        self.folder.path()
     }
 
-    /// What is stored with the model. [`Run::write_result`] and [`Run::finish`] write it.
+    /// What is stored with the model. [`Run::finish`] writes it.
     pub fn stored(&mut self) -> &mut StoredSettings {
         &mut self.stored
     }
 
     /// Writes the result.
     pub fn write_result(&mut self, weights: &[f32], step: u64, epoch: f64) -> Result<(), Error> {
-        self.write_model(&self.output, weights)?;
-        self.write_trainer_state(&self.output, step, epoch, step)
+        self.write_model(self.output(), weights)?;
+        self.state.write(self.output(), step, epoch, step)
     }
 
-    /// Marks the run, whose result is written, as finished.
+    /// Marks the run, whose result is written, as finished: everything is opened once, then sizes and checksums are stored.
     pub fn finish(&mut self) -> Result<(), Error> {
         if let Some(run) = &mut self.stored.run {
             run.finished = true;
         }
-        self.stored.write(&self.output)
+        self.stored.check(self.config.labels.len())?;
+        Model::check_own(self.folder.path())?;
+        let mut names = model_files(self.folder.path())?;
+        names.extend([TRAINER_STATE, RUN_STATE, EVALUATION].map(String::from));
+        names.retain(|name| self.folder.path().join(name).is_file());
+        self.stored.files = Some(files_of(self.folder.path(), names)?);
+        self.stored.write(self.folder.path())?;
+        self.folder.finish()
     }
 
     fn draw_curves(&mut self) -> Result<(), Error> {
@@ -329,54 +348,25 @@ impl Run {
     }
 
     fn checkpoint_path(&self, step: u64) -> PathBuf {
-        self.output.join(format!("checkpoint-{step}"))
+        self.output().join(format!("checkpoint-{step}"))
     }
 
     fn write_model(&self, dir: &Path, weights: &[f32]) -> Result<(), Error> {
         fs::create_dir_all(dir).map_err(at("create", dir))?;
-        checkpoint::save(dir, &self.config, &self.declaration, weights)?;
+        // Last `config.json`: whoever does not know the marker of an unfinished folder finds no model before.
         self.tokenizer.save(dir)?;
-        if dir != self.output {
+        checkpoint::save(dir, &self.config, &self.declaration, weights)?;
+        if dir != self.output() {
             // A checkpoint is a model of its own; the run belongs to the folder above.
             StoredSettings { run: None, ..self.stored.clone() }.write(dir)?;
         }
         Ok(())
     }
 
-    fn write_trainer_state(&self, dir: &Path, step: u64, epoch: f64, steps: u64) -> Result<(), Error> {
-        let best = self.state.best;
-        let state = json!({
-            "best_metric": best.map(|best| best.metric),
-            "best_global_step": best.map(|best| best.step),
-            "metric_for_best_model": self.state.metric,
-            "best_model_checkpoint": best.map(|best| format!("checkpoint-{}", best.step)),
-            "epoch": epoch,
-            "global_step": step,
-            "max_steps": steps,
-            "position": { "epoch": self.state.epoch, "instance": self.state.position },
-            "log_history": self.state.history.entries,
-            "samples": self.state.samples,
-        });
-        checkpoint::write_file(&dir.join("trainer_state.json"), format!("{state:#}\n").as_bytes())
-    }
-
-    /// The steps of all whole checkpoints, ascending.
-    fn steps_on_disk(&self) -> Result<Vec<u64>, Error> {
-        let mut steps = Vec::new();
-        for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
-            let name = entry.map_err(at("read", &self.output))?.file_name();
-            let step =
-                name.to_str().and_then(|name| name.strip_prefix("checkpoint-")).and_then(|n| n.parse::<u64>().ok());
-            steps.extend(step);
-        }
-        steps.sort_unstable();
-        Ok(steps)
-    }
-
     /// The state of the newest checkpoint that can be read. A damaged one is noticed, and said.
     fn newest_checkpoint(&mut self, observer: &mut Observer) -> Result<Option<TrainerState>, Error> {
         let mut damaged = None;
-        for step in self.steps_on_disk()?.into_iter().rev() {
+        for step in steps_in(self.output())?.into_iter().rev() {
             match self.read_checkpoint(step) {
                 Ok((state, run_state)) => {
                     self.state = run_state;
@@ -385,6 +375,7 @@ impl Run {
                 Err(error) => {
                     let note = format!("checkpoint-{step} cannot be used, trying an older one: {error}");
                     let _ = observer(&Event::Note(note));
+                    self.damaged.insert(step);
                     damaged = Some(error);
                 }
             }
@@ -408,76 +399,45 @@ impl Run {
             Ok(values)
         };
         let (first_moments, second_moments) = (read("exp_avg")?, read("exp_avg_sq")?);
-        let path = dir.join("trainer_state.json");
-        let text = fs::read_to_string(&path).map_err(at("read", &path))?;
-        let state = run_state(&text, step).map_err(|message| Error::Data {
-            path,
-            line: None,
-            message: format!("{message}; the file is damaged"),
-        })?;
+        let state = RunState::read(&dir, step)?;
         Ok((TrainerState { step, weights, first_moments, second_moments }, state))
     }
 
-    /// Removes what a run before has left.
+    /// Removes what a model or run before has left, first what makes it a model.
     fn clear(&self) -> Result<(), Error> {
-        remove(&self.output.join(FILE_NAME))?;
-        for name in [checkpoint::index::QUANTIZED, EVALUATION] {
-            remove(&self.output.join(name))?;
+        let output = self.output();
+        for name in ["config.json", FILE_NAME].into_iter().chain(obsolete(output)) {
+            remove(&output.join(name))?;
         }
-        curves::remove(&self.output)?;
-        for path in [CARD, REPORT].map(|name| self.output.join(name)) {
-            if is_ours(&path) {
-                remove(&path)?;
-            }
-        }
-        for entry in fs::read_dir(&self.output).map_err(at("read", &self.output))? {
-            let entry = entry.map_err(at("read", &self.output))?;
-            let name = entry.file_name();
-            let step = name.to_str().and_then(|name| name.strip_prefix("checkpoint-"));
-            if step.is_some_and(|step| step.trim_end_matches(".tmp").parse::<u64>().is_ok()) {
-                remove(&entry.path())?;
-            }
+        curves::remove(output)?;
+        for step in steps_in(output)? {
+            remove_whole(&self.checkpoint_path(step))?;
         }
         Ok(())
     }
 }
 
+/// The model of a run: what is written into every model directory.
+pub(super) struct RunModel {
+    pub stored: StoredSettings,
+    pub config: Config,
+    pub declaration: Declaration,
+    pub tokenizer: Tokenizer,
+}
+
+/// The steps of all whole checkpoints in a folder, ascending.
+pub(super) fn steps_in(output: &Path) -> Result<Vec<u64>, Error> {
+    let mut steps = Vec::new();
+    for entry in fs::read_dir(output).map_err(at("read", output))? {
+        let name = entry.map_err(at("read", output))?.file_name();
+        let step = name.to_str().and_then(|name| name.strip_prefix("checkpoint-")).and_then(|n| n.parse::<u64>().ok());
+        steps.extend(step);
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}
+
 /// Whether a model card or report was written by Cloze: it holds [`MARK`].
 pub fn is_ours(path: &Path) -> bool {
     fs::read(path).is_ok_and(|bytes| bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes()))
-}
-
-/// The contents of `trainer_state.json`.
-fn run_state(text: &str, step: u64) -> Result<RunState, String> {
-    let state: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let number = |name: &str, value: &Value| value.as_u64().ok_or(format!("no number `{name}`"));
-    if number("global_step", &state["global_step"])? != step {
-        return Err(format!("`global_step` is not {step}"));
-    }
-    // JSON has no infinity: a metric that is not defined, which counts as worse than any, is stored as null.
-    let best_metric = state["best_metric"].as_f64().unwrap_or(f64::NEG_INFINITY);
-    let best = state["best_global_step"].as_u64().map(|step| Best { step, metric: best_metric });
-    let entries = state["log_history"].as_array().ok_or("no list `log_history`")?.clone();
-    Ok(RunState {
-        epoch: number("position.epoch", &state["position"]["epoch"])?,
-        position: number("position.instance", &state["position"]["instance"])?,
-        metric: state["metric_for_best_model"].as_str().map(str::to_string),
-        best,
-        history: History::new(entries),
-        samples: serde_json::from_value(state["samples"].clone()).unwrap_or_default(),
-    })
-}
-
-/// Removes a file or folder, if it is there.
-fn remove(path: &Path) -> Result<(), Error> {
-    let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match result {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Makes the names in a folder durable.
-fn sync(dir: &Path) -> Result<(), Error> {
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at("write to", dir))
 }

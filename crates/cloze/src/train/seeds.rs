@@ -1,6 +1,7 @@
 //! The same fine-tuning with several seeds: how much of a result is chance.
 
 use std::collections::HashSet;
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -8,10 +9,13 @@ use serde_json::{Map, Value, json};
 
 use crate::Error;
 use crate::checkpoint::write_file;
+use crate::error::at;
+use crate::folder::{Folder, remove, temporary};
 use crate::settings::{FinetuneSettings, StoredSettings};
 
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions};
 use super::finetune;
+use super::state::RUN_STATE;
 
 /// Runs a fine-tuning once with each seed, into `seed-<N>` below the output folder, and writes `summary.json`
 /// beside them: the metrics of each, their mean and sample standard deviation, and the seeds whose model has
@@ -34,6 +38,13 @@ pub fn finetune_seeds(
         Event::Note(note) if !told.insert(note.clone()) => ControlFlow::Continue(()),
         _ => observer(event),
     };
+    let mut folder = Folder::take(&options.output, "finetune")?;
+    let before = fs::read(options.output.join(SUMMARY)).ok();
+    if options.overwrite || before.is_none() {
+        // A summary of runs that are replaced one by one would be of neither.
+        folder.begin()?;
+        remove(&options.output.join(SUMMARY))?;
+    }
     let mut all = Vec::with_capacity(seeds.len());
     let mut is_new = false;
     for &seed in seeds {
@@ -48,11 +59,21 @@ pub fn finetune_seeds(
         }
         all.push(SeedRun::read(seed, &output)?);
     }
-    let summary = summary(&all);
+    let metric = watched(&options.output.join(format!("seed-{}", seeds[0])))?;
+    let summary = summary(&all, &metric);
     if let Some(note) = note(&summary) {
         let _ = observer(&Event::Note(note));
     }
-    write_summary(&options.output, &summary)?;
+    let text = format!("{summary:#}\n");
+    if before.as_deref() != Some(text.as_bytes()) || folder.is_unfinished() {
+        write_file(&options.output.join(SUMMARY), text.as_bytes())?;
+        if let Some(seed) = summary["best"]["seed"].as_u64() {
+            link_best(&options.output, seed)?;
+        }
+    }
+    if folder.is_unfinished() {
+        folder.finish()?;
+    }
     let mean = summary["mean"].as_object().expect("just made").iter();
     let mean = mean.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
     Ok(if is_new { Outcome::Finished(mean) } else { Outcome::AlreadyFinished })
@@ -76,12 +97,61 @@ impl SeedRun {
     }
 }
 
-fn write_summary(output: &Path, summary: &Value) -> Result<(), Error> {
-    write_file(&output.join("summary.json"), format!("{summary:#}\n").as_bytes())
+/// The name of the file with the figures of all seeds.
+pub const SUMMARY: &str = "summary.json";
+/// The name of the link to the folder of the best seed.
+const BEST: &str = "best";
+
+/// The metric that has chosen the weights of a finished run.
+fn watched(output: &Path) -> Result<String, Error> {
+    let path = output.join(RUN_STATE);
+    let text = fs::read_to_string(&path).map_err(at("read", &path))?;
+    let state: Value = serde_json::from_str(&text).unwrap_or_default();
+    Ok(state["metric_for_best_model"].as_str().unwrap_or("loss").to_string())
 }
 
-/// Contents of `summary.json`.
-fn summary(runs: &[SeedRun]) -> Value {
+/// The best of all runs by the metric that has chosen their weights; of equals the one with the lower loss, then the first.
+fn best(runs: &[SeedRun], metric: &str) -> Option<(u64, f64)> {
+    let value = |metrics: &Metrics, name: &str| {
+        let found = metrics.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
+        found.filter(|value| !value.is_nan())
+    };
+    let mut best: Option<(u64, f64, f64)> = None;
+    for SeedRun { seed, metrics, .. } in runs {
+        let Some(found) = value(metrics, metric) else { continue };
+        let rank = if metric == "loss" { -found } else { found };
+        let loss = value(metrics, "loss").unwrap_or(f64::INFINITY);
+        let is_better = best.is_none_or(|(_, rank_before, loss_before)| {
+            rank > rank_before || rank == rank_before && loss < loss_before
+        });
+        if is_better {
+            best = Some((*seed, rank, loss));
+        }
+    }
+    best.map(|(seed, rank, _)| (seed, if metric == "loss" { -rank } else { rank }))
+}
+
+/// Makes `best` a link to the folder of this seed, unless something else of that name is there.
+fn link_best(output: &Path, seed: u64) -> Result<(), Error> {
+    let link = output.join(BEST);
+    match fs::symlink_metadata(&link) {
+        Ok(found) if !found.is_symlink() => return Ok(()),
+        _ => {}
+    }
+    #[cfg(unix)]
+    {
+        let new = temporary(&link);
+        std::os::unix::fs::symlink(format!("seed-{seed}"), &new).map_err(at("create", &new))?;
+        fs::rename(&new, &link).map_err(at("create", &link))?;
+    }
+    // Elsewhere a link needs rights that a user may lack; the summary names the seed.
+    #[cfg(not(unix))]
+    let _ = seed;
+    Ok(())
+}
+
+/// Contents of `summary.json`; `metric` decides which run is the best.
+fn summary(runs: &[SeedRun], metric: &str) -> Value {
     let object = |metrics: &Metrics| -> Map<String, Value> {
         metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
     };
@@ -103,7 +173,8 @@ fn summary(runs: &[SeedRun]) -> Value {
     let degenerate: Vec<u64> = runs.iter().filter(|run| run.has_learnt == Some(false)).map(|run| run.seed).collect();
     let each: Vec<Value> =
         runs.iter().map(|run| json!({ "seed": run.seed, "metrics": object(&run.metrics) })).collect();
-    json!({ "runs": each, "mean": mean, "standard_deviation": deviation, "degenerate": degenerate })
+    let best = best(runs, metric).map(|(seed, value)| json!({ "seed": seed, "metric": metric, "value": value }));
+    json!({ "runs": each, "mean": mean, "standard_deviation": deviation, "degenerate": degenerate, "best": best })
 }
 
 /// The seeds that have learnt nothing, in a sentence.
@@ -137,11 +208,24 @@ mod tests {
             run(7, false, &[("loss", 0.7), ("accuracy", 0.5), ("matthews_correlation", 0.0)]),
             run(3, true, &[("loss", 0.6), ("accuracy", 1.0), ("matthews_correlation", 1.0)]),
         ];
-        let summary = summary(&runs);
+        let summary = summary(&runs, "accuracy");
+        assert_eq!(summary["best"], json!({ "seed": 3, "metric": "accuracy", "value": 1.0 }));
         assert_eq!(summary["mean"]["accuracy"], json!(0.75));
         assert_eq!(summary["standard_deviation"]["accuracy"], json!(0.25));
         assert_eq!(summary["degenerate"], json!([7]));
         assert_eq!(summary["runs"][1]["seed"], json!(7));
         assert!(note(&summary).unwrap().contains("seed 7"));
+    }
+
+    #[test]
+    fn the_best_seed_has_the_best_metric_then_the_lower_loss_then_comes_first() {
+        let run = |seed, loss, f1| {
+            let metrics = metrics(&[("loss", loss), ("f1", f1)]);
+            SeedRun { seed, metrics, has_learnt: None }
+        };
+        let runs = [run(4, 0.5, 0.75), run(2, 0.4, 0.75), run(9, 0.4, 0.75), run(1, 0.1, 0.5), run(7, 0.0, f64::NAN)];
+        assert_eq!(best(&runs, "f1"), Some((2, 0.75)));
+        assert_eq!(best(&runs[..4], "loss"), Some((1, 0.1)));
+        assert_eq!(best(&runs, "pearson"), None);
     }
 }

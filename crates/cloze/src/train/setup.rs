@@ -8,16 +8,18 @@ use cloze_tokenizer::{Casing, Tokenizer, TokenizerFile};
 use crate::checkpoint::{self, Checkpoint, forget_score_function, model_folder};
 use crate::extend::{RowSource, move_rows, rows_by_token};
 use crate::first_weights::FirstWeights;
+use crate::folder;
 use crate::infer::check_vocabulary;
 use crate::optim::Schedule;
 use crate::params::{Declaration, HeadSet};
 use crate::precision::{self, Precision};
-use crate::settings::{RunSettings, Start, StoredRun, StoredSettings, UpdateSettings};
+use crate::settings::{RunSettings, Start, StoredRun, StoredSettings, UpdateSettings, places};
 use crate::{Config, Error};
 
 use super::Trainer;
 use super::events::{Event, Observer, RunOptions};
-use super::run::{Found, Run};
+use super::found::Found;
+use super::run::{Run, RunModel};
 
 /// The tokenizer of a run: as asked for, else that of the model to start from. What was assumed is said.
 pub(super) fn open_tokenizer(
@@ -35,6 +37,11 @@ pub(super) fn open_tokenizer(
                 "random weights need a tokenizer: give --tokenizer with a model directory or a vocab.txt".to_string(),
             ));
         }
+    };
+    // The folder of the run, which this process has, may hold the tokenizer.
+    let _reading = match (path.canonicalize(), options.output.canonicalize()) {
+        (Ok(path), Ok(output)) if path == output => None,
+        _ => Some(folder::read(path)?),
     };
     let tokenizer = checkpoint::open_tokenizer(path, casing, options.tokenizer_file)?;
     for note in tokenizer.notes() {
@@ -59,6 +66,7 @@ pub(super) fn other_vocabulary(
         return Ok(None);
     }
     // Only the tokens matter here, not how text is normalized, so it does not matter which file is right about that.
+    let _reading = folder::read(path)?;
     let file = folder.join("tokenizer.json").exists().then_some(TokenizerFile::TokenizerJson);
     let own = checkpoint::open_tokenizer(path, tokenizer.casing(), file)?;
     check_vocabulary(&own, Checkpoint::open(path)?.config(), path)?;
@@ -200,6 +208,7 @@ impl Prepared {
         let Prepared { kernels, tokenizer, config, update, .. } = self;
         let declaration = Declaration::new(&config, self.heads);
         let stored = StoredRun {
+            places: places(&self.settings, &options.output),
             settings: self.settings,
             data: self.data,
             machine: machine(&kernels, update.precision),
@@ -216,8 +225,8 @@ impl Prepared {
             true => tokenizer.limited_to(positions),
             false => tokenizer.with_model_max_length(positions),
         };
-        let mut run = Run::new(options, self.stored, config, declaration, tokenizer);
-        let restored = run.restore(found, stored, observer)?;
+        let model = RunModel { stored: self.stored, config, declaration, tokenizer };
+        let (run, restored) = Run::open(options, found, stored, model, observer)?;
         let (config, declaration) = (&run.config, &run.declaration);
         let weights = match &restored {
             Some(state) => state.weights.clone(),
@@ -265,6 +274,10 @@ fn weights_of(
     };
     if !report.missing.is_empty() {
         let note = format!("not in the starting model, drawn anew: {}", report.missing.join(", "));
+        let _ = observer(&Event::Note(note));
+    }
+    if !report.changed.is_empty() {
+        let note = format!("the starting model has changed since it was written: {}", report.changed.join(", "));
         let _ = observer(&Event::Note(note));
     }
     if !report.unused.is_empty() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cloze::data::DocumentOptions;
 use cloze::data::documents::for_each_block;
-use cloze::extend::{check, extend};
+use cloze::extend::{COMMAND, extend, take};
 use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::{
     CorpusCounts, CountedWords, Coverage, DocumentCounts, NewWord, NewWordOptions, new_words,
@@ -61,14 +61,15 @@ pub struct Arguments {
     /// Write the model, or the tokenizer alone, to this folder
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Replace a model that the folder holds
-    #[arg(long, conflicts_with = "tokenizer")]
+    /// Replace the model or tokenizer that the folder holds
+    #[arg(long)]
     overwrite: bool,
 }
 
 /// The one line with `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
+    #[serde(serialize_with = "crate::output::lossy")]
     output: &'a Path,
     /// In the new vocabulary.
     tokens: usize,
@@ -103,10 +104,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let tokenizer = open_tokenizer(source, arguments.cased, common)?;
     let output = &arguments.output;
     // Before the long work, so that what cannot be is found out at once.
-    match &arguments.model {
-        Some(model) => check(model, output, arguments.overwrite)?,
-        None => take_folder(output)?,
-    }
+    let mut folder = match &arguments.model {
+        Some(model) => take(model, output, arguments.overwrite)?,
+        None => take_folder(output, arguments.overwrite, COMMAND)?,
+    };
     let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
     let words = count(&files, &arguments.text.field.text_field, counts)?;
     let added = choose(arguments, &tokenizer, &words, &files)?;
@@ -122,8 +123,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let spelled: Vec<String> = added.iter().map(|new| new.word.clone()).collect();
     let extended = tokenizer.with_words(&spelled)?;
     match &arguments.model {
-        Some(model) => note_report(model, &extend(model, &added, output, arguments.overwrite)?),
-        None => extended.save(output)?,
+        Some(model) => note_report(model, &extend(model, &added, &mut folder)?),
+        None => folder.replace_tokenizer(&extended)?,
     }
     let (before, after) = (figures(&tokenizer, &words)?, figures(&extended, &words)?);
     let answer = Answer { output, tokens: extended.vocab_size(), added: named(added, &tokenizer), before, after };

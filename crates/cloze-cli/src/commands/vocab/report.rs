@@ -13,6 +13,7 @@ use crate::output::{grouped, percent};
 #[derive(Serialize)]
 pub struct Answer<'a> {
     pub tokens: usize,
+    #[serde(serialize_with = "crate::output::lossy")]
     pub output: &'a Path,
     pub text: TextAnswer,
     pub coverage: CoverageAnswer,

@@ -13,8 +13,8 @@ use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::temporary;
 use crate::error::{Error, at};
+use crate::folder::create;
 
 /// Bytes of a sentence, and of a document, in their lists.
 pub(super) const SENTENCE_BYTES: usize = 4;
@@ -27,21 +27,21 @@ pub(crate) enum Sink {
     /// A file with another name, until it is whole.
     File {
         path: PathBuf,
+        temporary: PathBuf,
         writer: BufWriter<File>,
     },
 }
 
 impl Sink {
     pub fn create(path: &Path) -> Result<Sink, Error> {
-        let temporary = temporary(path);
-        let file = File::create(&temporary).map_err(at("create", &temporary))?;
-        Ok(Sink::File { path: path.to_path_buf(), writer: BufWriter::with_capacity(1 << 20, file) })
+        let (temporary, file) = create(path).map_err(at("create", path))?;
+        Ok(Sink::File { path: path.to_path_buf(), temporary, writer: BufWriter::with_capacity(1 << 20, file) })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Sink::Memory(list) => list.extend_from_slice(bytes),
-            Sink::File { path, writer } => writer.write_all(bytes).map_err(at("write to", path))?,
+            Sink::File { path, writer, .. } => writer.write_all(bytes).map_err(at("write to", path))?,
         }
         Ok(())
     }
@@ -50,7 +50,7 @@ impl Sink {
     pub fn truncate(&mut self, length: u64) -> Result<(), Error> {
         match self {
             Sink::Memory(list) => list.truncate(length as usize),
-            Sink::File { path, writer } => {
+            Sink::File { path, writer, .. } => {
                 let cut = |writer: &mut BufWriter<File>| {
                     writer.flush()?;
                     writer.get_ref().set_len(length)?;
@@ -64,10 +64,10 @@ impl Sink {
 
     /// Removes what was written.
     pub fn discard(self) {
-        if let Sink::File { path, writer } = self {
+        if let Sink::File { temporary, writer, .. } = self {
             // What is still held back is not to be written.
             let _ = writer.into_parts();
-            let _ = fs::remove_file(temporary(&path));
+            let _ = fs::remove_file(temporary);
         }
     }
 
@@ -75,11 +75,10 @@ impl Sink {
     pub fn finish(self, durable: Durable) -> Result<Bytes, Error> {
         match self {
             Sink::Memory(list) => Ok(Bytes::Memory(list)),
-            Sink::File { path, mut writer } => {
+            Sink::File { path, temporary, mut writer } => {
                 let sync = |file: &File| if durable == Durable::Yes { file.sync_all() } else { Ok(()) };
                 writer.flush().and_then(|()| sync(writer.get_ref())).map_err(at("write to", &path))?;
-                drop(writer);
-                fs::rename(temporary(&path), &path).map_err(at("write to", &path))?;
+                fs::rename(temporary, &path).map_err(at("write to", &path))?;
                 Bytes::open(&path)
             }
         }

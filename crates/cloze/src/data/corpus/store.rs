@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use cloze_tokenizer::Tokenizer;
 use rayon::prelude::*;
 
-use crate::checkpoint::{file_sum, temporary};
+use crate::checkpoint::file_sum;
 use crate::data::documents::{DocumentBreak, DocumentOptions, find_files, is_text};
 use crate::error::{Error, at};
+use crate::folder::{self, Folder, Reading, remove_stale};
 
 use super::builder::{Builder, DOCUMENTS, SENTENCES, ShardLimits, TOKENS, file_name};
 use super::contents::{Contents, Progress, STORE, ShardEntry, Vocabulary, data_error, is_store};
@@ -82,6 +83,8 @@ pub struct Store {
     pub options: CorpusOptions,
     /// Whether a file is text, in which blank lines can end documents.
     is_text: bool,
+    /// Keeps others from changing the folder as long as it is read.
+    pub guard: Reading,
 }
 
 /// Makes a store of files, folders and patterns in `dir`, with the tokenizer's files beside it; on all threads, with the
@@ -90,7 +93,7 @@ pub struct Store {
 ///
 /// # Errors
 /// As [`Corpus::read`]; a file cannot be written; `dir` holds something else, or a store of other files, another
-/// vocabulary or other options.
+/// vocabulary or other options; another process writes or reads it.
 pub fn prepare(
     inputs: &[PathBuf],
     tokenizer: &Tokenizer,
@@ -101,11 +104,13 @@ pub fn prepare(
 ) -> Result<Store, Error> {
     let found = find_files(inputs)?;
     let mut contents = Contents::of(&found.files, tokenizer, &options.corpus)?;
-    let before = take_folder(dir, existing, &contents)?;
+    let mut folder = Folder::take(dir, "prepare")?;
+    let before = clear_for(&mut folder, existing, &contents)?;
     let (mut shards, mut damaged) = (Vec::new(), None);
     if let Some(before) = before {
         contents.shards = before.shards;
         if !Tokenizer::open(dir, tokenizer.casing()).is_ok_and(|own| Vocabulary::of(&own) == contents.vocabulary) {
+            folder.begin()?;
             tokenizer.save(dir)?;
         }
         match open_shards(&contents, dir, &mut |done, total| progress("checking the store", done, total))? {
@@ -123,8 +128,12 @@ pub fn prepare(
     let shards_found = shards.len();
     let mut blank = Vec::new();
     if contents.total.is_none() {
+        folder.begin()?;
         let mut told = |done, total| progress("preparing the corpus", done, total);
         (shards, blank) = contents.read_rest(&found.files, tokenizer, options, dir, shards, &mut told)?;
+    }
+    if folder.is_unfinished() {
+        folder.finish()?;
     }
     let total = contents.total.unwrap_or_default();
     let read = ReadCorpus {
@@ -135,7 +144,8 @@ pub fn prepare(
         duplicates: total.duplicates,
     };
     let is_text = found.files.iter().any(|path| is_text(path));
-    Ok(Store { read, figures: total.figures, shards_found, damaged, options: contents.options, is_text })
+    let (options, guard) = (contents.options, folder.into_reading());
+    Ok(Store { read, figures: total.figures, shards_found, damaged, options, is_text, guard })
 }
 
 /// The store among inputs, which then is the only one.
@@ -158,13 +168,15 @@ impl Store {
     /// made, the default if that does not matter.
     ///
     /// # Errors
-    /// A file is missing or damaged; the store is not finished, was made otherwise, or is of another vocabulary or version.
+    /// A file is missing or damaged; the store is not finished, was made otherwise, or is of another vocabulary or version;
+    /// another process writes it.
     pub fn open(
         dir: &Path,
         tokenizer: &Tokenizer,
         asked: &CorpusOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Store, Error> {
+        let guard = folder::read(dir)?;
         let contents = Contents::read(dir)?;
         let wrong = |message: &str| Err(data_error(&dir.join(STORE), message.to_string()));
         let Some(total) = &contents.total else {
@@ -193,6 +205,7 @@ impl Store {
                 damaged: None,
                 options: contents.options.clone(),
                 is_text: contents.sources.iter().any(|source| is_text(Path::new(&source.path))),
+                guard,
             }),
             Opened::Before(_, path) => {
                 let message = "the file is damaged or missing; the same `cloze prepare` makes it again".to_string();
@@ -239,35 +252,52 @@ pub(crate) fn remove_store(dir: &Path) -> Result<(), Error> {
     if is_store(dir) {
         clear(dir)?;
     }
+    folder::remove_marks(dir)?;
     match fs::remove_dir(dir) {
         Err(error) if ![DirectoryNotEmpty, NotFound].contains(&error.kind()) => Err(at("remove", dir)(error)),
         _ => Ok(()),
     }
 }
 
-/// Makes sure that the folder can be written to; gives what is in it already and stays.
-fn take_folder(dir: &Path, existing: Existing, contents: &Contents) -> Result<Option<Contents>, Error> {
-    fs::create_dir_all(dir).map_err(at("create", dir))?;
-    if !is_store(dir) {
+/// Makes sure that nobody else's files are in the folder; gives what is in it already and stays.
+fn clear_for(folder: &mut Folder, existing: Existing, contents: &Contents) -> Result<Option<Contents>, Error> {
+    folder.expect_own()?;
+    let dir = folder.path().to_path_buf();
+    if !is_store(&dir) {
         // A store whose beginning was interrupted is nobody else's.
-        let begun = temporary(&dir.join(STORE));
-        let mut others = fs::read_dir(dir).map_err(at("read", dir))?;
-        if others.any(|entry| entry.is_ok_and(|entry| entry.path() != begun)) {
-            let message = "the folder holds other files; choose another one for the store".to_string();
-            return Err(data_error(dir, message));
+        let begun = folder.was_unfinished();
+        for entry in fs::read_dir(&dir).map_err(at("read", &dir))? {
+            let name = entry.map_err(at("read", &dir))?.file_name();
+            let name = name.to_string_lossy();
+            if !folder::is_own(&name) && !(begun && is_part(&name)) {
+                let message = format!("the folder holds other files, such as {name}; choose another one for the store");
+                return Err(data_error(&dir, message));
+            }
         }
         return Ok(None);
     }
     if existing != Existing::Replace {
-        let before = Contents::read(dir);
-        match before.and_then(|before| before.fits(contents, dir).map(|()| before)) {
+        let before = Contents::read(&dir);
+        match before.and_then(|before| before.fits(contents, &dir).map(|()| before)) {
             Ok(before) => return Ok(Some(before)),
             Err(error) if existing == Existing::GoOn => return Err(error),
             Err(_) => {}
         }
     }
-    clear(dir)?;
+    folder.begin()?;
+    clear(&dir)?;
     Ok(None)
+}
+
+/// Whether a file belongs to a store.
+fn is_part(name: &str) -> bool {
+    // Versions before this one called a file so that was not whole.
+    let whole = name.strip_suffix(".tmp").unwrap_or(name);
+    let shard = whole.strip_prefix("shard-").and_then(|name| name.split_once('.'));
+    let is_shard = shard.is_some_and(|(number, list)| {
+        number.parse::<usize>().is_ok() && [TOKENS, SENTENCES, DOCUMENTS].contains(&list)
+    });
+    is_shard || whole == STORE || Tokenizer::FILES.contains(&whole)
 }
 
 /// Removes the files of a store.
@@ -277,13 +307,7 @@ fn clear(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(at("read", dir))? {
         let name = entry.map_err(at("read", dir))?.file_name();
         let name = name.to_string_lossy();
-        // What was half-written has another name, see `temporary`.
-        let whole = name.strip_suffix(".tmp").unwrap_or(&name);
-        let shard = whole.strip_prefix("shard-").and_then(|name| name.split_once('.'));
-        let is_shard = shard.is_some_and(|(number, list)| {
-            number.parse::<usize>().is_ok() && [TOKENS, SENTENCES, DOCUMENTS].contains(&list)
-        });
-        if is_shard || Tokenizer::FILES.contains(&whole) {
+        if is_part(&name) && name != STORE {
             paths.push(dir.join(&*name));
         }
     }
@@ -395,10 +419,9 @@ impl Contents {
         let blank = match read() {
             Ok(blank) => blank,
             Err(error) => {
-                // On a full disk, what was begun is in the way of everything else. The first error is the one to report.
-                for list in [TOKENS, SENTENCES, DOCUMENTS] {
-                    let _ = fs::remove_file(temporary(&dir.join(file_name(self.shards.len(), list))));
-                }
+                // On a full disk, what was begun is in the way of everything else. Files that are open are not removed.
+                drop(reader);
+                remove_stale(dir);
                 return Err(error);
             }
         };

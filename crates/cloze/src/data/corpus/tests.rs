@@ -344,7 +344,8 @@ mod stores {
                     }
                 }
                 rewind(dir.path(), shards);
-                fs::write(dir.path().join(format!("shard-{shards:05}.tokens.tmp")), "half").unwrap();
+                fs::write(dir.path().join(format!("shard-{shards:05}.tokens.cloze-0123456789abcdef.tmp")), "half")
+                    .unwrap();
                 let store = make(texts.path(), dir.path(), &options, Existing::GoOn).unwrap();
                 assert_eq!(store.shards_found, shards);
                 assert!(contents(dir.path()) == expected, "begun after {shards} shards");
@@ -373,6 +374,7 @@ mod stores {
             let store = make(texts.path(), dir.path(), options, Existing::GoOn).unwrap();
             assert_eq!(store.damaged, Some(dir.path().join(name)));
             assert_eq!(contents(dir.path()), whole);
+            drop(store);
         }
         fs::remove_file(dir.path().join(names[1])).unwrap();
         assert!(Store::open(dir.path(), &tokenizer(), &CorpusOptions::default(), &mut |_, _| ()).is_err());
@@ -506,6 +508,9 @@ mod stores {
         // Made anew on request; a folder of other things is left alone in any case.
         let store = make(texts.path(), dir.path(), kept, Existing::Renew).unwrap();
         assert_eq!((store.shards_found, store.read.corpus.documents()), (0, 61));
+        let busy = make(texts.path(), dir.path(), kept, Existing::Replace).unwrap_err();
+        assert!(busy.contains("another cloze reads"), "nobody replaces a store that is used: {busy}");
+        drop(store);
         let store = make(texts.path(), dir.path(), kept, Existing::Replace).unwrap();
         assert_eq!(store.shards_found, 0);
         for existing in [Existing::GoOn, Existing::Renew, Existing::Replace] {

@@ -15,6 +15,7 @@ use crate::checkpoint::{hex, write_with};
 use crate::data::encoding::utf8;
 use crate::data::tfrecord::{read_record, write_record};
 use crate::error::at;
+use crate::folder::remove_stale_of;
 
 use super::example::{from_example, to_example};
 use super::{Instance, InstanceOptions};
@@ -76,6 +77,7 @@ pub fn write_instances(
     options: &InstanceOptions,
 ) -> Result<(), Error> {
     let format = FileFormat::of(path)?;
+    remove_stale_of(path);
     write_with(path, |file| {
         for instance in instances {
             let written = match format {

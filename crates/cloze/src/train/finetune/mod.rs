@@ -23,8 +23,9 @@ use crate::{Config, Error, Model};
 use super::Trainer;
 use super::card::{Card, noting};
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
+use super::found::{Found, look};
 use super::pace::Pace;
-use super::run::{EVALUATION, Found, Run, look};
+use super::run::{EVALUATION, Run};
 use super::setup;
 use super::verdict::{Effort, Verdict};
 
@@ -192,13 +193,14 @@ fn train(
         }
         pace.pause();
     }
-    let (done, best) = (trainer.step_count(), run.state.best.map_or(steps, |best| best.step));
+    let done = trainer.step_count();
+    let weights = run.best_weights(done, observer)?;
+    let best = run.state.best.map_or(done, |best| best.step);
     if done < steps {
         let patience = settings.patience.unwrap_or_default();
         let note = format!("stopped after step {done}: {patience} evaluations were no better than that of step {best}");
         let _ = observer(&Event::Note(note));
     }
-    let weights = run.weights_at(best)?;
     run.write_result(&weights, done, done as f64 / steps_per_epoch as f64)?;
     drop(weights);
     Ok(None)
@@ -215,7 +217,7 @@ fn finish(
 ) -> Result<Metrics, Error> {
     let data = DataOptions::new(settings.columns.as_deref(), &settings.reading)?;
     let options = EvaluationOptions { data, seed: settings.update.seed, ..EvaluationOptions::default() };
-    let model = Model::open_with(run.output(), OpenOptions { threads, ..OpenOptions::default() })?;
+    let model = Model::open_own(run.output(), OpenOptions { threads, ..OpenOptions::default() })?;
     let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
     results.tune(run.stored(), settings.calibrate);
     if let Some(threshold) = run.stored().questions.and_then(|questions| questions.answers.null_threshold) {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use cloze_tokenizer::Tokenizer;
 
-use crate::checkpoint::temporary;
 use crate::data::corpus::{Existing, has_shards, prepare, remove_store, store_among};
 use crate::data::google::InstanceFiles;
 use crate::data::masking::share_of_chinese_characters;
 use crate::data::{Corpus, Objective, Store, StoreOptions};
 use crate::error::at;
+use crate::folder::{Reading, remove_stale};
 use crate::settings::PretrainSettings;
 use crate::train::events::{Event, Observer};
 use crate::{Error, grouped};
@@ -37,6 +37,8 @@ impl Data {
 pub(super) struct Sets {
     pub train: Data,
     pub held_out: Option<Data>,
+    /// Keep others from changing the stores that are read.
+    _guards: Vec<Reading>,
 }
 
 /// From this share of Chinese characters on, whole-word masking is said to do nothing for them.
@@ -82,10 +84,8 @@ pub(super) fn remove_cache(output: &Path) -> Result<(), Error> {
         remove_store(&cache.join(name))?;
     }
     // Whatever else there is stays.
-    let plan = cache.join(PLAN);
-    for path in [&temporary(&plan), &plan] {
-        let _ = fs::remove_file(path);
-    }
+    remove_stale(&cache);
+    let _ = fs::remove_file(cache.join(PLAN));
     let _ = fs::remove_dir(cache);
     Ok(())
 }
@@ -99,6 +99,7 @@ const PLAN: &str = "plan";
 pub(super) fn plan_file(output: &Path) -> Result<PathBuf, Error> {
     let cache = output.join(CACHE);
     fs::create_dir_all(&cache).map_err(at("create", &cache))?;
+    remove_stale(&cache);
     Ok(cache.join(PLAN))
 }
 
@@ -108,6 +109,7 @@ fn read_corpora(
     cache: &Path,
     observer: &mut Observer,
 ) -> Result<Sets, Error> {
+    let mut guards = Vec::new();
     let mut read = |inputs: &[PathBuf], name: &str| {
         let mut progress = |what, done, total| {
             let _ = observer(&Event::Progress { what, done, total });
@@ -126,6 +128,7 @@ fn read_corpora(
         for text in store.notes() {
             let _ = observer(&Event::Note(text));
         }
+        guards.push(store.guard);
         Ok::<Corpus, Error>(store.read.corpus)
     };
     let corpus = read(&settings.input, TRAIN)?;
@@ -182,7 +185,7 @@ fn read_corpora(
                 .to_string(),
         );
     }
-    Ok(Sets { train: Data::Corpus(corpus), held_out: held_out.map(Data::Corpus) })
+    Ok(Sets { train: Data::Corpus(corpus), held_out: held_out.map(Data::Corpus), _guards: guards })
 }
 
 fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: &mut Observer) -> Result<Sets, Error> {
@@ -207,5 +210,5 @@ fn read_instances(settings: &PretrainSettings, tokenizer: &Tokenizer, observer: 
         true => None,
         false => Some(open(&settings.dev, "reading the held-out instances")?),
     };
-    Ok(Sets { train, held_out })
+    Ok(Sets { train, held_out, _guards: Vec::new() })
 }

@@ -27,9 +27,10 @@ use self::samples::Samples;
 use self::source::Source;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
+use super::found::{Found, look};
 use super::memory::{self, Plan};
 use super::pace::Pace;
-use super::run::{Found, Run, look};
+use super::run::Run;
 use super::setup;
 use super::verdict::{Effort, Verdict};
 
