@@ -201,7 +201,7 @@ fn documents(folder: &Path, name: &str) -> Run {
                 ended += pieces.iter().filter(|piece| piece.ends_document).count();
                 Ok(())
             });
-            answers += &told(read, |()| format!("{document:?}"));
+            answers += &told(read, |unread| format!("{document:?}, {} files not read", unread.len()));
         }
         answers
             + &told(Corpus::read(&files, &tokenizer, &CorpusOptions::default(), &mut |_, _| {}), |read| {

@@ -187,7 +187,7 @@ fn make_model(folder: &Path) {
     let weights = declaration.initial_weights(0.2, 1);
     checkpoint::save(folder, &config, &declaration, &weights).expect("a saved model");
     tokenizer().save(folder).expect("a saved tokenizer");
-    SentenceSettings { pooling: Pooling::Mean, normalize: true, max_length: Some(12) }
+    SentenceSettings::embedder(Pooling::Mean, true, Some(12))
         .write(folder, config.hidden_size)
         .expect("the files of an embedding model");
 }
