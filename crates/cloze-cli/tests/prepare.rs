@@ -119,3 +119,20 @@ fn a_model_goes_on_with_another_vocabulary() {
     world.run(&format!("{go_on} --tokenizer first --output given")).ok();
     assert!(world.weights("own") == world.weights("given"));
 }
+
+#[test]
+fn the_record_of_a_run_has_the_options_of_its_store() {
+    let world = World::new();
+    texts(&world);
+    let options = "--document file --sentences line --drop-duplicates";
+    world.run(&format!("prepare --input texts --tokenizer vocab.txt --output store {options}")).ok();
+    let train = format!("pretrain --input store {PRETRAIN} --output model");
+    world.run(&train).ok();
+    let settings = world.json("model/cloze.json")["run"]["settings"]["pretrain"].clone();
+    let found = ["document", "sentences", "drop_duplicates"].map(|name| settings[name].to_string());
+    assert_eq!(found, ["\"file\"", "\"line\"", "true"]);
+    // The same command again finds the run finished, and so does one that names the options.
+    world.run(&train).ok();
+    world.run(&format!("{train} {options}")).ok();
+    world.run(&format!("{train} --sentences line")).fails(1, &["document"]);
+}

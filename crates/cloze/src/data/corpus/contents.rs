@@ -86,6 +86,11 @@ pub(crate) fn has_shards(dir: &Path) -> bool {
     Contents::read(dir).is_ok_and(|contents| !contents.shards.is_empty())
 }
 
+/// How the documents of a store were made, if it can be read.
+pub(crate) fn store_options(dir: &Path) -> Option<CorpusOptions> {
+    Contents::read(dir).ok().map(|contents| contents.options)
+}
+
 pub(super) fn data_error(path: &Path, message: String) -> Error {
     Error::Data { path: path.to_path_buf(), line: None, message }
 }

@@ -16,8 +16,8 @@ use crate::checkpoint::hex;
 use crate::error::Error;
 
 pub use builder::CorpusFigures;
-pub(crate) use contents::has_shards;
 pub use contents::{STORE, is_store};
+pub(crate) use contents::{has_shards, store_options};
 pub use read::{CorpusOptions, ReadCorpus, SentenceUnit};
 pub(crate) use shard::{Bytes, Durable, Sink};
 pub use store::{Existing, Store, StoreOptions, prepare};

@@ -8,7 +8,7 @@ use cloze_tokenizer::Tokenizer;
 use crate::data::corpus::{Existing, has_shards, prepare, remove_store, store_among};
 use crate::data::google::InstanceFiles;
 use crate::data::masking::share_of_chinese_characters;
-use crate::data::{Corpus, Objective, Store, StoreOptions};
+use crate::data::{Corpus, CorpusOptions, Objective, Store, StoreOptions};
 use crate::error::at;
 use crate::folder::{Reading, remove_stale};
 use crate::settings::PretrainSettings;
@@ -118,7 +118,9 @@ fn read_corpora(
         let store = match store_among(inputs)? {
             Some(dir) => {
                 let mut progress = |done, total| progress("checking the corpus", done, total);
-                Store::open(dir, tokenizer, &options, &mut progress)?
+                // What is measured on may have been made in another way.
+                let asked = if name == DEV { CorpusOptions::default() } else { options };
+                Store::open(dir, tokenizer, &asked, &mut progress)?
             }
             None => {
                 let options = StoreOptions::new(options);

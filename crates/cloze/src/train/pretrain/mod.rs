@@ -12,8 +12,8 @@ use cloze_kernels::Cpu;
 use cloze_tokenizer::Tokenizer;
 
 use crate::bench::train_operations;
-use crate::data::corpus::store_among;
-use crate::data::{Coverage, Objective};
+use crate::data::corpus::{store_among, store_options};
+use crate::data::{CorpusOptions, Coverage, Objective};
 use crate::first_weights::FirstWeights;
 use crate::infer::threads;
 use crate::memory::resident_bytes;
@@ -49,6 +49,7 @@ const METRIC: &str = "loss";
 pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
     let started = Instant::now();
     check(settings)?;
+    let settings = &with_options_of_store(settings)?;
     let run_settings = RunSettings::Pretrain(settings.clone());
     let found = look(options, &run_settings)?;
     if matches!(found, Found::Finished) {
@@ -104,6 +105,20 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
     let _ = observer(&Event::Started { steps, steps_done, parameters });
     pretraining.train(steps, &mut trainer, &mut run, observer)
+}
+
+/// The settings with how the documents of a store were made, unless something else is asked for, which opening the
+/// store refuses. So the record of the run says what it was trained on.
+fn with_options_of_store(settings: &PretrainSettings) -> Result<PretrainSettings, Error> {
+    let mut settings = settings.clone();
+    if settings.corpus_options() == CorpusOptions::default()
+        && let Some(options) = store_among(&settings.input)?.and_then(store_options)
+    {
+        let CorpusOptions { document, sentences, text_field, drop_duplicates } = options;
+        (settings.document, settings.sentences) = (document, sentences);
+        (settings.text_field, settings.drop_duplicates) = (text_field, drop_duplicates);
+    }
+    Ok(settings)
 }
 
 /// The tokenizer that is asked for, if one is: random weights take that of a store without being told.
@@ -340,6 +355,14 @@ fn check(settings: &PretrainSettings) -> Result<(), Error> {
             phase.max_seq_length,
             lengths.start(),
             lengths.end()
+        )));
+    }
+    // The settings of a run are stored in JSON, which has no place for other names.
+    let paths = [&settings.input, &settings.dev, &settings.instances].into_iter().flatten().chain(&settings.tokenizer);
+    if let Some(path) = paths.into_iter().find(|path| path.to_str().is_none()) {
+        return Err(Error::Settings(format!(
+            "{}: the name is not UTF-8, so the run cannot note it; rename the file, or give its folder",
+            path.display()
         )));
     }
     if !settings.instances.is_empty() && (phases.len() > 1 || settings.whole_word || !settings.input.is_empty()) {
