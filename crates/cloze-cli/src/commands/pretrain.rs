@@ -52,8 +52,8 @@ pub struct Arguments {
     /// --dev-fraction]
     #[arg(long, num_args = 1.., value_name = "PATH", help_heading = "Text")]
     dev: Vec<PathBuf>,
-    /// Hold out this share of the documents for evaluation, the same ones in any order of the files; none of fewer than
-    /// 20 different documents
+    /// Hold out this share of the documents for evaluation, the same ones in any order of the files; of fewer than 20
+    /// different documents the end of each
     #[arg(
         long,
         value_name = "SHARE",
