@@ -95,10 +95,10 @@ fn other_settings_are_refused_by_name_unless_overwritten() {
     for (flags, name) in [
         ("--seed 2", "seed = 1, now it is 2"),
         ("--objective mlm", "objective"),
-        ("--dropout 0", "dropout"),
+        ("--dropout 0.3", "dropout"),
         ("--accumulate 2", "accumulate = 1, now it is 2"),
         ("--weight-decay 0", "weight_decay"),
-        ("--optimizer adamw", "kind"),
+        ("--optimizer bert-adam", "kind"),
         ("--shuffle off", "shuffle"),
         ("--precision bf16", "precision = \"f32\", now it is \"bf16\""),
     ] {
@@ -145,7 +145,7 @@ fn the_settings_of_a_run_are_stored_with_it() {
     assert_eq!(settings["start"], json!({ "config": "config.json" }));
     let update = &settings["update"];
     assert_eq!((&update["seed"], &update["warmup"]), (&json!(7), &json!(0.5)));
-    assert_eq!((&update["optimizer"]["kind"], &update["optimizer"]["clip"]), (&json!("bert-adam"), &json!(2.0)));
+    assert_eq!((&update["optimizer"]["kind"], &update["optimizer"]["clip"]), (&json!("adamw"), &json!(2.0)));
     assert!(keys(&stored["run"]).contains(&"machine"));
     // Longer texts are cut to what the model was trained on.
     let long = world.run_with("embed --model model --json", &["--text", &"cat ".repeat(40)]).ok().answer();

@@ -79,7 +79,8 @@ pub(crate) fn adopt_paths(run: &mut StoredRun, now: &RunSettings, output: &Path)
         let place = run.places.get(&name).map(|place| lexical(&base.join(place)));
         let is_same = match place.filter(|place| place.exists()) {
             Some(place) => resolved(&place) == resolved(&now),
-            None => *then == now || resolved(then) == resolved(&now),
+            // A name that is not UTF-8 is stored with replacement characters.
+            None => then.to_string_lossy() == now.to_string_lossy() || resolved(then) == resolved(&now),
         };
         if is_same {
             *then = now;
