@@ -122,7 +122,7 @@ fn all_characters_of_a_text_are_tokens_if_they_fit() {
     let world = World::new();
     let han: String = (0x4E00..0x4E00 + 3000).filter_map(char::from_u32).collect();
     world.write("han.txt", format!("{han}\n{han}龥\n"));
-    let vocab = |more: &str| world.run(&format!("vocab --input han.txt --output vocab {more}")).ok();
+    let vocab = |more: &str| world.run(&format!("vocab --input han.txt --output vocab --overwrite {more}")).ok();
     let answer = vocab("--size 4000 --json").answer();
     let text = |name: &str| answer["text"][name].clone();
     assert_eq!((text("characters"), text("left_out_characters")), (json!(3001), json!(1)));
@@ -144,7 +144,7 @@ fn ids_and_rare_words_are_not_added_to_a_vocabulary() {
     }
     world.write("mails.txt", mails);
     let extend = |more: &str| {
-        let command = "vocab extend --tokenizer vocab2.txt --input mails.txt --output more --add 9 --json";
+        let command = "vocab extend --tokenizer vocab2.txt --input mails.txt --output more --overwrite --add 9 --json";
         let answer = world.run(&format!("{command} {more}")).ok().answer();
         let words = answer["added"].as_array().unwrap().iter().map(|added| added["word"].as_str().unwrap().to_string());
         words.collect::<Vec<_>>()

@@ -51,7 +51,7 @@ fn wrong_usage_ends_with_exit_code_2() {
         ("tokenize --tokenizer vocab.txt --text a --input -", "cannot be used with"),
         ("tokenize --tokenizer vocab.txt --text-b b", "--text"),
         ("tokenize --tokenizer vocab.txt --input a.tsv --columns title=1", "none of text, text_b, label"),
-        ("embed --model m --text a --pooling sum", "possible values: none, cls, mean, max, pooler"),
+        ("embed --model m --text a --pooling sum", "possible values: none, cls, mean, max"),
         ("embed --model m --text a --layer last", "--layer"),
         ("embed --model m --text a --threads 0", "--threads"),
         ("embed --model m --text a --precision f64", "possible values: f32, bf16, int8"),

@@ -43,10 +43,10 @@ fn the_answer_tells_of_the_text_and_of_the_vocabulary() {
         "{vocabulary}"
     );
 
-    let answer = world.run(&format!("{train} --dev dev.txt --json")).ok().answer();
+    let answer = world.run(&format!("{train} --dev dev.txt --overwrite --json")).ok().answer();
     assert_eq!(answer["coverage"]["measured_on"], "dev");
     assert_eq!((&answer["coverage"]["words"], &answer["coverage"]["unknown_rate"]), (&json!(5), &json!(0.2)));
-    let readable = world.run(&format!("{train} --dev dev.txt")).ok().stdout;
+    let readable = world.run(&format!("{train} --dev dev.txt --overwrite")).ok().stdout;
     for part in ["40 tokens in vocab", "720 words, 9 different", "unknown words: 20.00 %", "latin", "zebra"] {
         assert!(readable.contains(part), "{part}: {readable}");
     }
@@ -62,7 +62,8 @@ fn bounded_memory_and_any_number_of_threads_give_the_same() {
         let mut names: Vec<_> =
             fs::read_dir(world.path(output)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        let expected = ["special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+        let expected =
+            ["cloze.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
         assert_eq!(names, expected, "no temporary files");
         (answer["text"].clone(), world.read(&format!("{output}/vocab.txt")))
     };

@@ -74,7 +74,7 @@ fn an_unfinished_run_is_refused_and_a_finished_one_lists_its_files() {
     let model = Model::open(world.path("run")).unwrap();
     assert_eq!(model.load_report().changed, Vec::<String>::new());
     let files = StoredSettings::read(&world.path("run")).unwrap().files.unwrap();
-    for name in ["model.safetensors", "config.json", "tokenizer.json", "evaluation.json", "run_state.json"] {
+    for name in ["model.safetensors", "config.json", "tokenizer.json", "evaluation.json"] {
         assert!(files.contains_key(name), "{name}: {:?}", files.keys());
     }
     assert_eq!(folder::verify(&world.path("run")).unwrap(), (files.len(), Vec::new()));

@@ -34,7 +34,7 @@ use super::TrainerState;
 use super::curves::{self, Curves};
 use super::events::{Event, Metrics, Observer, RunOptions, StepLog};
 use super::found::{Found, Unfinished};
-use super::state::{Best, RUN_STATE, RunState, TRAINER_STATE};
+use super::state::{Best, RunState};
 
 /// Without `save_steps`, a checkpoint is written when the last one is this old.
 const TIME_BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(600);
@@ -336,8 +336,8 @@ impl Run {
         self.stored.check(self.config.labels.len())?;
         Model::check_own(self.folder.path())?;
         let mut names = model_files(self.folder.path())?;
-        names.extend([TRAINER_STATE, RUN_STATE, EVALUATION].map(String::from));
-        names.retain(|name| self.folder.path().join(name).is_file());
+        // Not the log, which has times in it: the same run stores the same settings.
+        names.extend(Some(EVALUATION.to_string()).filter(|name| self.folder.path().join(name).is_file()));
         self.stored.files = Some(files_of(self.folder.path(), names)?);
         self.stored.write(self.folder.path())?;
         self.folder.finish()

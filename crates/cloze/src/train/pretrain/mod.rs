@@ -357,14 +357,6 @@ fn check(settings: &PretrainSettings) -> Result<(), Error> {
             lengths.end()
         )));
     }
-    // The settings of a run are stored in JSON, which has no place for other names.
-    let paths = [&settings.input, &settings.dev, &settings.instances].into_iter().flatten().chain(&settings.tokenizer);
-    if let Some(path) = paths.into_iter().find(|path| path.to_str().is_none()) {
-        return Err(Error::Settings(format!(
-            "{}: the name is not UTF-8, so the run cannot note it; rename the file, or give its folder",
-            path.display()
-        )));
-    }
     if !settings.instances.is_empty() && (phases.len() > 1 || settings.whole_word || !settings.input.is_empty()) {
         return wrong(
             "instances from files are taken as they are: they go with neither text, nor phases, nor whole-word masking",
