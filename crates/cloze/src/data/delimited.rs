@@ -7,6 +7,9 @@
 
 use std::borrow::Cow;
 
+/// Columns of a table at most: a cell takes more memory than the separator that makes it.
+const COLUMNS_MAX: usize = 1 << 16;
+
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
@@ -133,7 +136,14 @@ impl<'a> Iterator for Rows<'a> {
         let (start, line) = (self.at, self.line);
         let mut cells = Vec::new();
         loop {
-            match self.cell() {
+            let cell = match cells.len() {
+                COLUMNS_MAX => {
+                    let delimiter = self.dialect.delimiter.escape_debug();
+                    Err(format!("more than {COLUMNS_MAX} columns; is `{delimiter}` what separates them?"))
+                }
+                _ => self.cell(),
+            };
+            match cell {
                 Ok(cell) => cells.push(cell),
                 Err(message) => {
                     self.skip_line(start, line);
@@ -179,6 +189,18 @@ mod tests {
             [row(1, &["a", "b, \"c\"\nd"]), row(4, &["", "x"]), row(5, &["\"", ""]), row(6, &["y \"z\"", "é"])];
         assert_eq!(good(text, CSV), expected);
         assert_eq!(good("a,b\rc,d\r", CSV), [row(1, &["a", "b"]), row(1, &["c", "d"])]);
+    }
+
+    #[test]
+    fn a_row_has_at_most_so_many_columns() {
+        let most = "\t".repeat(COLUMNS_MAX - 1);
+        let found = rows(&format!("{most}\n{most}\t\na\n"), TSV);
+        assert_eq!(found[0].as_ref().unwrap().1.len(), COLUMNS_MAX);
+        assert_eq!(
+            found[1].as_ref().unwrap_err(),
+            &(2, "more than 65536 columns; is `\\t` what separates them?".into())
+        );
+        assert_eq!(found[2], Ok(row(3, &["a"])));
     }
 
     #[test]

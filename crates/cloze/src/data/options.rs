@@ -11,8 +11,9 @@ use crate::data::encoding::utf8;
 use crate::error::{Error, at};
 use crate::train::{Event, Observer};
 
-/// Bytes that reading may take besides a multiple of the file.
-const MEMORY_FIXED: usize = 64 << 20;
+/// Bytes that may be counted besides a multiple of the file. Lists are up to half empty while they grow, so that of a
+/// small file reading takes twice as much.
+const MEMORY_FIXED: usize = 32 << 20;
 /// Bytes that reading may take for each byte of the file, the file itself included.
 const MEMORY_PER_BYTE: usize = 4;
 /// The same for sentences of words: a word is short, and each is a string of its own.
