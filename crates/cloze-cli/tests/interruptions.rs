@@ -68,7 +68,7 @@ fn long(training: &str, output: &str) -> String {
     let training = training
         .replace("--batch-size 32", "--batch-size 4")
         .replace("--batch-size 8", "--batch-size 1")
-        .replace("--epochs 8", "--epochs 20");
+        .replace("--epochs 8", "--epochs 60");
     format!("{training} --output {output}")
 }
 

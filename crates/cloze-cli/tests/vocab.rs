@@ -57,8 +57,10 @@ fn bounded_memory_and_any_number_of_threads_give_the_same() {
     let world = World::new();
     world.write("many.txt", many_words());
     let vocab = |output: &str, more: &str| {
-        let answer =
-            world.run(&format!("vocab --input many.txt --size 900 --output {output} --json {more}")).ok().answer();
+        let answer = world
+            .run(&format!("vocab --input many.txt --size 900 --output {output} --overwrite --json {more}"))
+            .ok()
+            .answer();
         let mut names: Vec<_> =
             fs::read_dir(world.path(output)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
