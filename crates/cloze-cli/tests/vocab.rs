@@ -76,7 +76,8 @@ fn bounded_memory_and_any_number_of_threads_give_the_same() {
     assert!(text["left_out_words"].as_u64().unwrap() > 1000, "{text}");
     assert_eq!(text["words"], whole_words(&world));
     assert!(one == vocab("little", "--max-memory 16M --threads 2").1);
-    let readable = world.run("vocab --input many.txt --size 900 --output little --max-memory 16M").ok().stdout;
+    let readable =
+        world.run("vocab --input many.txt --size 900 --output little --overwrite --max-memory 16M").ok().stdout;
     assert!(readable.contains("not trained on for want of memory"), "{readable}");
 }
 
