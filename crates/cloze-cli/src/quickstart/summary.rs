@@ -244,17 +244,14 @@ impl Summary {
                 "Then pre-training; interrupted, the same command resumes it:",
                 format!(
                     "{cloze} pretrain --input my-text.txt --tokenizer my-vocab \\\n    \
-                     --preset tiny --phase 64:0.7 --phase 128:0.3 --steps 20000 \\\n    \
-                     --batch-size 16 --optimizer adamw --learning-rate 1e-3 --dropout 0 \\\n    \
-                     --output my-model"
+                     --preset tiny --time 8m --output my-model"
                 ),
             ),
             command(
                 "Then a task of your own, from tables with the columns text and label:",
                 format!(
                     "{cloze} finetune --task classification --model my-model \\\n    \
-                     --train my-train.tsv --dev my-dev.tsv \\\n    \
-                     --learning-rate {FINETUNE_RATE:e} --epochs {EPOCHS} --output my-classifier"
+                     --train my-train.tsv --dev my-dev.tsv --output my-classifier"
                 ),
             ),
         ]
