@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A sentence may be as long as the text, and the rules look at all of `before`: read anew at every run, a line would
-//! take time quadratic in its length. So what the rules want to know of `before` is kept in [`Begun`] and grows with
+//! take time quadratic in its length. So what the rules want to know of `before` is kept in `Begun` and grows with
 //! the text; everything else that they look at lies next to the run.
 
 mod east_asian;
