@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn memory_is_limited_by_the_size_of_the_file() {
         let mut budget = Budget::of_file(1_000);
-        budget.take(60 << 20, Path::new("f"), 3).unwrap();
+        budget.take(30 << 20, Path::new("f"), 3).unwrap();
         let message = budget.take(5 << 20, Path::new("f"), 4).unwrap_err().to_string();
         assert!(message.starts_with("f:4: the file has so many small parts"), "{message}");
         assert!(budget.check_value(1_000, Path::new("f"), 4).is_ok());

@@ -269,7 +269,7 @@ fn clear_for(folder: &mut Folder, existing: Existing, contents: &Contents) -> Re
         for entry in fs::read_dir(&dir).map_err(at("read", &dir))? {
             let name = entry.map_err(at("read", &dir))?.file_name();
             let name = name.to_string_lossy();
-            if !folder::is_own(&name) && !(begun && is_part(&name)) {
+            if !(folder::is_own(&name) || begun && is_part(&name)) {
                 let message = format!("the folder holds other files, such as {name}; choose another one for the store");
                 return Err(data_error(&dir, message));
             }
