@@ -94,7 +94,7 @@ COMMANDS = {
     ),
     "finetune --seeds": (
         [],
-        f"{finetune('classification')} --seeds 1 2 --output out",
+        f"{finetune('classification')} --seeds 1,2 --output out",
         ["predict --model out/seed-1 --text red --json", "predict --model out/best --text red --json"],
     ),
     "quantize": ([], "quantize --model model --output out", ["fill --model out --text [MASK] --json"]),
