@@ -40,13 +40,13 @@ const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 const USAGE: &str = "usage: cloze-fuzz list | replay [TARGET…] | run [TARGET…] [--seconds N] [--seed N] [--keep] | \
                      one TARGET FILE";
 
-/// What a worker process is asked to do with one target.
+/// Work of a worker process on one target.
 #[derive(Clone, Debug, PartialEq)]
 struct Task {
     /// Seconds of changed inputs after those of the corpus.
     seconds: f64,
     seed: u64,
-    /// Whether inputs with new answers become part of the corpus.
+    /// True if inputs with new answers become part of the corpus.
     keep: bool,
 }
 

@@ -66,10 +66,10 @@ pub const STRINGS: &[&str] = &[
     "text_b",
 ];
 
-/// What is inside of a packed input, and the rest of it.
+/// Inside of a packed input, and the rest of it.
 pub type Parts = (Vec<u8>, Vec<u8>);
 
-/// What the bytes of an input mean.
+/// Structure of an input.
 pub enum Shape {
     /// Anything.
     Bytes,
@@ -85,7 +85,7 @@ pub enum Shape {
         unpack: fn(&[u8]) -> Option<Parts>,
         /// Puts it together, with lengths and checksums that are right.
         pack: fn(&[u8], &[u8]) -> Vec<u8>,
-        /// Of what is inside.
+        /// Structure of the inside.
         inner: &'static Shape,
     },
 }

@@ -261,7 +261,7 @@ fn watch() {
     }
 }
 
-/// What is left of an answer without numbers and quoted parts, as a hash.
+/// Hash of an answer without numbers and quoted parts.
 fn essence(answer: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     let mut quoted = false;

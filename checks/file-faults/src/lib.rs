@@ -28,7 +28,7 @@ struct Faults {
     full_from: i64,
 }
 
-/// What the environment asks for. Nothing here may open a file through the functions below.
+/// Faults that the environment asks for. Nothing here may open a file through the functions below.
 fn faults() -> &'static Faults {
     static FAULTS: OnceLock<Faults> = OnceLock::new();
     FAULTS.get_or_init(|| {

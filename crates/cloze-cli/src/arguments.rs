@@ -207,7 +207,7 @@ pub fn open_tokenizer(path: &Path, cased: bool, common: &Common) -> anyhow::Resu
     Ok(tokenizer)
 }
 
-/// What `--cased` says; without it the vocabulary decides.
+/// Casing that `--cased` gives; without it the vocabulary decides.
 pub fn casing(cased: bool) -> Option<Casing> {
     cased.then_some(Casing::Cased)
 }

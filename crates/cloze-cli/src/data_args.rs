@@ -55,7 +55,7 @@ impl DataArgs {
         }
     }
 
-    /// Whether standard input is a table or records, rather than a text a line.
+    /// True if standard input is a table or records, rather than a text a line.
     pub fn makes_a_table(&self) -> bool {
         self.columns.is_some() || self.format.is_some() || self.delimiter.is_some()
     }

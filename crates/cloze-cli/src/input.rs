@@ -174,7 +174,7 @@ impl Iterator for Texts {
 }
 
 impl InputArgs {
-    /// Whether the text is an argument, and so the only one.
+    /// True if the text is an argument, and so the only one.
     pub fn is_single(&self) -> bool {
         self.text.is_some()
     }

@@ -27,7 +27,7 @@ pub struct Reporter {
     progress: Progress,
     /// None without `--json`, and once a line could not be written.
     json: Option<Output>,
-    /// What kept a line from being written; a closed pipe is nothing worth telling.
+    /// Error that kept a line from being written; a closed pipe is none.
     failure: Option<io::Error>,
 }
 
@@ -210,7 +210,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// What `--json` tells of an event.
+/// Line of `--json` for an event.
 fn json_line(event: &Event) -> Option<Value> {
     match event {
         // The last line has the verdict.
@@ -263,7 +263,7 @@ pub enum Ending {
     },
 }
 
-/// What the files of a training tell of its end. Series of several seeds have none.
+/// End of a training, as its files tell it. Series of several seeds have none.
 #[derive(Default)]
 struct Facts {
     step: Option<u64>,
@@ -336,7 +336,7 @@ fn best_of_series(output: &Path) -> Option<String> {
     Some(format!("seed {seed} is the best ({metric} {}); its model is in {}", figure(value), folder.display()))
 }
 
-/// Whether the folder is that of a pre-training.
+/// True if the folder is that of a pre-training.
 fn is_pretraining(output: &Path) -> bool {
     let run = StoredSettings::read(output).ok().and_then(|stored| stored.run);
     run.is_some_and(|run| matches!(run.settings, RunSettings::Pretrain(_)))

@@ -1,4 +1,4 @@
-//! What the files of a tokenizer say, in the commands that read them.
+//! Settings in the files of a tokenizer, in the commands that read them.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What the program says, and defaults that fit the model.
+//! Messages of the program, and defaults that fit the model.
 
 mod common;
 

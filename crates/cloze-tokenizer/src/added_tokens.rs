@@ -151,7 +151,7 @@ impl Iterator for Parts<'_, '_> {
     }
 }
 
-/// Whether no character of a word stands right before or behind `found`.
+/// True if no character of a word stands right before or behind `found`.
 fn stands_alone(text: &str, found: &Range<usize>) -> bool {
     let before = text[..found.start].chars().next_back();
     let behind = text[found.end..].chars().next();

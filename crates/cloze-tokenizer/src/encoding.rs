@@ -100,10 +100,10 @@ impl Encoding {
 /// Where a text that is too long is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TruncationSide {
-    /// Its end is cut off.
+    /// Cuts off the end.
     #[default]
     Right,
-    /// Its beginning is cut off.
+    /// Cuts off the beginning.
     Left,
 }
 

@@ -45,7 +45,7 @@ pub enum Error {
         id: usize,
         /// How it begins.
         start: String,
-        /// Its length.
+        /// Length of the token.
         bytes: usize,
         /// The largest accepted length.
         bytes_max: usize,
@@ -150,9 +150,9 @@ pub enum Error {
         path: PathBuf,
         /// The field.
         field: &'static str,
-        /// What `tokenizer.json` says.
+        /// Value in `tokenizer.json`.
         expected: String,
-        /// What `tokenizer_config.json` says.
+        /// Value in `tokenizer_config.json`.
         found: String,
     },
 

@@ -1,6 +1,6 @@
 //! Reading small files from outside: settings, vocabularies, lists of labels.
 //!
-//! Such a file is a regular one, of bounded size. What can be anything else would hang (a pipe) or never end
+//! Small files are regular ones, of bounded size. Anything else could hang (a pipe) or never end
 //! (`/dev/zero`). An object in it has each name once: of two values readers take one or the other, and a model that
 //! two programs read in two ways is a fault that nobody finds. And memory is bounded by the size of the file.
 
@@ -41,7 +41,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether there is no file of this name, nor a link.
+    /// True if there is no file of this name, nor a link.
     pub fn is_absent(&self) -> bool {
         matches!(self, ReadError::Io(error) if error.kind() == ErrorKind::NotFound)
     }

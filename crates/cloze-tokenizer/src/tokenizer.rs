@@ -471,7 +471,7 @@ impl Tokenizer {
         self.truncation_side
     }
 
-    /// What was assumed when the files were read.
+    /// Assumptions made when the files were read.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }

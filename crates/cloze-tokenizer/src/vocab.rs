@@ -119,7 +119,7 @@ impl UpperCase {
         found
     }
 
-    /// Whether the model must be cased: lower-casing would make these tokens useless. An uncased vocabulary has none,
+    /// True if the model must be cased: lower-casing would make these tokens useless. An uncased vocabulary has none,
     /// or very few that somebody added.
     pub fn is_cased(&self) -> bool {
         self.upper * UPPER_SHARE >= self.words.max(1)

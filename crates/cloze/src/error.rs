@@ -56,7 +56,7 @@ pub enum Error {
         path: PathBuf,
         /// Who does what.
         what: String,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
     },
     /// A command was interrupted while it wrote a folder.

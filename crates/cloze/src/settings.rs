@@ -74,7 +74,7 @@ pub struct StoredSettings {
     /// The metrics of the model on its development set, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<serde_json::Map<String, Value>>,
-    /// Whether the run taught the model anything.
+    /// True if the run taught the model anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// The run that made the model.

@@ -6,7 +6,7 @@ use cloze::Config;
 use cloze_kernels::{Cpu, Kernels};
 use serde_json::Value;
 
-/// Of f32 functions whose values reach 40, relative to the value or to 1.
+/// Error of f32 functions whose values reach 40, relative to the value or to 1.
 const ERROR_MAX: f64 = 1e-6;
 
 #[test]

@@ -7,7 +7,7 @@ use cloze::data::{
     DataOptions, DataSettings, Format, Labelling, Read, read_examples, read_label_names, read_questions, read_sentences,
 };
 
-/// What a line of the guide is tried with.
+/// Files with which a line of the guide is tried.
 struct Case {
     /// The first cell of the line begins with this.
     line: &'static str,

@@ -8,7 +8,7 @@ use cloze::infer::{EmbedOptions, Long, Pooling, Prompt, ReadOptions, Task};
 use cloze::{Model, Text, quantize};
 use serde_json::Value;
 
-/// Of f32 arithmetic on vectors whose numbers are near 1.
+/// Error of f32 arithmetic on vectors whose numbers are near 1.
 const ERROR_MAX: f64 = 2e-5;
 const POOLINGS: [(&str, Pooling); 6] = [
     ("cls", Pooling::Cls),

@@ -1,4 +1,4 @@
-//! What is fuzzed: one target for each reader.
+//! Fuzzing targets, one for each reader.
 //!
 //! A reader that is added to the product gets a target here: how its inputs look, some to begin with (here, or as files
 //! in `corpus/<target>/`), and a function that reads one and uses what it gets as the product would. Errors are answers;
@@ -32,7 +32,7 @@ pub type Seeds = fn(&Path) -> Vec<Vec<u8>>;
 /// A reader.
 pub struct Target {
     pub name: &'static str,
-    /// What it reads, in a few words.
+    /// Input that the target reads, in a few words.
     pub what: &'static str,
     pub shape: Shape,
     /// Bytes of an input at most.

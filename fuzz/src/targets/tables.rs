@@ -276,7 +276,7 @@ fn words(folder: &Path, name: &str, format: Format) -> Run {
     })
 }
 
-/// What `cloze check` says.
+/// Answer of `cloze check`.
 fn checked(path: &Path, task: FinetuneTask) -> String {
     told(check(&CheckSettings::new(task, path), Depth::Quick, Some(1)), |report| {
         report.findings.iter().map(|finding| format!("{finding:?}")).collect()

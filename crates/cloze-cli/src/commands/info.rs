@@ -86,7 +86,7 @@ struct EmbeddingInfo<'a> {
     dimensions: Option<usize>,
     prompts: Map<String, Value>,
     default_prompt: Option<&'a str>,
-    /// Whether the tokens of a prompt are pooled.
+    /// True if the tokens of a prompt are pooled.
     include_prompt: bool,
 }
 
@@ -233,7 +233,7 @@ fn heads(model: &Model) -> Vec<String> {
     names
 }
 
-/// What a regression gives.
+/// Description of the numbers that a regression gives.
 fn regression(function: ScoreFunction, labels: usize) -> String {
     let count = if labels == 1 { String::new() } else { format!(" of {labels} numbers") };
     match function {

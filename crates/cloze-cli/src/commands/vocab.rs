@@ -164,7 +164,7 @@ pub fn make(input: &[PathBuf], text_field: &str, folder: &Path, options: &TrainO
     Ok(tokenizer.vocab_size())
 }
 
-/// What a vocabulary is made from, and where it goes.
+/// Input and output of the making of a vocabulary.
 struct Make<'a> {
     input: &'a [PathBuf],
     text_field: &'a str,

@@ -10,7 +10,7 @@ use crate::output::grouped;
 use super::run::FinishedRun;
 use super::{Cell, Table};
 
-/// Of more labels, the names above the columns of the matrix stand upright, so that all columns fit on a page.
+/// Labels up to which the names above a matrix lie flat. Of more they stand upright, so that all columns fit on a page.
 const UPRIGHT: usize = 6;
 /// Of more labels, only the most frequent confusions are shown.
 const MATRIX_SHOWN: usize = 40;

@@ -81,7 +81,7 @@ pub struct PretrainingRun {
     pub settings: PretrainSettings,
     /// The run itself.
     pub run: StoredRun,
-    /// Whether it taught the model anything, once it has ended.
+    /// True if it taught the model anything, once it has ended.
     pub verdict: String,
     /// How it went so far.
     pub state: State,

@@ -142,7 +142,7 @@ impl Config {
 
     /// An error if this file contradicts the normalizer of `tokenizer.json`.
     ///
-    /// What a BERT class does not find in this file has its default, whatever `tokenizer.json` says: it lower-cases,
+    /// Defaults of a BERT class for fields that this file lacks, whatever `tokenizer.json` says: it lower-cases,
     /// and strips accents where it lower-cases.
     pub fn expect_agreement(&self, path: &Path, normalizer: Normalizer) -> Result<(), Error> {
         let strips = |normalizer: Normalizer| normalizer.strip_accents.unwrap_or(normalizer.lowercase);

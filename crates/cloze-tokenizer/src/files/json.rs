@@ -49,7 +49,7 @@ impl<'a> Field<'a> {
         }))
     }
 
-    /// What stands here.
+    /// Value that stands here.
     pub fn value(&self) -> Option<&'a Value> {
         self.value
     }

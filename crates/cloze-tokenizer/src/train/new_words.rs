@@ -83,7 +83,7 @@ pub struct DocumentCounts {
     /// Documents with the word, and the number of the last one, from 1.
     counts: HashMap<String, (u64, u64)>,
     documents: u64,
-    /// Whether the document goes on with the next text.
+    /// True if the document goes on with the next text.
     is_open: bool,
 }
 

@@ -148,7 +148,7 @@ fn task_head(
     Ok(Some(if kind == Use::Tokens { TaskHead::Tokens(rows) } else { TaskHead::Pooled(rows) }))
 }
 
-/// What a classifier reads, if no class says: words if there is no pooler, or the labels mark entities, else texts.
+/// Input of a classifier of no known class: words if there is no pooler, or the labels mark entities, else texts.
 fn kind_of_classifier(config: &Config, index: &Index) -> Use {
     let of_texts = index.find(POOLER).is_some() && Scheme::of_labels(&config.labels) == Scheme::None;
     if of_texts { Use::Texts } else { Use::Tokens }

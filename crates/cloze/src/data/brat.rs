@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path, notes: &mut Vec<String>, faults: &mut Faults) ->
     Ok(sentences)
 }
 
-/// What there is to say about spans that split words.
+/// Note on spans that split words.
 pub(super) fn within_note(path: &Path, within: usize) -> Option<String> {
     (within > 0).then(|| {
         format!("{}: places where a span begins or ends within a word, which is split there: {within}", path.display())

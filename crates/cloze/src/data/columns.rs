@@ -101,7 +101,7 @@ impl ColumnSpec {
         ColumnSpec { labels: Vec::new(), ..self.clone() }
     }
 
-    /// Whether columns are chosen by number, so that there is no header.
+    /// True if columns are chosen by number, so that there is no header.
     pub(crate) fn has_numbers(&self) -> bool {
         self.chosen().any(|column| matches!(column, Column::Number(_)))
     }
@@ -116,18 +116,18 @@ pub(crate) struct Columns {
     pub(crate) labels: Vec<usize>,
     /// Whether the first row holds names.
     pub(crate) has_header: bool,
-    /// Whether the labels are columns that were recognised by holding 0 and 1.
+    /// True if the labels are columns that were recognised by holding 0 and 1.
     pub(crate) are_flags: bool,
 }
 
 impl Columns {
-    /// Whether a column is read.
+    /// True if a column is read.
     pub(crate) fn reads(&self, column: usize) -> bool {
         column == self.text || self.text_b == Some(column) || self.labels.contains(&column)
     }
 }
 
-/// What there is to find besides the text.
+/// Columns to find besides the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// A label, if there is one.

@@ -144,7 +144,7 @@ impl Layout {
         other.or_else(|| rows(text).map(cells).find(of_width))
     }
 
-    /// Whether the first of ten columns has the ids of CoNLL-U.
+    /// True if the first of ten columns has the ids of CoNLL-U.
     fn has_conllu_ids(&self, text: &str) -> bool {
         let mut ids = rows(text)
             .filter(|(row, _)| !row.starts_with('#'))
@@ -160,7 +160,7 @@ impl Layout {
         self.by_tabs && ids.peek().is_some() && ids.all(is_id)
     }
 
-    /// Whether the first of three or more columns counts the words of each sentence, from 0 or 1.
+    /// True if the first of three or more columns counts the words of each sentence, from 0 or 1.
     fn numbers_words(&self, text: &str) -> bool {
         let (mut expected, mut longest) = (None, 0);
         for line in text.lines().take(2 * ROWS_LOOKED_AT) {
@@ -192,7 +192,7 @@ fn is_row(line: &str) -> bool {
     !is_blank(line) && !starts_document(line)
 }
 
-/// Whether there is nothing but ASCII space. A no-break space may be somebody's word.
+/// True if there is nothing but ASCII space. A no-break space may be somebody's word.
 pub(super) fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_whitespace())
 }
@@ -211,7 +211,7 @@ struct Reader<'a> {
     first_line: usize,
     budget: Budget,
     sentence: Sentence,
-    /// Whether the rest of the sentence is not read.
+    /// True if the rest of the sentence is not read.
     is_left_out: bool,
     unlabelled: usize,
     sentences: Vec<Sentence>,

@@ -13,9 +13,9 @@ const COLUMNS_MAX: usize = 1 << 16;
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
-    /// What separates columns.
+    /// Separator of columns.
     pub(crate) delimiter: char,
-    /// Whether cells may be quoted.
+    /// True if cells may be quoted.
     pub(crate) quotes: bool,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Rows<'a> {
         Rows { text, at: 0, line: 1, dialect }
     }
 
-    /// Whether a row ends at a byte. A single carriage return ends rows of quoted tables, as old programs write them.
+    /// True if a row ends at a byte. A single carriage return ends rows of quoted tables, as old programs write them.
     fn ends_row(&self, at: usize) -> bool {
         match self.text.as_bytes().get(at) {
             None | Some(b'\n') => true,

@@ -26,7 +26,7 @@ pub enum EntityMode {
 /// An entity in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntitySpan<'a> {
-    /// Its type: the label without prefix; `_` where a label is a prefix alone.
+    /// Type of the entity: the label without prefix; `_` where a label is a prefix alone.
     pub kind: &'a str,
     /// Index of its first word.
     pub start: usize,

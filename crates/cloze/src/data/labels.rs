@@ -14,11 +14,11 @@ use crate::error::Error;
 /// Characters that separate several labels in a cell, where none is chosen.
 pub(crate) const SEPARATORS: [char; 3] = [',', '|', ';'];
 
-/// What a value of JSON says about a text.
+/// Labels in a value of JSON.
 pub(crate) enum Labels {
     /// There is none.
     Missing,
-    /// Its labels.
+    /// Labels of the text.
     These(Vec<String>),
     /// Numbers in a list: ids, or a flag for each label.
     Numbers(Vec<String>),
@@ -69,7 +69,7 @@ pub(crate) fn label_of(field: &str, value: &Value) -> Result<String, String> {
     }
 }
 
-/// Whether a cell says that its text has the label of its column; nothing where it says neither.
+/// True if a cell says that its text has the label of its column; nothing where it says neither.
 pub(crate) fn flag(cell: &str) -> Option<bool> {
     match cell.trim() {
         "0" | "0.0" | "false" | "False" | "FALSE" => Some(false),
@@ -213,7 +213,7 @@ impl Renaming {
         }
     }
 
-    /// What there is to say about it.
+    /// Notes for the user.
     pub(crate) fn note(&self, path: &Path) -> Vec<String> {
         let path = path.display();
         let mut notes = Vec::new();

@@ -35,7 +35,7 @@ pub(crate) enum Prefix {
     Single,
 }
 
-/// What a label says of a word: where in an entity it stands, and of which type that is.
+/// Place of a word in an entity, and the type of the entity, as a label gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place<'a> {
     pub(crate) prefix: Prefix,
@@ -118,12 +118,12 @@ fn is_letter(letter: &str) -> bool {
 }
 
 impl Place<'_> {
-    /// Whether an entity that the word before is in, and does not end with, may continue here.
+    /// True if an entity that the word before is in, and does not end with, may continue here.
     pub(crate) fn continues(self, previous: Place) -> bool {
         matches!(previous.prefix, Prefix::Begin | Prefix::Inside) && self.kind == previous.kind
     }
 
-    /// Whether an entity opens here, as `conlleval` reads labels, also such as break their scheme.
+    /// True if an entity opens here, as `conlleval` reads labels, also such as break their scheme.
     pub(crate) fn opens_after(self, previous: Place) -> bool {
         match self.prefix {
             Prefix::Outside => false,

@@ -86,16 +86,16 @@ pub struct DataSettings {
     /// The format of files whose ending says nothing, or something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// What separates columns; recognised by default.
+    /// Separator of columns; recognised by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
-    /// What separates several labels in a cell; recognised by default.
+    /// Separator of several labels in a cell; recognised by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_separator: Option<char>,
     /// A file of label names, one a line, in the order of their ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
-    /// Whether examples without a label are left out.
+    /// True if examples without a label are left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip_unlabelled: bool,
 }
@@ -109,20 +109,20 @@ pub struct DataOptions {
     pub usual_columns: Option<ColumnSpec>,
     /// The format; by default that of the file's ending.
     pub format: Option<Format>,
-    /// What separates columns; recognised by default.
+    /// Separator of columns; recognised by default.
     pub delimiter: Option<char>,
-    /// What separates several labels in a cell; recognised by default.
+    /// Separator of several labels in a cell; recognised by default.
     pub label_separator: Option<char>,
     /// Names of the labels in the order of their ids. They name labels that are given as numbers.
     pub label_names: Vec<String>,
     /// The labels of a model, which name numbers where neither `label_names` nor the file itself do.
     pub usual_names: Vec<String>,
-    /// Whether examples without a label are left out, and counted, instead of being errors.
+    /// True if examples without a label are left out, and counted, instead of being errors.
     pub skip_unlabelled: bool,
 }
 
 impl DataSettings {
-    /// Whether nothing is chosen.
+    /// True if nothing is chosen.
     pub fn is_default(&self) -> bool {
         *self == DataSettings::default()
     }
@@ -164,7 +164,7 @@ impl DataOptions {
         })
     }
 
-    /// What `find` finds with the chosen columns, else with those that are usual for a model, else by their names.
+    /// Columns found by `find`: the chosen ones, else those usual for a model, else those known by name.
     /// Numbers that are usual are used where nothing is known by name, since the file may have a header.
     pub(crate) fn find<T>(&self, find: impl Fn(Option<&ColumnSpec>) -> Result<T, String>) -> Result<T, String> {
         let (None, Some(usual)) = (&self.columns, &self.usual_columns) else { return find(self.columns.as_ref()) };
@@ -216,12 +216,12 @@ pub fn read_label_names(path: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// What a file holds, and what there is to say about how it was read.
+/// Contents of a file, and notes on how it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read<T> {
     /// Examples, sentences or questions, in the order of the file.
     pub items: Vec<T>,
-    /// What was guessed, and what was not read.
+    /// Notes on guesses and on parts that were not read.
     pub notes: Vec<String>,
 }
 
@@ -235,7 +235,7 @@ impl<T> Read<T> {
     }
 }
 
-/// What becomes of rows that cannot be read.
+/// Treatment of rows that cannot be read.
 pub(crate) struct Faults {
     /// Rows that are left out at most; none where the first fault ends the reading.
     most: usize,

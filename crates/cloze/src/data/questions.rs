@@ -48,7 +48,7 @@ pub fn read_questions_from(
     read(bytes, format, name, options, needs_answers, bytes.len(), &mut Faults::end_reading())
 }
 
-/// Whether questions are read from files of a format, rather than pairs of texts.
+/// True if questions are read from files of a format, rather than pairs of texts.
 pub fn holds_questions(path: &Path, options: &DataOptions) -> bool {
     let format = options.format.or_else(|| Format::of_ending(path));
     format.is_some_and(|format| format != Format::Text)
@@ -419,7 +419,7 @@ impl Reader<'_> {
 #[derive(Default)]
 struct Found {
     answers: Vec<Answer>,
-    /// Whether it is said that there is none.
+    /// True if it is said that there is none.
     says_none: bool,
     searched: usize,
     ambiguous: usize,

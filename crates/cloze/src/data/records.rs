@@ -200,7 +200,7 @@ impl<'de, F: FnMut(&'de RawValue) -> Result<(), Error>> Visitor<'de> for Items<F
 /// Hands over the items of a list that is written in `json`; nothing if it is no list.
 ///
 /// # Errors
-/// What is no JSON, with the line, and what `each` gives back.
+/// Text that is no JSON, with the line, and every error of `each`.
 pub(crate) fn for_each_item<'a>(
     json: &'a str,
     lines: &mut LineOf<'a>,
@@ -258,7 +258,7 @@ impl<'a> LineOf<'a> {
     }
 }
 
-/// Whether a text of JSON is one value over the whole file instead of an object a line.
+/// True if a text of JSON is one value over the whole file instead of an object a line.
 pub(crate) fn is_list(text: &str) -> bool {
     text.trim_start().starts_with('[')
 }

@@ -60,7 +60,7 @@ struct Begun<'a> {
     head: usize,
     /// The bytes before this one are counted below.
     seen: usize,
-    /// Whether there is a letter or a digit.
+    /// True if there is a letter or a digit.
     has_word: bool,
     /// Straight double quotes.
     quotes: usize,
@@ -82,7 +82,7 @@ impl Begun<'_> {
         self.seen = end;
     }
 
-    /// Whether all that stands before the stop at `mark` is a number or letter that heads a paragraph: `12`, `XIV`,
+    /// True if all that stands before the stop at `mark` is a number or letter that heads a paragraph: `12`, `XIV`,
     /// `iv`, `a`.
     fn is_enumerator(&self, mark: usize) -> bool {
         // Longer ones number nothing, and are not read at every stop.
@@ -125,7 +125,7 @@ fn end_of_marks(sentence: &Begun, mark: usize) -> usize {
     text.len() - after.len()
 }
 
-/// Whether a sentence is over behind the stops and what closes after them that stand at `marks`.
+/// True if a sentence is over behind the stops and what closes after them that stand at `marks`.
 fn ends_sentence(sentence: &Begun, marks: std::ops::Range<usize>, is_lower_case: bool) -> bool {
     if !sentence.has_word {
         return false;

@@ -43,7 +43,7 @@ pub struct Squad {
     pub version: SquadVersion,
     /// In the order of the file.
     pub questions: Vec<Question>,
-    /// What was guessed, and what was not read.
+    /// Notes on guesses and on parts that were not read.
     pub notes: Vec<String>,
 }
 

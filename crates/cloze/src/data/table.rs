@@ -305,7 +305,7 @@ impl<'a> Reading<'a> {
         if rows > 0 && found.len() > 1 { found } else { Vec::new() }
     }
 
-    /// What separates several labels in a cell: as chosen, else the only character of the usual ones that occurs.
+    /// Separator of several labels in a cell: as chosen, else the only one of the usual characters that occurs.
     fn separator<'t>(
         &mut self,
         rows: impl Iterator<Item = Result<Row<'t>, (usize, String)>>,

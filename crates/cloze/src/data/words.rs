@@ -52,7 +52,7 @@ pub(crate) fn format_of(path: &Path, options: &DataOptions) -> Result<Format, Er
     }
 }
 
-/// Whether a file has sentences that are split into words: a word a line in a file of that ending, or records with a
+/// True if a file has sentences that are split into words: a word a line in a file of that ending, or records with a
 /// list of words.
 ///
 /// # Errors
@@ -199,7 +199,7 @@ fn from_records(
     Ok(sentences)
 }
 
-/// What sentences are made of while records are read.
+/// State while sentences are made of records.
 struct RecordReader<'a> {
     path: &'a Path,
     options: &'a DataOptions,

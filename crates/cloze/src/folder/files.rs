@@ -21,7 +21,7 @@ const SMALL_MAX: u64 = 8 << 20;
 /// A file as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {
-    /// Its size.
+    /// Size of the file.
     pub bytes: u64,
     /// SHA-256 of its contents, in hexadecimal.
     pub sha256: String,

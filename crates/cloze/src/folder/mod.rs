@@ -71,12 +71,12 @@ impl Folder {
         &self.dir
     }
 
-    /// Whether the folder is marked as unfinished, by this process or one before it.
+    /// True if the folder is marked as unfinished, by this process or one before it.
     pub fn is_unfinished(&self) -> bool {
         self.dir.join(UNFINISHED).exists()
     }
 
-    /// Whether a command was interrupted while it changed the folder.
+    /// True if a command was interrupted while it changed the folder.
     pub fn was_unfinished(&self) -> bool {
         self.before.is_some()
     }
@@ -161,7 +161,7 @@ pub(crate) fn remove_marks(dir: &Path) -> Result<(), Error> {
     [UNFINISHED, LOCK].iter().try_for_each(|name| remove(&dir.join(name)))
 }
 
-/// Whether a file is the marker or tells who writes.
+/// True if a file is the marker or tells who writes.
 pub(crate) fn is_own(name: &str) -> bool {
     [UNFINISHED, LOCK].contains(&name)
 }

@@ -57,12 +57,12 @@ impl Owner {
         format!("cloze {}, process {} on {}, since {}", self.command, self.pid, self.host, clock(self.since))
     }
 
-    /// Whether the file tells of the process that reads it.
+    /// True if the file tells of the process that reads it.
     pub fn is_this_process(&self) -> bool {
         self.pid == std::process::id() && self.host == host()
     }
 
-    /// Whether the process may still run. None of another machine is known to have ended.
+    /// True if the process may still run. None of another machine is known to have ended.
     pub fn may_run(&self) -> bool {
         self.host != host() || !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{}", self.pid)).exists()
     }

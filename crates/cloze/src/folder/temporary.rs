@@ -34,7 +34,7 @@ fn stands_for(name: &str) -> Option<&str> {
     (digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(whole)
 }
 
-/// Whether versions before this one called a half-written checkpoint so.
+/// True if versions before this one called a half-written checkpoint so.
 fn is_old_checkpoint(name: &str) -> bool {
     let step = name.strip_prefix("checkpoint-").and_then(|name| name.strip_suffix(END));
     step.is_some_and(|step| step.parse::<u64>().is_ok())
@@ -68,7 +68,7 @@ fn remove_matching(dir: &Path, matches: impl Fn(&str) -> bool) {
     }
 }
 
-/// Whether the process that writes the file still runs: it holds a lock on it.
+/// True if the process that writes the file still runs: it holds a lock on it.
 fn is_being_written(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }

@@ -1,4 +1,4 @@
-//! What happens to the vector of a text after pooling: linear layers, and scaling to length 1.
+//! Modules that change the vector of a text after pooling: linear layers, and scaling to length 1.
 
 use cloze_kernels::{Activation, Cpu, Kernels, MatrixShape, Purpose, Role};
 

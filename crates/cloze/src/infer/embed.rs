@@ -16,19 +16,19 @@ pub struct EmbedOptions<'a> {
     /// By default as in the model's files, else the mean. The vectors of several stand side by side;
     /// [`Pooling::None`] and [`Pooling::Pooler`] go with no other.
     pub pooling: Option<&'a [Pooling]>,
-    /// What is put before each text, or before the first of a pair.
+    /// Prompt before each text, or before the first of a pair.
     pub prompt: Option<Prompt<'a>>,
     /// Which hidden state: 0 is the embeddings' output, by default the last layer's.
     pub layer: Option<usize>,
     /// Columns that are kept, the first ones.
     pub dimensions: Option<usize>,
-    /// Whether to scale the vectors to length 1, after all else.
+    /// True if to scale the vectors to length 1, after all else.
     pub normalize: Option<bool>,
     /// How texts are read; by default up to the length that the files of an embedding model say.
     pub read: ReadOptions,
 }
 
-/// What is put before a text.
+/// Prompt before a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt<'a> {
     /// The prompt of this name in the model's files.
@@ -57,7 +57,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Whether tokens keep their vectors.
+    /// True if tokens keep their vectors.
     fn is_of_tokens(&self) -> bool {
         self.pooling == [Pooling::None]
     }

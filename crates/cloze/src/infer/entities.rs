@@ -36,8 +36,8 @@ pub struct Token {
 /// A stretch of the text and what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entity {
-    /// Its type: the label without prefix or suffix. The whole label with [`Aggregation::None`], and where labels mark
-    /// no entities.
+    /// Type of the entity: the label without prefix or suffix. The whole label with [`Aggregation::None`], and where
+    /// labels mark no entities.
     pub label: String,
     /// Its first character in the text.
     pub start: usize,
@@ -90,7 +90,7 @@ pub(super) struct Piece {
     pub score: f64,
     /// How many those are.
     pub count: usize,
-    /// Its first character in the text.
+    /// First character in the text.
     pub start: usize,
     /// One more than its last character.
     pub end: usize,

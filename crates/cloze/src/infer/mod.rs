@@ -156,9 +156,9 @@ pub struct Model {
     report: Report,
     notes: Vec<String>,
     sentence: Option<SentenceSettings>,
-    /// What happens to the vector of a text after pooling.
+    /// Module after pooling.
     modules: Vec<PackedModule>,
-    /// What the outputs of a head on texts are.
+    /// Meaning of the outputs of a head on texts.
     text_head: Option<TextHead>,
     settings: StoredSettings,
     precision: Precision,
@@ -299,12 +299,12 @@ impl Model {
         self.sentence.as_ref().and_then(|settings| settings.embedder.as_ref())
     }
 
-    /// What the outputs of the head on texts are, if the model has one.
+    /// Meaning of the outputs of the head on texts, if the model has one.
     pub fn text_head(&self) -> Option<TextHead> {
         self.text_head
     }
 
-    /// What the model's heads are for; none for an encoder alone or a masked language model.
+    /// Task of the model's heads; none for an encoder alone or a masked language model.
     pub fn task(&self) -> Option<Task> {
         match (self.declaration.heads.task, self.text_head) {
             (Some(TaskHead::Tokens(_)), _) => Some(Task::Tokens),

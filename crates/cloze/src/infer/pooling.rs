@@ -5,7 +5,7 @@ use crate::checkpoint;
 /// How the vectors of a text's tokens become the text's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// They do not: one vector a token.
+    /// No pooling: one vector a token.
     None,
     /// The first token's.
     Cls,
@@ -37,7 +37,7 @@ impl From<checkpoint::Pooling> for Pooling {
 }
 
 impl Pooling {
-    /// Whether the vector is that of a single token, so that no other has to be computed.
+    /// True if the vector is that of a single token, so that no other has to be computed.
     pub(super) fn reads_one_token(self) -> bool {
         matches!(self, Pooling::Cls | Pooling::LastToken | Pooling::Pooler)
     }

@@ -1,4 +1,4 @@
-//! What the outputs of a head on texts are: one class, several labels, or numbers.
+//! Meaning of the outputs of a head on texts: one class, several labels, or numbers.
 //!
 //! As Hugging Face's pipeline and sentence-transformers' cross-encoders show them: `problem_type` decides; a single
 //! output that it does not call a regression goes through a sigmoid; and a function that a cross-encoder's files name
@@ -10,7 +10,7 @@ use crate::error::Error;
 
 use super::classify::logistic;
 
-/// What the outputs of a head on texts are.
+/// Meaning of the outputs of a head on texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextHead {
     /// One class: softmax.
@@ -59,7 +59,7 @@ impl ScoreFunction {
 }
 
 impl TextHead {
-    /// What the outputs of a head with so many labels are.
+    /// Meaning of the outputs of a head with this many labels.
     ///
     /// # Errors
     /// If a cross-encoder's files name a function that is not known, or not for so many labels.

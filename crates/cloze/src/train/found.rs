@@ -1,4 +1,4 @@
-//! What is in the output folder before a run, and whether the run may have it.
+//! Contents of the output folder before a run, and the decision about taking it.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::settings::{Difference, RunSettings, Start, StoredRun, StoredSettings,
 use super::events::RunOptions;
 use super::run::steps_in;
 
-/// What is found in the output folder before a run.
+/// Contents of the output folder before a run.
 pub(super) enum Found {
     /// Nothing of a run, or nothing that is to be kept.
     Nothing(Folder),

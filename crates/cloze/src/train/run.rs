@@ -317,7 +317,7 @@ impl Run {
         self.folder.path()
     }
 
-    /// What is stored with the model. [`Run::finish`] writes it.
+    /// Settings stored with the model. [`Run::finish`] writes them.
     pub fn stored(&mut self) -> &mut StoredSettings {
         &mut self.stored
     }
@@ -437,7 +437,7 @@ pub(super) fn steps_in(output: &Path) -> Result<Vec<u64>, Error> {
     Ok(steps)
 }
 
-/// Whether a model card or report was written by Cloze: it holds [`MARK`].
+/// True if a model card or report was written by Cloze: it holds [`MARK`].
 pub fn is_ours(path: &Path) -> bool {
     fs::read(path).is_ok_and(|bytes| bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes()))
 }

@@ -84,7 +84,7 @@ struct SeedRun {
     seed: u64,
     /// Metrics of its best weights.
     metrics: Metrics,
-    /// Its verdict.
+    /// Verdict of the run.
     has_learnt: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! Whether a training has taught its model anything, in words.
+//! Verdict on a training: has the model learnt, and by which figures.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +17,19 @@ const F1_ABOVE_CONSTANT: f64 = 0.02;
 /// F1 of questions with answers, in percent, from which answering counts as learnt. Random spans reach 2 to 5.
 const ANSWER_F1: f64 = 10.0;
 
-/// Whether a training has taught its model anything.
+/// Verdict on a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Whether the model does better on held-out data than an answer that ignores the input; none if nothing was held out.
+    /// True if the model does better on held-out data than an answer that ignores the input; none without such data.
     pub has_learnt: Option<bool>,
     /// The figures behind it, a sentence each.
     pub findings: Vec<String>,
-    /// What to try next, if the model has not learnt.
+    /// Advice for the next run, if the model has not learnt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<Advice>,
 }
 
-/// What to try when a model has not learnt.
+/// Advice for a model that has not learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Advice {
@@ -134,7 +134,7 @@ fn standard_error(share: f64, count: usize) -> f64 {
     (share * (1.0 - share) / count.max(1) as f64).sqrt()
 }
 
-/// Whether answers follow from the input, and the figure that tells.
+/// True if answers follow from the input, and the figure that tells.
 fn judged(evaluation: &Evaluation) -> (bool, String) {
     let value = |name: &str| evaluation.metrics.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
     match evaluation.task {
@@ -162,7 +162,7 @@ fn judged(evaluation: &Evaluation) -> (bool, String) {
     }
 }
 
-/// Whether predicted classes follow from the input: accuracy beside that of the same predictions dealt out at random.
+/// True if predicted classes follow from the input: accuracy beside that of the same predictions dealt out at random.
 fn chance_corrected(confusion: &[Vec<usize>]) -> (bool, String) {
     let count: usize = confusion.iter().flatten().sum();
     let total = count.max(1) as f64;

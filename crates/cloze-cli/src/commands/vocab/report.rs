@@ -29,7 +29,7 @@ pub struct TextAnswer {
     characters: u64,
     /// Those that are no tokens; a word with one of them is unknown.
     left_out_characters: u64,
-    /// What they are of all characters of the text.
+    /// Share of the characters left out in all characters of the text.
     left_out_characters_share: f64,
     /// Of more than 100 characters, which are no words to any vocabulary.
     too_long_words: u64,

@@ -29,7 +29,7 @@ pub struct SentenceSettings {
     pub embedder: Option<EmbedderSettings>,
     /// Longest input in tokens, if the files say so.
     pub max_length: Option<usize>,
-    /// Whether texts are lower-cased, whatever the tokenizer does.
+    /// True if texts are lower-cased, whatever the tokenizer does.
     pub lower_case: bool,
     /// Function that a cross-encoder applies to its scores, as torch spells it.
     pub activation: Option<String>,
@@ -42,9 +42,9 @@ pub struct SentenceSettings {
 pub struct EmbedderSettings {
     /// How the vectors of a text's tokens become one; the results of several stand side by side.
     pub pooling: Vec<Pooling>,
-    /// Whether the tokens of a prompt are pooled, too.
+    /// True if the tokens of a prompt are pooled, too.
     pub include_prompt: bool,
-    /// What happens to the vector then, in order.
+    /// Modules after pooling, in order.
     pub modules: Vec<SentenceModule>,
     /// Texts that are put before a text.
     pub prompts: Prompts,
@@ -52,7 +52,7 @@ pub struct EmbedderSettings {
     pub dimensions: Option<usize>,
 }
 
-/// What happens to the vector of a text after pooling.
+/// Module after pooling.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SentenceModule {
     /// A linear layer and a function.
@@ -71,7 +71,7 @@ const TRANSFORMER_CONFIGS: [&str; 2] = ["sentence_bert_config.json", "sentence_d
 const MODULE_PREFIX: &str = "sentence_transformers.models.";
 
 impl EmbedderSettings {
-    /// Whether the vector is scaled to length 1 at the end.
+    /// True if the vector is scaled to length 1 at the end.
     pub fn is_normalized(&self) -> bool {
         self.modules.last() == Some(&SentenceModule::Normalize)
     }

@@ -1,4 +1,4 @@
-//! What is held out of a corpus, to measure with.
+//! Documents, or ends of documents, that are held out of a corpus to measure with.
 
 use sha2::{Digest, Sha256};
 
@@ -22,7 +22,7 @@ impl Corpus {
     /// least two are held out, so that next sentence prediction has another document to take its random sentences from.
     /// Nothing is held out with `fraction` 0.
     ///
-    /// Of fewer than 20 different documents the end of each is held out instead, `fraction` of its sentences and at
+    /// Fewer than 20 different documents give the end of each instead: `fraction` of its sentences, and at
     /// least 200 sentences in all; nothing of fewer than 1,000 sentences. Such parts are documents of both corpora.
     ///
     /// # Panics
@@ -78,7 +78,7 @@ impl Corpus {
         ))
     }
 
-    /// Whether the documents are the ends of others, see [`Corpus::hold_out`].
+    /// True if the documents are the ends of others, see [`Corpus::hold_out`].
     pub fn is_ends_of_documents(&self) -> bool {
         matches!(self.selection, Selection::Tails(_))
     }

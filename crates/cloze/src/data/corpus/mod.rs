@@ -57,7 +57,7 @@ enum Selection {
 /// Where a document is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
-    /// Its number among all documents.
+    /// Number of the document among all.
     document: u64,
     /// Sentences before the cut, and their tokens.
     sentences: u64,

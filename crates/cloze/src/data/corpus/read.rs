@@ -56,7 +56,7 @@ pub struct ReadCorpus {
     pub corpus: Corpus,
     /// How many files were read.
     pub files: usize,
-    /// What folders hold besides, in a line, see [`Found::note`](crate::data::documents::Found::note).
+    /// Note on other files in folders, see [`Found::note`](crate::data::documents::Found::note).
     pub skipped: Option<String>,
     /// Files without text.
     pub blank: Vec<PathBuf>,

@@ -81,7 +81,7 @@ pub struct Store {
     pub damaged: Option<PathBuf>,
     /// How files became documents of sentences.
     pub options: CorpusOptions,
-    /// Whether a file is text, in which blank lines can end documents.
+    /// True if a file is text, in which blank lines can end documents.
     is_text: bool,
     /// Keeps others from changing the folder as long as it is read.
     pub guard: Reading,
@@ -289,7 +289,7 @@ fn clear_for(folder: &mut Folder, existing: Existing, contents: &Contents) -> Re
     Ok(None)
 }
 
-/// Whether a file belongs to a store.
+/// True if a file belongs to a store.
 fn is_part(name: &str) -> bool {
     // Versions before this one called a file so that was not whole.
     let whole = name.strip_suffix(".tmp").unwrap_or(name);

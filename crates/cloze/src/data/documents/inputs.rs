@@ -21,7 +21,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What a user should know of what was skipped, in one line: how much of which kind, and the pattern that reads it.
+    /// Note on skipped files, in one line: how many of each kind, and the pattern that reads them.
     pub fn note(&self) -> Option<String> {
         if self.skipped.is_empty() {
             return None;
@@ -190,7 +190,7 @@ pub(super) fn kind(path: &Path) -> (Kind, Compression) {
     known_kind(path).unwrap_or((Kind::Text, compression(path).0))
 }
 
-/// Whether a file is text, in which blank lines can end documents.
+/// True if a file is text, in which blank lines can end documents.
 pub(crate) fn is_text(path: &Path) -> bool {
     kind(path).0 == Kind::Text
 }

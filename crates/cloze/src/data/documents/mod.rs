@@ -49,7 +49,7 @@ pub struct DocumentOptions {
     pub text_field: String,
     /// Bytes of a line or a record at most; a longer one is an error.
     pub line_limit: usize,
-    /// Whether all files may hold no text.
+    /// True if all files may hold no text.
     pub blank_files: bool,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Pieces<'a> {
     corpus: &'a Corpus,
     /// Tokens that an instance has room for.
     max: u64,
-    /// Of each document with more than [`COUNTED_AT_ONCE`] sentences: how many pieces stand before each of its groups of
+    /// Documents with more than [`COUNTED_AT_ONCE`] sentences: how many pieces stand before each of their groups of
     /// so many sentences, then their number.
     long_documents: HashMap<usize, Vec<u64>>,
 }

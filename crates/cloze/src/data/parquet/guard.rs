@@ -9,13 +9,13 @@ use parquet::errors::ParquetError;
 use super::reason;
 
 thread_local! {
-    /// Whether panics of this thread are caught, so that nobody is told of them.
+    /// True if panics of this thread are caught, so that nobody is told of them.
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `read` gives; its error, or that it panicked, as a text.
+/// Result of `read`; its error, or the fact that it panicked, as a text.
 ///
-/// What `read` was working on must not be used after a panic.
+/// Data that `read` was working on must not be used after a panic.
 pub(crate) fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     quiet_panics();
     let before = IS_GUARDED.replace(true);

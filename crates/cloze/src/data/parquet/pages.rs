@@ -17,7 +17,7 @@ const HEADER_BYTES_MAX: usize = 16 << 20;
 /// Structs within structs at most.
 const DEPTH_MAX: usize = 16;
 
-/// What a page header claims.
+/// Sizes that a page header claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PageHeader {
     /// Bytes of the header itself.
@@ -31,7 +31,7 @@ pub(crate) struct PageHeader {
     pub(crate) encoding: i64,
     /// Encodings of the levels (data), or bytes of the levels (second version): definition, repetition.
     pub(crate) levels: [i64; 2],
-    /// Of the second version.
+    /// Nulls of a page of the second version.
     pub(crate) nulls: i64,
     pub(crate) rows: i64,
     pub(crate) is_packed: bool,

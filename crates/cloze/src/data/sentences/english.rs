@@ -75,7 +75,7 @@ pub(super) fn first_word(text: &str) -> &str {
     &text[..text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len())]
 }
 
-/// Whether a text begins with who said what stands before: `Emma asked`, `Mr. Knightley said`, `I cried`. A capital
+/// True if a text begins with who said what stands before: `Emma asked`, `Mr. Knightley said`, `I cried`. A capital
 /// `She` begins a sentence of its own.
 pub(super) fn names_speaker(text: &str) -> bool {
     const NAMES_MAX: usize = 4;
@@ -93,7 +93,7 @@ pub(super) fn names_speaker(text: &str) -> bool {
     false
 }
 
-/// Whether the single period after `word` ends a sentence before `next`, which begins with `next_word`.
+/// True if the single period after `word` ends a sentence before `next`, which begins with `next_word`.
 pub(super) fn period_ends_sentence(word: &str, next: &str, next_word: &str) -> bool {
     let lower = word.to_lowercase();
     let lower = lower.as_str();
@@ -111,14 +111,14 @@ pub(super) fn period_ends_sentence(word: &str, next: &str, next_word: &str) -> b
     !is_abbreviation || is_starter(next, next_word)
 }
 
-/// Whether the next word, capitalised, begins a sentence.
+/// True if the next word, capitalised, begins a sentence.
 fn is_starter(next: &str, next_word: &str) -> bool {
     // The "A" of "A. Smith" is none.
     let goes_on = next[next_word.len()..].starts_with(|c: char| c.is_whitespace() || matches!(c, ',' | '\'' | '’'));
     goes_on && STARTERS.contains(&next_word)
 }
 
-/// What stands right before a period: letters, digits, and periods and apostrophes within.
+/// Word right before a period: letters, digits, and periods and apostrophes within.
 pub(super) fn last_word(before: &str) -> &str {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '&' | '\'' | '’');
     let start = before.char_indices().rev().take_while(|&(_, c)| is_part(c)).last();
@@ -131,7 +131,7 @@ fn has_inner_period(word: &str) -> bool {
     word.contains('.') && parts.all(|part| part.chars().count() <= 2 && part.chars().all(char::is_alphabetic))
 }
 
-/// Whether a word is a number of these Roman digits.
+/// True if a word is a number of these Roman digits.
 pub(super) fn is_roman(word: &str, digits: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| digits.contains(c))
 }
@@ -139,7 +139,7 @@ pub(super) fn is_roman(word: &str, digits: &str) -> bool {
 /// Words that, in text without capitals, begin a sentence even after an abbreviation.
 const PRONOUNS: &[&str] = &["he", "i", "it", "she", "there", "these", "they", "this", "those", "we", "you"];
 
-/// Whether a paragraph writes the beginnings of sentences small: it begins so itself, and after more of its periods
+/// True if a paragraph writes the beginnings of sentences small: it begins so itself, and after more of its periods
 /// stands a small letter than a capital.
 pub(super) fn is_lower_case(text: &str) -> bool {
     if !text.chars().find(|c| c.is_lowercase() || c.is_uppercase()).is_some_and(char::is_lowercase) {
@@ -172,7 +172,7 @@ fn may_be_abbreviation(word: &str) -> bool {
         || has_inner_period(word)
 }
 
-/// Whether the single period after `word` ends a sentence before `next`, which begins with `next_word`, in text that
+/// True if the single period after `word` ends a sentence before `next`, which begins with `next_word`, in text that
 /// writes the beginnings of sentences small. Of abbreviations only the next word tells, so few do.
 pub(super) fn period_ends_lower_case_sentence(word: &str, next: &str, next_word: &str) -> bool {
     if NUMBERED.contains(&word) {
@@ -185,7 +185,7 @@ pub(super) fn period_ends_lower_case_sentence(word: &str, next: &str, next_word:
     goes_on && !NEVER_LAST.contains(&word) && PRONOUNS.contains(&next_word)
 }
 
-/// Whether a text without capitals begins with who said what stands before: `said he`, `he asked`, `mr. knightley
+/// True if a text without capitals begins with who said what stands before: `said he`, `he asked`, `mr. knightley
 /// cried`, but not `she looked up` or `then he asked`.
 pub(super) fn names_lower_case_speaker(text: &str) -> bool {
     const NAMES_MAX: usize = 3;

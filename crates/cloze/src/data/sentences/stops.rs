@@ -1,6 +1,6 @@
 //! Stops of scripts without case, each of which means nothing else.
 
-/// Whether `c` ends a sentence in Devanagari and its sisters (`।`, `॥`), Arabic and Urdu (`؟`, `۔`), Armenian (`։`),
+/// True if `c` ends a sentence in Devanagari and its sisters (`।`, `॥`), Arabic and Urdu (`؟`, `۔`), Armenian (`։`),
 /// Syriac, Burmese (`။`), Ethiopic (`።`, `፧`, `፨`), Khmer (`។`, `៕`), Mongolian, or is a doubled mark (`‼`, `⁇`).
 pub(super) fn is_plain_stop(c: char) -> bool {
     matches!(
@@ -11,7 +11,7 @@ pub(super) fn is_plain_stop(c: char) -> bool {
     )
 }
 
-/// Whether a sentence that ends in `marks`, such a stop among them, is over, given what comes `after`. No space need
+/// True if a sentence that ends in `marks`, such a stop among them, is over, given what comes `after`. No space need
 /// follow, but after the Urdu `۔`, which also stands in abbreviations.
 pub(super) fn plain_stop_ends_sentence(marks: &str, after: &str) -> bool {
     let Some(first) = after.trim_start().chars().next() else { return false };

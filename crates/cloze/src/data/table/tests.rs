@@ -99,7 +99,7 @@ fn columns_are_chosen_by_name_or_number() {
     assert_eq!(labelled, [example("a", None, Some("1"), 2)]);
 }
 
-/// What is read with which columns, and what the message says.
+/// Columns, with the examples or the message that they give.
 #[test]
 fn faults_are_named() {
     let tsv = |table: &str, columns: &str| read(table, Format::Tsv, columns, true).unwrap_err();

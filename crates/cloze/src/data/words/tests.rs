@@ -88,7 +88,7 @@ fn json_lines_have_lists() {
     assert_eq!(unlabelled.unwrap(), [in_line("a", "", 1)]);
 }
 
-/// What is read with which columns, and what the message says.
+/// Columns, with the examples or the message that they give.
 #[test]
 fn faults_are_named() {
     let labelled = |text: &str| rows(text, "", true).unwrap_err();

@@ -125,7 +125,7 @@ impl QuestionData {
         Ok(QuestionData { version, questions, read, windows, settings: answers })
     }
 
-    /// Whether a question has no answer.
+    /// True if a question has no answer.
     pub fn may_have_no_answer(&self) -> bool {
         self.questions.iter().any(|question| question.is_impossible)
     }
