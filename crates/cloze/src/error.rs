@@ -84,6 +84,14 @@ pub enum Error {
         /// The value found.
         value: f64,
     },
+    /// The system has no memory for a large buffer.
+    #[error("no memory for {what}, {bytes} bytes; give the process more (ulimit -v, limits of its cgroup)")]
+    Memory {
+        /// The contents of the buffer.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+    },
     /// A model's answer to an input is infinite or not a number.
     #[error(
         "the output of {place} is not a number for this input: the model's weights are too large, or were damaged; compare the files with their checksums, or train again with a lower learning rate"

@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, Report, SentenceSettings, open_tokenizer, sa
 use crate::config::Config;
 use crate::folder::{Folder, Replacement};
 use crate::infer::check_vocabulary;
+use crate::memory::zeros;
 use crate::params::Declaration;
 use crate::quantize::{obsolete, take_folder};
 use crate::settings::StoredSettings;
@@ -41,7 +42,7 @@ pub fn extend(model: &Path, words: &[NewWord], folder: &mut Folder) -> Result<Re
     let settings = StoredSettings { run: None, files: None, ..StoredSettings::read(model)? };
 
     let declaration = Declaration::new(config, checkpoint.heads());
-    let mut weights = vec![0.0; declaration.len];
+    let mut weights = zeros(declaration.len, "the weights of the model")?;
     let report = checkpoint.read(&declaration, &mut weights)?;
     let config = Config { vocab_size: config.vocab_size.max(extended.vocab_size()), ..config.clone() };
     let larger = Declaration::new(&config, checkpoint.heads());
@@ -50,7 +51,7 @@ pub fn extend(model: &Path, words: &[NewWord], folder: &mut Folder) -> Result<Re
     for (row, new) in rows[tokenizer.vocab_size()..].iter_mut().zip(words) {
         *row = RowSource::Mean(new.pieces.clone());
     }
-    let mut extended_weights = vec![0.0; larger.len];
+    let mut extended_weights = zeros(larger.len, "the weights of the extended model")?;
     move_rows(&weights, &declaration, &mut extended_weights, &larger, &rows);
 
     let obsolete = obsolete(folder.path());

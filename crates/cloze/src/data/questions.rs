@@ -231,7 +231,6 @@ impl Reader<'_> {
                 "false" => false,
                 other => return Err(wrong("is_impossible", &format!("{}; expected true or false", kind(other)))),
             };
-            self.version = SquadVersion::V2;
         }
         let id = match qa.record.any_field("id") {
             None => return Err(wrong("id", "missing; expected a string")),
@@ -246,7 +245,7 @@ impl Reader<'_> {
                 .map_err(|message| problem(self.path, Some(qa.record.line), &message))?;
         }
         if !is_said && found.says_none && found.answers.is_empty() {
-            (is_impossible, self.version) = (true, SquadVersion::V2);
+            is_impossible = true;
         }
         self.push(qa.record.line, &join(&qa.path, "id"), id, question, Arc::clone(context), found, is_impossible)
     }
@@ -279,7 +278,6 @@ impl Reader<'_> {
             let value = self.value(record, record.fields[places[at]].1, names[at])?;
             impossible = flag_of(&value)
                 .ok_or_else(|| at_line(format!("field `{}` holds {value}; expected true or false", names[at])))?;
-            self.version = SquadVersion::V2;
         }
         let mut found = Found::default();
         match answer {
@@ -299,7 +297,7 @@ impl Reader<'_> {
             None => {}
         }
         if self.needs_answers && found.answers.is_empty() {
-            (impossible, self.version) = (true, SquadVersion::V2);
+            impossible = true;
         }
         self.push(record.line, "id", id, question, context, found, impossible)
     }
@@ -325,6 +323,9 @@ impl Reader<'_> {
         }
         self.searched += searched;
         self.ambiguous += ambiguous;
+        if is_impossible {
+            self.version = SquadVersion::V2;
+        }
         self.questions.push(Question { id, question, context, answers, is_impossible });
         Ok(())
     }

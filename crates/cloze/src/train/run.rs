@@ -25,6 +25,7 @@ use crate::checkpoint::{self, Checkpoint, TensorFile};
 use crate::error::at;
 use crate::folder::{Folder, files_of, model_files, remove, remove_whole, sync, temporary};
 use crate::infer::Model;
+use crate::memory::zeros;
 use crate::params::Declaration;
 use crate::quantize::obsolete;
 use crate::settings::{FILE_NAME, StoredRun, StoredSettings};
@@ -307,7 +308,7 @@ impl Run {
     fn weights_at(&self, step: u64) -> Result<Vec<f32>, Error> {
         let dir = self.checkpoint_path(step);
         checkpoint::check_sums(&dir)?;
-        let mut weights = vec![0.0; self.declaration.len];
+        let mut weights = zeros(self.declaration.len, "the weights")?;
         Checkpoint::open(&dir)?.read(&self.declaration, &mut weights)?;
         Ok(weights)
     }
@@ -391,7 +392,7 @@ impl Run {
         let weights = self.weights_at(step)?;
         let optimizer = TensorFile::open(&dir.join("optimizer.safetensors"))?;
         let read = |prefix: &str| -> Result<Vec<f32>, Error> {
-            let mut values = vec![0.0; self.declaration.len];
+            let mut values = zeros(self.declaration.len, "the moments of the optimizer")?;
             for parameter in &self.declaration.parameters {
                 let name = format!("{prefix}.{}", parameter.name);
                 optimizer.read(&name, &parameter.shape, &mut values[parameter.span.range()])?;

@@ -3,6 +3,7 @@
 use cloze_kernels::{AdamStep, Cpu, Kernels, Purpose, Real, Span};
 
 use crate::heads::{Losses, TrainingBatch, Workspace, losses};
+use crate::memory::zeros;
 use crate::model::{Draws, Keep, Network};
 use crate::optim::{self, OptimizerKind, OptimizerSettings, RateSettings};
 use crate::params::Declaration;
@@ -234,7 +235,7 @@ impl<K: Kernels<Real = f32>> Trainer<K> {
     /// Copies the whole state out.
     pub fn state(&self) -> Result<TrainerState, Error> {
         let read = |vector| -> Result<Vec<f32>, Error> {
-            let mut values = vec![0.0; self.declaration.len];
+            let mut values = zeros(self.declaration.len, "the state of the training")?;
             self.network.kernels.read_vector(&mut values, vector, 0)?;
             Ok(values)
         };
