@@ -105,18 +105,52 @@ def multi_label(rng):
         subset_accuracy=metrics.accuracy_score(gold, predictions), hamming_loss=metrics.hamming_loss(gold, predictions),
         binary_cross_entropy=metrics.log_loss(gold.ravel(), special.expit(logits.ravel())),
         precision=precision, recall=recall, f1=label_f1, support=support,
-        thresholds=[threshold(probabilities[:, label], gold[:, label]) for label in range(5)])
+        **thresholds(probabilities, gold))
 
 
-def threshold(probabilities, gold):
-    if not gold.any():
-        return 0.5
-    distinct = np.unique(np.concatenate([[0, 1], probabilities]))
+def thresholds(probabilities, gold):
+    """The best thresholds for micro F1 (one for all, and the best value by label), macro F1 and exact matches. A label
+    that fewer than 5 examples have shares the best one for all."""
+    shared = threshold(probabilities, lambda given: metrics.f1_score(gold, given, average="micro", zero_division=0))
 
-    def rank(candidate):
-        return -metrics.f1_score(gold, probabilities >= candidate, zero_division=0), abs(candidate - 0.5), candidate
+    def own(label):
+        def score(given):
+            return metrics.f1_score(gold[:, label], given, zero_division=0)
 
-    return min((distinct[1:] + distinct[:-1]) / 2, key=rank)
+        return threshold(probabilities[:, label], score) if gold[:, label].sum() >= 5 else shared
+
+    # For each number of labels given, the greatest number of right ones that thresholds by label can reach.
+    reached = {0: 0}
+    for label in range(gold.shape[1]):
+        own_candidates = np.unique(np.append(probabilities[:, label], 2))
+        sums = {}
+        for candidate in own_candidates if gold[:, label].sum() >= 5 else [shared]:
+            given = probabilities[:, label] >= candidate
+            for count, right in reached.items():
+                count, right = count + given.sum(), right + (given & gold[:, label]).sum()
+                sums[count] = max(right, sums.get(count, 0))
+        reached = sums
+    return dict(
+        shared_threshold=shared, macro_thresholds=[own(label) for label in range(gold.shape[1])],
+        exact_threshold=threshold(probabilities, lambda given: metrics.accuracy_score(gold, given)),
+        micro_f1_by_label=max(2 * right / (count + gold.sum()) for count, right in reached.items()))
+
+
+def threshold(probabilities, score):
+    """The middle of the best interval of equally good thresholds; of several the nearest to 0.5, then the lower."""
+    bounds = np.unique(np.concatenate([[0, 1], probabilities.ravel()]))
+    intervals = []
+    for below, above in zip(bounds[:-1], bounds[1:]):
+        found = score(probabilities >= (below + above) / 2)
+        if intervals and intervals[-1][2] == found:
+            below = intervals.pop()[0]
+        intervals.append((below, above, found))
+
+    def rank(interval):
+        middle = (interval[0] + interval[1]) / 2
+        return -interval[2], abs(middle - 0.5), middle
+
+    return sum(min(intervals, key=rank)[:2]) / 2
 
 
 def main():

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use cloze::eval::Tuning;
 use cloze::settings::{FILE_NAME, RunSettings, StoredSettings};
 use cloze::train::{Advice, Event, Metrics, Observer, Outcome, REPORT, SUMMARY, StepLog, Verdict};
 use serde_json::{Map, Value, json};
@@ -271,6 +272,7 @@ struct Facts {
     best_step: Option<u64>,
     metrics: Map<String, Value>,
     verdict: Option<Verdict>,
+    tuning: Option<Tuning>,
 }
 
 impl Facts {
@@ -280,19 +282,23 @@ impl Facts {
             _ => output.to_path_buf(),
         };
         let state = report::State::read(&dir).ok();
+        let mut stored = StoredSettings::read(output).unwrap_or_default();
         let metrics = match (ending, &state) {
             (Ending::Finished(metrics), _) => {
                 metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
             }
+            // Of the weights as they are stored, with all that was found for them.
+            (Ending::AlreadyFinished, _) if stored.metrics.is_some() => stored.metrics.take().unwrap_or_default(),
             // A fine-tuning keeps its best weights, a pre-training its last ones.
             (_, Some(state)) if is_pretraining(output) => state.evaluation(None),
             (_, Some(state)) => state.evaluation(state.best_global_step),
             _ => Map::new(),
         };
-        let verdict = StoredSettings::read(output).ok().and_then(|stored| stored.verdict);
+        let StoredSettings { verdict, tuning, .. } = stored;
         match (state, ending) {
             (Some(state), _) => Facts {
                 verdict,
+                tuning,
                 step: Some(state.global_step),
                 steps: Some(state.max_steps),
                 best_step: state.best_global_step,
@@ -316,6 +322,9 @@ impl Facts {
             }
         }
         line["metrics"] = Value::Object(self.metrics.clone());
+        if let Some(tuning) = &self.tuning {
+            line["tuning"] = json!(tuning);
+        }
         if let Some(verdict) = &self.verdict {
             line["verdict"] = json!({ "has_learnt": verdict.has_learnt, "text": verdict.text() });
             line["verdict"]["advice"] = json!(verdict.advice.map(advised));
@@ -412,6 +421,7 @@ mod tests {
     fn the_last_line_says_how_where_and_how_well() {
         let facts = Facts {
             verdict: None,
+            tuning: None,
             step: Some(24),
             steps: Some(24),
             best_step: Some(12),

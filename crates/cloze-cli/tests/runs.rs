@@ -61,6 +61,24 @@ fn finetune_keeps_the_best_epoch() {
     assert_eq!(evaluations.len(), 8, "one an epoch");
 }
 
+/// With a rate of 1e-7 accuracy stays the same, and the loss alone tells epochs apart.
+#[test]
+fn of_equal_epochs_the_one_with_the_lowest_loss_is_kept() {
+    let world = World::new();
+    let flags = "--learning-rate 1e-7 --dropout 0 --epochs 3 --patience 2 --decay none";
+    world.finetune("model", flags).ok();
+    let state = world.json("model/trainer_state.json");
+    let evaluations: Vec<&Value> =
+        state["log_history"].as_array().unwrap().iter().filter(|entry| entry.get("eval_accuracy").is_some()).collect();
+    assert_eq!(evaluations.len(), 3, "lower losses are better: {state}");
+    assert!(evaluations.iter().all(|entry| entry["eval_accuracy"] == evaluations[0]["eval_accuracy"]), "{state}");
+    let loss = |entry: &&&Value| entry["eval_loss"].as_f64().unwrap();
+    let lowest = evaluations.iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap();
+    assert_ne!(lowest["step"], evaluations[0]["step"], "{state}");
+    assert_eq!(state["best_global_step"], lowest["step"]);
+    assert_eq!(world.json("model/run_state.json")["best_loss"], lowest["eval_loss"]);
+}
+
 #[test]
 fn a_head_is_continued_and_replaced_only_on_request() {
     let world = World::new();

@@ -72,6 +72,61 @@ fn a_text_may_have_several_labels_with_thresholds_of_their_own() {
     assert_eq!(line["labels"], json!(["red"]));
 }
 
+/// Rare labels and a slow start: at thresholds of 0.5 no text gets a label, whatever the epoch.
+#[test]
+fn several_labels_keep_the_epoch_with_the_best_f1_at_tuned_thresholds() {
+    let world = world();
+    world.write("several.csv", SEVERAL);
+    world.write("other.csv", SEVERAL.replace("the red dog,red", "the red dog,cat"));
+    for metric in ["f1", "macro_f1", "exact_match"] {
+        let slow = format!("--epochs 4 --learning-rate 1e-3 --dropout 0 --metric {metric} --output {metric}");
+        let ran = world.run(&format!(
+            "finetune --task multi-label --train several.csv --dev several.csv --config config.json --tokenizer vocab.txt \
+             --batch-size 4 --max-seq-length 32 --json {slow}"
+        ));
+        let line = ran.ok().answer();
+        let state = world.json(&format!("{metric}/trainer_state.json"));
+        let (expected, values) = best_evaluation(&state, metric);
+        assert_eq!(state["best_global_step"], expected["step"], "{metric}: {values:?}");
+        assert_eq!(state["best_metric"], expected[format!("eval_{metric}")]);
+        assert_eq!(world.json(&format!("{metric}/run_state.json"))["best_loss"], expected["eval_loss"]);
+        assert!(values.iter().any(|value| *value > 0.3), "{metric}: {values:?}");
+        let stored = world.json(&format!("{metric}/cloze.json"));
+        assert_eq!(stored["metrics"][metric], expected[format!("eval_{metric}")], "the stored thresholds are the tuned ones");
+        assert_eq!((&stored["tuning"]["metric"], &stored["tuning"]["folds"]), (&json!(metric), &json!(5)));
+        assert_eq!(line["tuning"], stored["tuning"]);
+        assert_eq!(line["metrics"], stored["metrics"]);
+        assert!(stored["metrics"][format!("cross_fitted_{metric}")].is_f64(), "{stored}");
+        // The examples that chose the thresholds are known again, in any format; others are not.
+        let own = world.run(&format!("evaluate --model {metric} --input several.csv --json")).ok();
+        assert!(own.stderr.contains("these examples chose the thresholds"), "{}", own.stderr);
+        let own = own.answer();
+        assert_eq!(own["details"]["tuning"], stored["tuning"]);
+        for (name, value) in stored["metrics"].as_object().unwrap() {
+            assert_eq!(&own[name], value, "{metric}: {name}");
+        }
+        let other = world.run(&format!("evaluate --model {metric} --input other.csv --json")).ok();
+        assert!(!other.stderr.contains("chose the thresholds"), "{}", other.stderr);
+        let other = other.answer();
+        assert!(other.get("cross_fitted_f1").is_none() && other["details"].get("tuning").is_none(), "{other}");
+    }
+}
+
+/// The evaluation that a training must keep: the greatest metric, of equal ones the lowest loss, then the first. And the
+/// values of all.
+fn best_evaluation(state: &Value, metric: &str) -> (Value, Vec<f64>) {
+    let name = format!("eval_{metric}");
+    let entries = state["log_history"].as_array().unwrap().iter().filter(|entry| entry.get("eval_loss").is_some());
+    let entries: Vec<&Value> = entries.collect();
+    let value = |entry: &Value| entry[&name].as_f64().unwrap();
+    let loss = |entry: &Value| entry["eval_loss"].as_f64().unwrap();
+    let best = entries.iter().copied().reduce(|best, entry| {
+        let wins = value(entry) > value(best) || value(entry) == value(best) && loss(entry) < loss(best);
+        if wins { entry } else { best }
+    });
+    (best.unwrap().clone(), entries.iter().map(|entry| value(entry)).collect())
+}
+
 #[test]
 fn words_are_labelled_with_entities_in_the_text_as_it_is() {
     let world = world();

@@ -16,6 +16,7 @@ use crate::check::{CheckSettings, Depth, check};
 use crate::checkpoint::{Checkpoint, write_file};
 use crate::config::{parse_json, read_if_there};
 use crate::data::{CorpusOptions, DataSettings, DocumentBreak, Objective, SentenceUnit};
+use crate::eval::Tuning;
 use crate::eval::calibration::TEMPERATURES;
 use crate::first_weights::FirstWeights;
 use crate::folder::StoredFiles;
@@ -59,6 +60,9 @@ pub struct StoredSettings {
     /// The probability from which each label is given, where a text may have several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Vec<f64>>,
+    /// How the thresholds were chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// The label whose F1 is measured, of two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positive_label: Option<String>,

@@ -119,6 +119,9 @@ fn readable(evaluation: &Evaluation) -> String {
         if let Some(label) = details.positive_label.as_ref().filter(|_| name == "f1") {
             let _ = write!(text, "\tof the label {label}");
         }
+        if evaluation.cross_fitted(name).is_some() {
+            text.push_str("\ttuned on these examples");
+        }
     }
     if let Some(calibration) = &details.calibration {
         let _ = write!(text, "\nexpected_calibration_error\t{:.4}", calibration.error);

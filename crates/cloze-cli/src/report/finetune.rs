@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cloze::eval::thresholds::Sharing;
 use cloze::settings::{FinetuneSettings, FinetuneTask, Start};
 use cloze::train::shell_word;
 use serde_json::Value;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::output::grouped;
 
 use super::chart::smoothed;
-use super::outcome::{self, interval, shown};
+use super::outcome::{self, cross_fitted, interval, shown};
 use super::run::{FinishedRun, run_facts, settings_facts, verdict};
 use super::{Chart, Highlight, Line, Report, Series, Unit, save};
 
@@ -88,7 +89,11 @@ fn highlights(run: &FinishedRun) -> Vec<Highlight> {
     let mut highlights = vec![highlight(
         metric,
         best_value(run),
-        interval(run, metric).map_or_else(|| "on the development set".to_string(), |own| format!("95 %: {own}")),
+        match (cross_fitted(run, metric), interval(run, metric)) {
+            (Some(honest), _) => format!("tuned; cross-fitted {honest}"),
+            (None, Some(own)) => format!("95 %: {own}"),
+            (None, None) => "on the development set".to_string(),
+        },
     )];
     if let Some(loss) = evaluation.metrics.get("loss").and_then(Value::as_f64).filter(|_| metric != "loss") {
         highlights.push(highlight("loss", format!("{loss:.3}"), "on the development set".to_string()));
@@ -177,9 +182,15 @@ fn facts(run: &FinishedRun) -> Vec<(String, String)> {
         facts.push(fact("temperature", format!("{temperature:.4}, fitted on the development set")));
     }
     if let Some(thresholds) = &run.stored.thresholds {
-        let names = run.evaluation.classes.keys().map(String::as_str).chain(std::iter::repeat(""));
-        let own: Vec<String> = names.zip(thresholds).map(|(name, value)| format!("{name} {value:.4}")).collect();
-        facts.push(fact("thresholds", format!("{}; the best on the development set", own.join(", "))));
+        let own = match (run.stored.tuning.as_ref().map(|tuning| tuning.thresholds), thresholds.first()) {
+            (Some(Sharing::One), Some(threshold)) => format!("{threshold:.4} for all labels"),
+            _ => {
+                let names = run.evaluation.classes.keys().map(String::as_str).chain(std::iter::repeat(""));
+                let own = names.zip(thresholds).map(|(name, value)| format!("{name} {value:.4}"));
+                own.collect::<Vec<_>>().join(", ")
+            }
+        };
+        facts.push(fact("thresholds", format!("{own}; the best on the development set")));
     }
     if let Some(threshold) = run.stored.questions.and_then(|questions| questions.answers.null_threshold) {
         facts.push(fact("no answer", format!("if its odds are above {threshold:.4}, the best on the development set")));

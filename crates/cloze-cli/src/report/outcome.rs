@@ -44,6 +44,12 @@ pub fn interval(run: &FinishedRun, metric: &str) -> Option<String> {
     Some(format!("{} to {}", end("low")?, end("high")?))
 }
 
+/// The honest value of a metric at thresholds that the same examples chose; none of other metrics.
+pub fn cross_fitted(run: &FinishedRun, metric: &str) -> Option<String> {
+    let value = run.evaluation.metrics.get(&format!("cross_fitted_{metric}"))?.as_f64()?;
+    Some(shown(run.settings.task, metric, value))
+}
+
 fn metrics_table(run: &FinishedRun) -> Table {
     let task = run.settings.task;
     let row = |name: String| {
@@ -54,6 +60,12 @@ fn metrics_table(run: &FinishedRun) -> Table {
             Cell::Figure(interval(run, &name).unwrap_or_default()),
             Cell::Text(match &run.evaluation.positive_label {
                 Some(label) if name == "f1" => format!("Precision and recall in one, of the label {label}."),
+                _ if name.starts_with("cross_fitted_") => {
+                    "The same at thresholds that were tuned on other examples: an honest figure.".to_string()
+                }
+                _ if cross_fitted(run, &name).is_some() => {
+                    format!("{} At thresholds tuned on these examples.", meaning(task, &name))
+                }
                 _ => meaning(task, &name).to_string(),
             }),
         ]

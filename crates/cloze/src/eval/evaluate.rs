@@ -23,7 +23,8 @@ use super::answers::{AnswerResults, note_on_questions, texts_of_questions};
 use super::bootstrap::Comparison;
 use super::results::{Details, Results, as_map};
 use super::task::{classes, read, several_labels, values};
-use super::texts::TextResults;
+use super::texts::{CROSS_FITTED, TextResults};
+use super::tuning::Tuning;
 use super::words::{WordResults, note_on_plain_labels, read_labelled_words};
 
 /// How good a model is on some data.
@@ -94,22 +95,57 @@ pub fn evaluate(
     observer: &mut Observer,
 ) -> Result<Evaluation, Error> {
     let (results, source) = results(model, path, options, observer)?;
-    Evaluation::of(model, results, &source, options.seed)
+    let tuning = model.settings().tuning.as_ref().filter(|tuning| tuning.is_of(&source));
+    let evaluation = Evaluation::of(model, results, &source, tuning, options.seed)?;
+    if let Some(note) = evaluation.note_on_tuning() {
+        let _ = observer(&Event::Note(format!("{}: {note}", path.display())));
+    }
+    Ok(evaluation)
 }
 
 impl Evaluation {
-    /// All that follows from results.
-    pub(crate) fn of(model: &Model, results: Results, source: &Source, seed: u64) -> Result<Evaluation, Error> {
+    /// All that follows from results. `tuning` is there if these examples chose the thresholds.
+    pub(crate) fn of(
+        model: &Model,
+        results: Results,
+        source: &Source,
+        tuning: Option<&Tuning>,
+        seed: u64,
+    ) -> Result<Evaluation, Error> {
+        let mut metrics = results.metrics()?;
+        metrics.extend(tuning.map(|tuning| results.cross_fitted(tuning)).unwrap_or_default());
+        let details = results.details(seed, |at| source.example(at));
         Ok(Evaluation {
             task: task_name(model)?,
             examples: results.len(),
-            metrics: results.metrics()?,
-            details: results.details(seed, |at| source.example(at)),
+            metrics,
+            details: Details { tuning: tuning.cloned(), ..details },
             answers: match results {
                 Results::Answers(results) => Some(Answers { questions: results.questions, nbest: results.nbest }),
                 _ => None,
             },
         })
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    }
+
+    /// The honest value of a metric at thresholds that these examples chose: that at thresholds which were tuned on other
+    /// examples. None if no threshold was chosen on these examples, or none counts for the metric.
+    pub fn cross_fitted(&self, metric: &str) -> Option<f64> {
+        self.metric(&format!("{CROSS_FITTED}{metric}"))
+    }
+
+    /// A sentence that tells tuned from honest figures, if these examples chose the thresholds.
+    pub(crate) fn note_on_tuning(&self) -> Option<String> {
+        let Tuning { metric, folds, .. } = self.details.tuning.as_ref()?;
+        let (tuned, honest) = (self.metric(metric)?, self.cross_fitted(metric)?);
+        Some(format!(
+            "these examples chose the thresholds: {metric} {tuned:.4} is tuned; with thresholds from the other examples it \
+             is {honest:.4} (cross-fitted, {folds} folds)"
+        ))
     }
 }
 

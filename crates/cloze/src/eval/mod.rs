@@ -15,6 +15,8 @@ pub mod slices;
 pub mod squad;
 mod task;
 mod texts;
+pub mod thresholds;
+mod tuning;
 mod words;
 
 pub(crate) use answers::{AnswerResults, note_on_questions, texts_of_questions};
@@ -25,4 +27,5 @@ pub(crate) use evaluate::{check_positive_label, results};
 pub use results::{Calibration, Details, Mistake};
 pub(crate) use task::{Gold, classes, read, several_labels, values};
 pub(crate) use texts::TextResults;
+pub use tuning::Tuning;
 pub(crate) use words::{WordResults, note_on_plain_labels, read_labelled_words};

@@ -85,53 +85,6 @@ pub fn predict(probabilities: &[f64], thresholds: &[f64]) -> Vec<bool> {
     probabilities.iter().zip(thresholds).map(|(probability, threshold)| probability >= threshold).collect()
 }
 
-/// For each label the threshold that maximises its F1 on these examples.
-///
-/// Thresholds lie halfway between neighbouring probabilities of the label, or between 0 or 1 and its neighbour. Of
-/// equally good ones the nearest to 0.5 is taken, and of two equally near the lower. A label that no example has keeps
-/// 0.5. With few examples of a label the best threshold is luck: compare on data that did not choose it.
-pub fn tune_thresholds(probabilities: &[Vec<f64>], gold: &[Vec<bool>]) -> Vec<f64> {
-    assert_eq!(probabilities.len(), gold.len(), "rows of probabilities and of gold labels");
-    let labels = gold.first().map_or(0, Vec::len);
-    let column = |label: usize| probabilities.iter().zip(gold).map(move |(row, gold)| (row[label], gold[label]));
-    (0..labels).map(|label| best_threshold(column(label).collect())).collect()
-}
-
-/// The best threshold of a label whose probabilities and gold values are `examples`.
-fn best_threshold(mut examples: Vec<(f64, bool)>) -> f64 {
-    let support = examples.iter().filter(|example| example.1).count();
-    if support == 0 {
-        return 0.5;
-    }
-    examples.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let (mut best, mut best_f1) = (0.5, -1.0);
-    let (mut right, mut predicted, mut above) = (0, 0, 1.0);
-    // From no example above the threshold to all of them.
-    let mut consider = |below: f64, right: usize, predicted: usize, above: f64| {
-        let f1 = ClassFigures::of(right, predicted, support).f1;
-        let threshold = between(below, above);
-        let is_nearer = (threshold - 0.5f64).abs() <= (best - 0.5f64).abs();
-        if f1 > best_f1 || f1 == best_f1 && is_nearer {
-            (best, best_f1) = (threshold, f1);
-        }
-    };
-    for group in examples.chunk_by(|a, b| a.0 == b.0) {
-        let probability = group[0].0;
-        consider(probability, right, predicted, above);
-        right += group.iter().filter(|example| example.1).count();
-        predicted += group.len();
-        above = probability;
-    }
-    consider(0.0, right, predicted, above);
-    best
-}
-
-/// Halfway between two probabilities, in such a way that only the upper one reaches it.
-fn between(below: f64, above: f64) -> f64 {
-    let middle = below + (above - below) / 2.0;
-    if middle == below { above } else { middle }
-}
-
 fn count(labels: &[bool]) -> usize {
     labels.iter().filter(|&&label| label).count()
 }
@@ -185,40 +138,5 @@ mod tests {
     fn large_logits_have_a_finite_loss() {
         assert_eq!(binary_cross_entropy(&[vec![1e30, -1e30]], &[vec![true, false]]), 0.0);
         assert_eq!(binary_cross_entropy(&[vec![1e10, -1e10]], &[vec![false, true]]), 1e10);
-    }
-
-    /// The fixture tries every midpoint with scikit-learn's `f1_score`.
-    #[test]
-    fn thresholds_equal_those_of_a_search_with_scikit_learn() {
-        let expected = oracle().multi_label;
-        let found = tune_thresholds(&expected.probabilities, &expected.gold);
-        assert_eq!(found, expected.thresholds);
-        let predict_all = |thresholds: &[f64]| -> Vec<Vec<bool>> {
-            expected.probabilities.iter().map(|row| predict(row, thresholds)).collect()
-        };
-        let tuned = multi_label_figures(&predict_all(&found), &expected.gold);
-        let plain = multi_label_figures(&predict_all(&[0.5; 5]), &expected.gold);
-        assert!(tuned.labels.iter().zip(&plain.labels).all(|(tuned, plain)| tuned.f1 >= plain.f1));
-        assert!(tuned.macro_f1 > plain.macro_f1 + 0.01, "{} against {}", tuned.macro_f1, plain.macro_f1);
-    }
-
-    #[test]
-    fn thresholds_in_corners() {
-        let tune = |examples: &[(f64, bool)]| best_threshold(examples.to_vec());
-        // Never gold; always gold, so that all should be above; one right above all others.
-        assert_eq!(tune(&[(0.9, false), (0.1, false)]), 0.5);
-        assert_eq!(tune(&[(0.75, true), (0.25, true)]), 0.125);
-        assert_eq!(tune(&[(0.75, true), (0.25, false)]), 0.5);
-        // F1 is 2/3 with the first alone and with all: 0.6875 or 0.125.
-        assert_eq!(tune(&[(0.75, true), (0.625, false), (0.5, false), (0.25, true)]), 0.6875);
-        // F1 is 2/3 above 0.75 and above 0.25, which are equally near.
-        assert_eq!(tune(&[(1.0, true), (0.5, true), (0.5, false), (0.5, false), (0.0, false)]), 0.25);
-        // No number lies between two neighbours. Halfway is rounded down from 0.5, and up from the next one.
-        let next = 0.5f64.next_up();
-        for (below, above) in [(0.5, next), (next, next.next_up())] {
-            assert_eq!(tune(&[(above, true), (below, false)]), above);
-            assert_eq!(predict(&[below, above], &[above, above]), [false, true]);
-        }
-        assert_eq!(tune_thresholds(&[], &[]), Vec::<f64>::new());
     }
 }

@@ -77,7 +77,10 @@ pub(super) struct MultiLabel {
     pub recall: Vec<f64>,
     pub f1: Vec<f64>,
     pub support: Vec<usize>,
-    pub thresholds: Vec<f64>,
+    pub shared_threshold: f64,
+    pub macro_thresholds: Vec<f64>,
+    pub exact_threshold: f64,
+    pub micro_f1_by_label: f64,
 }
 
 pub(super) fn oracle() -> Oracle {

@@ -13,8 +13,11 @@ use super::answers::AnswerResults;
 use super::bootstrap::{Comparison, Interval, comparisons, intervals, mcnemar};
 use super::calibration::{Bin, expected_calibration_error, reliability};
 use super::confusion::ClassFigures;
+use super::evaluate::Source;
 use super::slices::{Slice, by_length};
 use super::texts::TextResults;
+use super::thresholds::Aim;
+use super::tuning::Tuning;
 use super::words::WordResults;
 
 /// Examples between two reports of progress.
@@ -45,6 +48,10 @@ pub struct Details {
     /// The label whose F1 is among the metrics, of two labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positive_label: Option<String>,
+    /// How thresholds were chosen, if these are the examples that chose them: metrics that have a `cross_fitted_` one
+    /// beside them are then too good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// Names of the rows and columns of the confusion matrix.
     pub labels: Vec<String>,
     /// Whether probabilities are what they say.
@@ -146,8 +153,9 @@ impl Results {
         }
     }
 
-    /// Finds on these examples what is stored with a model: thresholds, and with `calibrate` a temperature.
-    pub fn tune(&mut self, settings: &mut StoredSettings, calibrate: bool) {
+    /// Finds on these examples what is stored with a model: thresholds for the metric that chose its weights, and with
+    /// `calibrate` a temperature. `source` is where the examples come from.
+    pub fn tune(&mut self, settings: &mut StoredSettings, calibrate: bool, metric: &str, source: &Source) {
         if calibrate {
             settings.temperature = match self {
                 Results::Texts(results) => results.fitted_temperature(),
@@ -157,7 +165,13 @@ impl Results {
             self.apply(settings);
         }
         match self {
-            Results::Texts(results) => settings.thresholds = results.tuned_thresholds(),
+            Results::Texts(results) => {
+                let aim = Aim::of_metric(metric);
+                if let Some(sharing) = results.tune(aim) {
+                    settings.thresholds = Some(results.thresholds().to_vec());
+                    settings.tuning = Some(Tuning::new(aim, sharing, source));
+                }
+            }
             Results::Words(_) => {}
             Results::Answers(results) => {
                 if let (Some(questions), Some(threshold)) = (&mut settings.questions, results.tuned_threshold()) {
@@ -166,6 +180,14 @@ impl Results {
             }
         }
         self.apply(settings);
+    }
+
+    /// The metrics of several labels at thresholds that were tuned as `tuning` says, each time on other examples.
+    pub fn cross_fitted(&self, tuning: &Tuning) -> Metrics {
+        match self {
+            Results::Texts(results) => results.cross_fitted(Aim::of_metric(&tuning.metric)),
+            Results::Words(_) | Results::Answers(_) => Metrics::new(),
+        }
     }
 
     /// Applies what is stored with a model.
@@ -198,6 +220,7 @@ impl Results {
                 Results::Texts(results) => results.positive_label().map(str::to_string),
                 Results::Words(_) | Results::Answers(_) => None,
             },
+            tuning: None,
             labels: self.labels().unwrap_or_default(),
             classes: confusion.classes,
             confusion: confusion.matrix,

@@ -9,9 +9,21 @@ use crate::train::{Metrics, Observer};
 use super::calibration::{fit_multi_label_temperature, fit_temperature};
 use super::confusion::{class_figures, confusion_matrix};
 use super::metrics::{accuracy, f1_binary, macro_f1, matthews_correlation, pearson, spearman};
-use super::multi_label::{binary_cross_entropy, multi_label_figures, predict, tune_thresholds};
+use super::multi_label::{MultiLabelFigures, binary_cross_entropy, multi_label_figures, predict};
 use super::results::{Confusion, Figures, for_each_chunk, named};
 use super::task::Gold;
+use super::thresholds::{Aim, Sharing, cross_fitted, tune_thresholds};
+
+/// Start of the names of metrics at thresholds that were tuned on other examples.
+pub(crate) const CROSS_FITTED: &str = "cross_fitted_";
+
+/// Metrics of texts that may have several labels.
+const LABEL_METRICS: [&str; 5] = ["f1", "macro_f1", "precision", "recall", "exact_match"];
+
+/// The figures of [`LABEL_METRICS`].
+fn label_figures(found: &MultiLabelFigures) -> [f64; 5] {
+    [found.micro_f1, found.macro_f1, found.micro_precision, found.micro_recall, found.subset_accuracy]
+}
 
 /// What a model says of texts, and what it should say.
 #[derive(Clone, Debug)]
@@ -78,12 +90,26 @@ impl TextResults {
         }
     }
 
-    /// The thresholds with the best F1 of each label, where a text may have several.
-    pub fn tuned_thresholds(&self) -> Option<Vec<f64>> {
-        match &self.gold {
-            Gold::Labels(gold) => Some(tune_thresholds(&self.probabilities_of_labels(), gold)),
-            _ => None,
-        }
+    /// Chooses the thresholds with the best `aim`, where a text may have several labels.
+    pub fn tune(&mut self, aim: Aim) -> Option<Sharing> {
+        let Gold::Labels(gold) = &self.gold else { return None };
+        let (thresholds, sharing) = tune_thresholds(&self.probabilities_of_labels(), gold, aim);
+        self.thresholds = thresholds;
+        Some(sharing)
+    }
+
+    /// Threshold of each label.
+    pub fn thresholds(&self) -> &[f64] {
+        &self.thresholds
+    }
+
+    /// The metrics of several labels at thresholds that were tuned for `aim` on other texts.
+    pub fn cross_fitted(&self, aim: Aim) -> Metrics {
+        let Gold::Labels(gold) = &self.gold else { return Metrics::new() };
+        let predicted = cross_fitted(&self.probabilities_of_labels(), gold, aim);
+        let figures = predicted.map(|predicted| label_figures(&multi_label_figures(&predicted, gold)));
+        let names = LABEL_METRICS.iter().map(|name| format!("{CROSS_FITTED}{name}"));
+        names.zip(figures.into_iter().flatten()).collect()
     }
 
     /// The loss first.
@@ -127,18 +153,10 @@ impl TextResults {
             }
             Gold::Labels(gold) => {
                 let predicted = self.label_sets();
-                let names = vec!["f1", "macro_f1", "precision", "recall", "exact_match"];
-                Figures::new(names, move |chosen| {
+                Figures::new(LABEL_METRICS.to_vec(), move |chosen| {
                     let predicted: Vec<&[bool]> = chosen.iter().map(|&at| predicted[at].as_slice()).collect();
                     let gold: Vec<&[bool]> = chosen.iter().map(|&at| gold[at].as_slice()).collect();
-                    let found = multi_label_figures(&predicted, &gold);
-                    vec![
-                        found.micro_f1,
-                        found.macro_f1,
-                        found.micro_precision,
-                        found.micro_recall,
-                        found.subset_accuracy,
-                    ]
+                    label_figures(&multi_label_figures(&predicted, &gold)).to_vec()
                 })
             }
             Gold::Values(gold) => Figures::new(vec!["pearson", "spearman"], move |chosen| {

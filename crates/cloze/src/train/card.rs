@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::checkpoint::write_file;
 use crate::eval::Evaluation;
+use crate::eval::thresholds::Sharing;
 use crate::infer::Long;
 use crate::precision;
 use crate::settings::{ClassWeights, FinetuneSettings, FinetuneTask, Start, StoredSettings};
@@ -114,7 +115,14 @@ impl Card<'_> {
         for (name, value) in
             self.evaluation.metrics.iter().filter(|(name, value)| self.is_main(name) && value.is_finite())
         {
-            put(text, format_args!("    - type: {}\n      value: {value:.6}\n", Value::from(name.as_str())));
+            put(text, format_args!("    - type: {}\n", Value::from(name.as_str())));
+            match self.evaluation.cross_fitted(name) {
+                // Whoever compares models compares honest figures.
+                Some(honest) => {
+                    put(text, format_args!("      name: \"{name}, cross-fitted\"\n      value: {honest:.6}\n"))
+                }
+                None => put(text, format_args!("      value: {value:.6}\n")),
+            }
         }
         text.push_str("---\n");
     }
@@ -145,6 +153,18 @@ impl Card<'_> {
         let Evaluation { metrics, details, .. } = self.evaluation;
         text.push_str("\n## Results\n\nOn the development set, with the weights that were the best there by ");
         put(text, format_args!("{}; on other data expect a little less.\n", code(self.metric)));
+        if let Some(tuning) = &details.tuning {
+            put(
+                text,
+                format_args!(
+                    "\nThe same examples chose the thresholds of the labels, so that {} would be the best: figures \
+                     marked as tuned are too good. Cross-fitted ones are honest: each of {} parts of the examples got \
+                     thresholds that were tuned on the others.\n",
+                    code(&tuning.metric),
+                    tuning.folds
+                ),
+            );
+        }
         if let Some(verdict) = &self.stored.verdict {
             put(text, format_args!("\nVerdict: {}.\n", plain(&verdict.text())));
         }
@@ -154,7 +174,12 @@ impl Card<'_> {
             let interval = interval.map(|(_, own)| format!("{:.4} to {:.4}", own.low, own.high)).unwrap_or_default();
             let label = details.positive_label.as_ref().filter(|_| name == "f1");
             let of_label = label.map(|label| format!(" of {}", code(label))).unwrap_or_default();
-            put(text, format_args!("| {}{of_label} | {value:.4} | {interval} |\n", code(name)));
+            let honest = self.evaluation.cross_fitted(name);
+            let tuned = honest.map_or("", |_| ", tuned");
+            put(text, format_args!("| {}{of_label}{tuned} | {value:.4} | {interval} |\n", code(name)));
+            if let Some(honest) = honest {
+                put(text, format_args!("| {}, cross-fitted | {honest:.4} | |\n", code(name)));
+            }
         }
         if let Some(calibration) = &details.calibration {
             put(text, format_args!("| expected calibration error | {:.4} | |\n", calibration.error));
@@ -211,12 +236,19 @@ impl Card<'_> {
             row("computed with", plain(&run.machine));
             row("version of Cloze", plain(&run.version));
         }
-        let StoredSettings { temperature, thresholds, questions, .. } = self.stored;
+        let StoredSettings { temperature, thresholds, tuning, questions, .. } = self.stored;
         if let Some(temperature) = temperature {
             row("temperature, fitted on the development set", format!("{temperature:.4}"));
         }
-        for (label, threshold) in self.labels.iter().zip(thresholds.iter().flatten()) {
-            row(&format!("threshold of {}", code(label)), format!("{threshold:.4}"));
+        match (thresholds.as_deref(), tuning) {
+            (Some([threshold, ..]), Some(tuning)) if tuning.thresholds == Sharing::One => {
+                row("threshold of all labels", format!("{threshold:.4}"));
+            }
+            (thresholds, _) => {
+                for (label, threshold) in self.labels.iter().zip(thresholds.into_iter().flatten()) {
+                    row(&format!("threshold of {}", code(label)), format!("{threshold:.4}"));
+                }
+            }
         }
         if let Some(threshold) = questions.and_then(|questions| questions.answers.null_threshold) {
             row("no answer if its odds are above", format!("{threshold:.4}"));
@@ -330,9 +362,9 @@ pub fn shell_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::Details;
     use crate::eval::bootstrap::Interval;
     use crate::eval::confusion::ClassFigures;
+    use crate::eval::{Details, Tuning};
     use crate::settings::{RunSettings, StoredRun};
 
     fn evaluation() -> Evaluation {
@@ -379,17 +411,45 @@ mod tests {
             "- Trained on `some/train.tsv`\n- Measured on 408 examples of `some/my dev.tsv`\n",
             "`00ff`",
             "- 3 of 20 texts are longer\n",
-            "| `f1` | 0.8438 | 0.8000 to 0.8750 |\n",
             "| a\\|b | 0.5000 | 0.2500 | 0.3333 | 8 |\n",
             "| started from | `start` |\n",
             "| highest learning rate | 2e-5 |\n",
             "| threshold of `<script>` | 0.7500 |\n",
+            "| `f1` | 0.8438 | 0.8000 to 0.8750 |\n",
             "cloze evaluate --model MODEL --input 'my dev.tsv'\n",
             "BertForSequenceClassification.from_pretrained",
         ] {
             assert!(text.contains(part), "{part}\n--- is not in\n{text}");
         }
         assert!(!text.contains("odd_f1"), "what one label has stands in the table of labels");
+    }
+
+    #[test]
+    fn tuned_figures_are_told_from_honest_ones() {
+        let tuning = |thresholds| Tuning { metric: "f1".into(), thresholds, folds: 5, examples: "00".into() };
+        let text = |tuning: Tuning| {
+            let mut evaluation = evaluation();
+            evaluation.metrics.push(("cross_fitted_f1".into(), 0.75));
+            evaluation.details.tuning = Some(tuning.clone());
+            let (labels, settings) = (["a".to_string(), "b".to_string()], settings(FinetuneTask::MultiLabel));
+            let stored = StoredSettings {
+                thresholds: Some(vec![0.25, 0.25]),
+                tuning: Some(tuning),
+                ..StoredSettings::default()
+            };
+            let (settings, evaluation) = (&settings, &evaluation);
+            Card { settings, stored: &stored, labels: &labels, evaluation, notes: &[], metric: "f1" }.text()
+        };
+        let one = text(tuning(Sharing::One));
+        for part in [
+            "    - type: \"f1\"\n      name: \"f1, cross-fitted\"\n      value: 0.750000\n",
+            "| `f1`, tuned | 0.8438 | 0.8000 to 0.8750 |\n| `f1`, cross-fitted | 0.7500 | |\n",
+            "so that `f1` would be the best",
+            "| threshold of all labels | 0.2500 |\n",
+        ] {
+            assert!(one.contains(part), "{part}\n--- is not in\n{one}");
+        }
+        assert!(text(tuning(Sharing::ByLabel)).contains("| threshold of `b` | 0.2500 |\n"));
     }
 
     #[test]

@@ -108,6 +108,18 @@ impl History {
         self.entries.iter().filter(is_later).count() as u64
     }
 
+    /// The loss of the evaluation after step `step`.
+    pub fn loss_of(&self, step: u64) -> Option<f64> {
+        self.metrics_of(step).into_iter().find(|(name, _)| name == "loss").map(|(_, loss)| loss)
+    }
+
+    /// True if there were evaluations, and this metric was 0 or not defined in all of them.
+    pub fn is_always_zero(&self, metric: &str) -> bool {
+        let mut evaluations = self.entries.iter().filter(|entry| is_evaluation(entry)).peekable();
+        let name = format!("eval_{metric}");
+        evaluations.peek().is_some() && evaluations.all(|entry| entry[&name].as_f64().is_none_or(|value| value == 0.0))
+    }
+
     /// The metrics of the evaluation after step `step`.
     pub fn metrics_of(&self, step: u64) -> Metrics {
         let is_wanted = |entry: &&Value| entry["step"] == json!(step) && is_evaluation(entry);
@@ -139,5 +151,19 @@ mod tests {
         assert_eq!(history.metrics_of(1000), vec![("accuracy".to_string(), 0.5)]);
         assert_eq!(history.metrics_of(999), vec![]);
         assert_eq!((history.evaluations_after(999), history.evaluations_after(1000)), (1, 0));
+    }
+
+    #[test]
+    fn a_metric_that_is_always_zero_is_noticed() {
+        let mut history = History::default();
+        assert!(!history.is_always_zero("f1"), "no evaluation");
+        let mut evaluation = |f1: f64| {
+            history.evaluation(1, 1.0, &vec![("loss".to_string(), 0.5), ("f1".to_string(), f1)]);
+            (history.is_always_zero("f1"), history.is_always_zero("pearson"), history.is_always_zero("loss"))
+        };
+        assert_eq!(evaluation(0.0), (true, true, false));
+        assert_eq!(evaluation(f64::NAN), (true, true, false), "0 or not defined");
+        assert_eq!(evaluation(0.25), (false, true, false));
+        assert_eq!(history.loss_of(1), Some(0.5));
     }
 }

@@ -176,15 +176,20 @@ impl Run {
         self.state.history.add("samples", json!(predictions));
     }
 
-    /// Notes the evaluation after `step` if it is better than all before, and tells whether it is. The loss is better when
-    /// smaller.
+    /// Notes the evaluation after `step` if it is better than all before, and returns whether it is.
     pub fn note_best(&mut self, step: u64, metrics: &Metrics) -> bool {
-        let found = self.watched(metrics);
-        let better = self.state.best.is_none_or(|best| self.is_better(found, best.metric));
+        let found = self.evaluated(step, metrics);
+        let better = self.state.best.is_none_or(|best| self.is_better(found, best));
         if better {
-            self.state.best = Some(Best { step, metric: found });
+            self.state.best = Some(found);
         }
         better
+    }
+
+    /// The evaluation after `step` as it is compared with others.
+    fn evaluated(&self, step: u64, metrics: &Metrics) -> Best {
+        let loss = metrics.iter().find(|(name, value)| name == "loss" && !value.is_nan());
+        Best { step, metric: self.watched(metrics), loss: loss.map_or(f64::INFINITY, |(_, loss)| *loss) }
     }
 
     /// The value of the metric that is watched. One that is not defined (a correlation of constants, F1 of three labels)
@@ -195,8 +200,12 @@ impl Run {
         found.filter(|value| !value.is_nan()).unwrap_or(f64::NEG_INFINITY)
     }
 
-    fn is_better(&self, found: f64, best: f64) -> bool {
-        if self.state.metric.as_deref() == Some("loss") { found < best } else { found > best }
+    /// Compares an evaluation with the best one before it. The greater metric is better, the smaller if it is the loss; of
+    /// equal ones that with the lower loss; of evaluations that are equal in both the earlier.
+    fn is_better(&self, found: Best, best: Best) -> bool {
+        let is_loss = self.state.metric.as_deref() == Some("loss");
+        let wins = if is_loss { found.metric < best.metric } else { found.metric > best.metric };
+        wins || found.metric == best.metric && found.loss < best.loss
     }
 
     /// The number of steps of a run that was asked for something else: as stored, or counted now, to be stored.
@@ -291,14 +300,14 @@ impl Run {
         Ok(())
     }
 
-    /// The best evaluation after one of these steps, the first of equals; damaged checkpoints are left out.
+    /// The best evaluation after one of these steps; damaged checkpoints are left out.
     fn best_of(&self, steps: &[u64]) -> Option<Best> {
         let mut best: Option<Best> = None;
         for &step in steps.iter().filter(|step| !self.damaged.contains(step)) {
             let metrics = self.state.history.metrics_of(step);
-            let metric = self.watched(&metrics);
-            if !metrics.is_empty() && best.is_none_or(|best| self.is_better(metric, best.metric)) {
-                best = Some(Best { step, metric });
+            let found = self.evaluated(step, &metrics);
+            if !metrics.is_empty() && best.is_none_or(|best| self.is_better(found, best)) {
+                best = Some(found);
             }
         }
         best

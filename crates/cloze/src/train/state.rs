@@ -29,8 +29,10 @@ pub(super) struct RunState {
     pub position: u64,
     /// The metric that is watched.
     pub metric: Option<String>,
-    /// The best value of the metric that is watched.
+    /// The best evaluation so far, by the metric that is watched.
     pub best: Option<Best>,
+    /// True if a version wrote it that chose the best evaluation by the metric alone.
+    pub is_older: bool,
     pub history: History,
     /// Held-out sentences whose masked words are predicted again and again.
     pub samples: Vec<SampleText>,
@@ -40,7 +42,10 @@ pub(super) struct RunState {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Best {
     pub step: u64,
+    /// Value of the metric; negative infinity where it is not defined.
     pub metric: f64,
+    /// Loss on the same examples, which decides between equal metrics.
+    pub loss: f64,
 }
 
 impl RunState {
@@ -57,6 +62,7 @@ impl RunState {
             "log_history": self.history.entries,
         });
         let own = json!({
+            "best_loss": best.map(|best| best.loss),
             "global_step": step,
             "metric_for_best_model": self.metric,
             "position": { "epoch": self.epoch, "instance": self.position },
@@ -90,12 +96,19 @@ impl RunState {
         let entries = entries.filter(|entries| entries.iter().all(is_entry));
         let path = dir.join(TRAINER_STATE);
         let message = "no list `log_history` of entries with a `step`".to_string();
+        let history = History::new(entries.ok_or_else(|| damaged(&path, message))?);
+        let best = trainer["best_global_step"].as_u64().map(|step| {
+            // Earlier versions stored it in the log alone.
+            let loss = own["best_loss"].as_f64().or_else(|| history.loss_of(step));
+            Best { step, metric, loss: loss.unwrap_or(f64::INFINITY) }
+        });
         Ok(RunState {
             epoch,
             position: number("instance")?,
             metric: own["metric_for_best_model"].as_str().map(str::to_string),
-            best: trainer["best_global_step"].as_u64().map(|step| Best { step, metric }),
-            history: History::new(entries.ok_or_else(|| damaged(&path, message))?),
+            is_older: best.is_some() && own.get("best_loss").is_none(),
+            best,
+            history,
             samples: serde_json::from_value(own["samples"].clone()).unwrap_or_default(),
         })
     }
@@ -125,7 +138,8 @@ mod tests {
             epoch: 3,
             position: 17,
             metric: Some("loss".to_string()),
-            best: Some(Best { step: 5, metric: 2.0 / 13.0 }),
+            best: Some(Best { step: 5, metric: 2.0 / 13.0, loss: 1.0 / 3.0 }),
+            is_older: false,
             history: History::new(vec![entry]),
             samples: Vec::new(),
         }
@@ -181,10 +195,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let old = json!({
             "best_metric": 0.5, "best_global_step": 5, "metric_for_best_model": "loss", "global_step": 7,
-            "position": { "epoch": 1, "instance": 2 }, "log_history": [],
+            "position": { "epoch": 1, "instance": 2 }, "log_history": [{ "step": 5, "eval_loss": 0.25 }],
         });
         fs::write(dir.path().join(TRAINER_STATE), old.to_string()).unwrap();
         let read = RunState::read(dir.path(), 7).unwrap();
+        assert_eq!((read.best, read.is_older), (Some(Best { step: 5, metric: 0.5, loss: 0.25 }), true));
         assert_eq!((read.epoch, read.position, read.metric.as_deref()), (1, 2, Some("loss")));
     }
 

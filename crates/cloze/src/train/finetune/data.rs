@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, hex};
 use crate::data::DataOptions;
+use crate::eval::thresholds::Aim;
 use crate::heads::TrainingBatch;
 use crate::infer::InferenceWorkspace;
 use crate::params::HeadSet;
@@ -80,7 +81,8 @@ impl TaskData {
         }
     }
 
-    /// How good the model is on them.
+    /// How good the model is on them. Where texts may have several labels, these are those at the thresholds that are best
+    /// for `metric` here: at fixed ones a model that is still unsure gives no label at all.
     ///
     /// # Errors
     /// If an output of the model is not finite.
@@ -89,11 +91,15 @@ impl TaskData {
         trainer: &Trainer,
         workspace: &mut InferenceWorkspace,
         config: &Config,
+        metric: &str,
         observer: &mut Observer,
     ) -> Result<Metrics, Error> {
         let labels = &config.labels;
         let metrics = match self {
-            TaskData::Texts(data) => data.results(trainer, workspace, labels, observer).map(|found| found.metrics()),
+            TaskData::Texts(data) => data.results(trainer, workspace, labels, observer).map(|mut found| {
+                found.tune(Aim::of_metric(metric));
+                found.metrics()
+            }),
             TaskData::Words(data) => data.results(trainer, workspace, labels, observer).map(|found| found.metrics()),
             TaskData::Questions(data) => data.results(trainer, workspace, observer).and_then(|found| found.metrics()),
         };

@@ -86,6 +86,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         data: data::hash(&[&train_data, &dev_data]),
     };
     let (mut run, mut trainer) = prepared.open(options, found, observer)?;
+    check_age(settings, metric, &run)?;
     run.begin()?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
     let _ = observer(&Event::Started { steps, steps_done, parameters });
@@ -180,7 +181,8 @@ fn train(
             None => epoch_ends,
         };
         if evaluates {
-            let metrics = dev_data.evaluate(trainer, &mut workspace, &run.config, observer)?;
+            let metric = run.state.metric.as_deref().unwrap_or_default();
+            let metrics = dev_data.evaluate(trainer, &mut workspace, &run.config, metric, observer)?;
             run.log_evaluation(step, epochs_done, &metrics)?;
             run.note_best(step, &metrics);
             stop |= observer(&Event::Evaluated { step, epoch: epochs_done, metrics }).is_break();
@@ -219,22 +221,28 @@ fn finish(
     let options = EvaluationOptions { data, seed: settings.update.seed, ..EvaluationOptions::default() };
     let model = Model::open_own(run.output(), OpenOptions { threads, ..OpenOptions::default() })?;
     let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
-    results.tune(run.stored(), settings.calibrate);
+    let metric = run.state.metric.clone().unwrap_or_default();
+    results.tune(run.stored(), settings.calibrate, &metric, &source);
     if let Some(threshold) = run.stored().questions.and_then(|questions| questions.answers.null_threshold) {
         let note = format!("stored: no answer to questions whose null odds are greater than {threshold:.4}");
         let _ = observer(&Event::Note(note));
     }
-    let evaluation = eval::Evaluation::of(&model, results, &source, options.seed)?;
+    let evaluation = eval::Evaluation::of(&model, results, &source, run.stored().tuning.as_ref(), options.seed)?;
+    if let Some(note) = evaluation.note_on_tuning() {
+        let _ = observer(&Event::Note(note));
+    }
     let metrics = evaluation.metrics.clone();
     run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
     let steps = run.state.history.last_step();
     let effort = Effort { steps, epochs: settings.epochs, learning_rate: settings.update.learning_rate };
-    let verdict = Verdict::of_finetuning(Some(&evaluation), effort);
+    let mut verdict = Verdict::of_finetuning(Some(&evaluation), effort);
+    if run.state.history.is_always_zero(&metric) {
+        verdict.findings.push(format!("{metric} was 0 after every evaluation, so the loss chose the weights"));
+    }
     let _ = observer(&Event::Verdict(verdict.clone()));
     run.stored().verdict = Some(verdict);
     let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Settings(error.to_string()))?;
     write_file(&run.output().join(EVALUATION), format!("{text}\n").as_bytes())?;
-    let metric = run.state.metric.clone().unwrap_or_default();
     let (labels, output) = (run.config.labels.clone(), run.output().to_path_buf());
     let card =
         Card { settings, stored: run.stored(), labels: &labels, evaluation: &evaluation, notes, metric: &metric };
@@ -294,6 +302,18 @@ fn metric<'a>(settings: &'a FinetuneSettings, config: &Config, dev: &TaskData) -
         // The threshold is chosen at the end.
         (None, FinetuneTask::Questions) => Ok(if dev.may_lack_answers() { "best_f1" } else { "f1" }),
     }
+}
+
+/// Refuses to resume a run whose evaluations cannot be compared with those to come.
+fn check_age(settings: &FinetuneSettings, metric: &str, run: &Run) -> Result<(), Error> {
+    if settings.task == FinetuneTask::MultiLabel && metric != "loss" && run.state.is_older {
+        return Err(Error::Settings(format!(
+            "{}: an older version of Cloze began this run and measured F1 at thresholds of 0.5, now they are tuned at every \
+             evaluation; begin anew with --overwrite",
+            run.output().display()
+        )));
+    }
+    Ok(())
 }
 
 /// Whether the last evaluations were no better than the best one.
