@@ -92,7 +92,11 @@ fn several_labels_keep_the_epoch_with_the_best_f1_at_tuned_thresholds() {
         assert_eq!(world.json(&format!("{metric}/run_state.json"))["best_loss"], expected["eval_loss"]);
         assert!(values.iter().any(|value| *value > 0.3), "{metric}: {values:?}");
         let stored = world.json(&format!("{metric}/cloze.json"));
-        assert_eq!(stored["metrics"][metric], expected[format!("eval_{metric}")], "the stored thresholds are the tuned ones");
+        assert_eq!(
+            stored["metrics"][metric],
+            expected[format!("eval_{metric}")],
+            "the stored thresholds are the tuned ones"
+        );
         assert_eq!((&stored["tuning"]["metric"], &stored["tuning"]["folds"]), (&json!(metric), &json!(5)));
         assert_eq!(line["tuning"], stored["tuning"]);
         assert_eq!(line["metrics"], stored["metrics"]);

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use cloze::settings::{FinetuneSettings, PretrainSettings, Start, StoredSettings};
 use cloze::train::{Event, Outcome, RunOptions, finetune, finetune_seeds, pretrain};
 use cloze::{Error, Model, folder};
+use sha2::{Digest, Sha256};
 
 use world::{World, ignore, stop_after};
 
@@ -184,6 +185,80 @@ fn a_damaged_checkpoint_is_not_what_is_kept() {
     assert!(left(4) && !left(5) && left(7), "the sound ones are kept");
     pretrain(&settings, &rare, &mut ignore).unwrap();
     assert!(world.weights("run") == world.weights("whole"));
+}
+
+/// Rewrites a checkpoint as versions wrote it that stored the loss of the best evaluation in the log alone.
+fn make_older(checkpoint: &std::path::Path) {
+    let path = checkpoint.join("run_state.json");
+    let mut state: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    state.as_object_mut().unwrap().remove("best_loss").unwrap();
+    let text = state.to_string();
+    let sum: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&path, text).unwrap();
+    let path = checkpoint.join("SHA256SUMS");
+    let sums = fs::read_to_string(&path).unwrap();
+    let own =
+        |line: &str| if line.ends_with("  run_state.json") { format!("{sum}  run_state.json") } else { line.into() };
+    let sums: Vec<String> = sums.lines().map(own).collect();
+    fs::write(&path, sums.join("\n") + "\n").unwrap();
+}
+
+/// F1 of two versions that stands for different thresholds is not compared.
+#[test]
+fn a_run_on_several_labels_of_an_older_version_is_not_resumed() {
+    let world = World::new();
+    for (metric, is_refused) in [(None, true), (Some("loss".to_string()), false)] {
+        let task = cloze::settings::FinetuneTask::MultiLabel;
+        let settings = FinetuneSettings { task, metric, eval_steps: Some(1), epochs: 2, ..world.finetuning() };
+        let output = if is_refused { "f1" } else { "loss" };
+        let options = world.options(output, 1);
+        finetune(&settings, &options, &mut stop_after(2)).unwrap();
+        make_older(&world.path(&format!("{output}/checkpoint-2")));
+        let result = finetune(&settings, &options, &mut ignore);
+        match is_refused {
+            false => drop(result.unwrap()),
+            true => {
+                let message = result.unwrap_err().to_string();
+                assert!(message.contains("older version") && message.contains("--overwrite"), "{message}");
+                let options = RunOptions { overwrite: true, ..options };
+                finetune(&settings, &options, &mut ignore).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_chooses_the_same_of_equal_evaluations() {
+    let world = World::new();
+    // The rate is too low for other answers: all metrics are equal, and only losses differ.
+    let mut settings = FinetuneSettings { eval_steps: Some(1), epochs: 2, ..world.finetuning() };
+    settings.update.learning_rate = 1e-5;
+    let states = |output: &str| {
+        let read = |name: &str| fs::read_to_string(world.path(&format!("{output}/{name}"))).unwrap();
+        let [trainer, own] = ["trainer_state.json", "run_state.json"].map(read);
+        let trainer: serde_json::Value = serde_json::from_str(&trainer).unwrap();
+        let own: serde_json::Value = serde_json::from_str(&own).unwrap();
+        (trainer["best_global_step"].clone(), trainer["best_metric"].clone(), own["best_loss"].clone())
+    };
+    // With most seeds the first loss is not the lowest; one of these will do.
+    let is_later = (1..=9).any(|seed| {
+        settings.update.seed = seed;
+        let options = RunOptions { overwrite: true, ..world.options("whole", 1) };
+        finetune(&settings, &options, &mut ignore).unwrap();
+        states("whole").0.as_u64().is_some_and(|step| step > 2)
+    });
+    assert!(is_later && states("whole").2.is_f64(), "{:?}", states("whole"));
+    for step in 1..6 {
+        let output = format!("stopped-{step}");
+        let options = world.options(&output, 1);
+        finetune(&settings, &options, &mut stop_after(step)).unwrap();
+        if step % 2 == 0 {
+            make_older(&world.path(&format!("{output}/checkpoint-{step}")));
+        }
+        finetune(&settings, &options, &mut ignore).unwrap();
+        assert_eq!(states(&output), states("whole"), "stopped after step {step}");
+        assert!(world.weights(&output) == world.weights("whole"), "stopped after step {step}");
+    }
 }
 
 #[test]

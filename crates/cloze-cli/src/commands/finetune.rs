@@ -60,8 +60,8 @@ pub struct Arguments {
     /// Choose the optimizer [default: by the recipe]
     #[arg(long, value_name = "NAME", help_heading = "Optimizer")]
     optimizer: Option<OptimizerName>,
-    /// Keep the weights that are best by this metric [default: accuracy; pearson for regression; f1 for multi-label,
-    /// tokens and qa]
+    /// Keep the weights that are best by this metric, of equals those with the lower loss; tune the thresholds of
+    /// multi-label for it [default: accuracy; pearson for regression; f1 for multi-label, tokens and qa]
     #[arg(long, value_name = "NAME", help_heading = "Memory and evaluation")]
     metric: Option<String>,
     /// Measure F1 of this label, of two [default: the second by value or alphabet]
