@@ -77,14 +77,14 @@ fn a_text_may_have_several_labels_with_thresholds_of_their_own() {
 fn several_labels_keep_the_epoch_with_the_best_f1_at_tuned_thresholds() {
     let world = world();
     world.write("several.csv", SEVERAL);
-    world.write("other.csv", SEVERAL.replace("the red dog,red", "the red dog,cat"));
+    world.write("other.csv", SEVERAL.replace("dog\",red", "dog\",cat"));
     for metric in ["f1", "macro_f1", "exact_match"] {
         let slow = format!("--epochs 4 --learning-rate 1e-3 --dropout 0 --metric {metric} --output {metric}");
         let ran = world.run(&format!(
             "finetune --task multi-label --train several.csv --dev several.csv --config config.json --tokenizer vocab.txt \
              --batch-size 4 --max-seq-length 32 --json {slow}"
         ));
-        let line = ran.ok().answer();
+        let line = ran.ok().json().pop().unwrap();
         let state = world.json(&format!("{metric}/trainer_state.json"));
         let (expected, values) = best_evaluation(&state, metric);
         assert_eq!(state["best_global_step"], expected["step"], "{metric}: {values:?}");
