@@ -109,6 +109,8 @@ fn several_labels_keep_the_epoch_with_the_best_f1_at_tuned_thresholds() {
         for (name, value) in stored["metrics"].as_object().unwrap() {
             assert_eq!(&own[name], value, "{metric}: {name}");
         }
+        let ran = world.run(&format!("compare {metric} {metric} --data several.csv")).ok();
+        assert!(ran.stderr.contains("chose the thresholds of the second model"), "{}", ran.stderr);
         let other = world.run(&format!("evaluate --model {metric} --input other.csv --json")).ok();
         assert!(!other.stderr.contains("chose the thresholds"), "{}", other.stderr);
         let other = other.answer();

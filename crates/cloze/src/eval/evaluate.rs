@@ -175,8 +175,15 @@ pub fn compare(
     if task != other {
         return Err(Error::Settings(format!("the first model is one for {task}, the second for {other}")));
     }
-    let (a, _) = results(first, path, options, observer)?;
+    let (a, source) = results(first, path, options, observer)?;
     let (b, _) = results(second, path, options, observer)?;
+    for (model, which) in [(first, "first"), (second, "second")] {
+        if model.settings().tuning.as_ref().is_some_and(|tuning| tuning.is_of(&source)) {
+            let path = path.display();
+            let note = format!("{path} chose the thresholds of the {which} model, whose figures on it are too good");
+            let _ = observer(&Event::Note(note));
+        }
+    }
     let (differences, mcnemar) = a.compare(&b, options.seed);
     Ok(ModelComparison { task, examples: a.len(), metrics: [a.metrics()?, b.metrics()?], differences, mcnemar })
 }
