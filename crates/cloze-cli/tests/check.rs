@@ -89,7 +89,9 @@ fn every_task_is_checked() {
     let kinds: Vec<_> = ran.json().iter().filter_map(|line| line["kind"].as_str().map(str::to_string)).collect();
     assert!(kinds.contains(&"no-token".to_string()), "{kinds:?}");
     world.run("check --task regression --tokenizer vocab.txt --train train.tsv").fails(1, &[]);
-    world.run("check --task multi-label --tokenizer vocab.txt --train train.tsv").ok();
+    world.write("several.csv", "text,label\nthe cat,\"cat,red\"\nthe dog,\na red dog,red\nthe cat runs,cat\n");
+    let ran = world.run("check --task multi-label --tokenizer vocab.txt --train several.csv").ok();
+    assert!(ran.stdout.contains("4 examples, 1.00 labels each"), "{}", ran.stdout);
     let squad = r#"{"data": [{"paragraphs": [{"context": "the cat", "qas": [{"id": "q", "question": "who",
         "answers": [{"text": "dog", "answer_start": 4}]}]}]}]}"#;
     world.write("train.json", squad);

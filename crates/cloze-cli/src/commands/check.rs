@@ -164,6 +164,9 @@ fn files(files: &[FileFigures]) -> String {
         if let Some(scheme) = file.scheme {
             line += &format!(", {scheme}");
         }
+        if let Some(labels) = file.labels_per_example {
+            line += &format!(", {labels:.2} labels each");
+        }
         if let Some(values) = file.values {
             line += &format!(", values {} to {}, mean {:.3}", values.min, values.max, values.mean);
         }

@@ -108,6 +108,9 @@ pub struct FileFigures {
     /// How the labels of words mark entities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<&'static str>,
+    /// The mean number of labels of an example that may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_per_example: Option<f64>,
     /// The values of a regression.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Values>,
@@ -171,11 +174,21 @@ pub fn check(settings: &CheckSettings, depth: Depth, threads: Option<usize>) -> 
 
 /// What one file says about itself.
 fn check_file(settings: &CheckSettings, data: &Data, path: &Path, findings: &mut Vec<Finding>) -> FileFigures {
-    let mut figures =
-        FileFigures { path: path.to_path_buf(), examples: data.len(), words: None, scheme: None, values: None };
+    let mut figures = FileFigures {
+        path: path.to_path_buf(),
+        examples: data.len(),
+        words: None,
+        scheme: None,
+        labels_per_example: None,
+        values: None,
+    };
     match data {
         Data::Texts(_) if settings.task == FinetuneTask::Regression => {
             figures.values = labels::values(data, path, findings);
+        }
+        Data::Texts(texts) if settings.task == FinetuneTask::MultiLabel => {
+            let labels: usize = texts.iter().map(|text| text.labels.len()).sum();
+            figures.labels_per_example = Some(labels as f64 / texts.len().max(1) as f64);
         }
         Data::Texts(_) => {}
         Data::Sentences(sentences) => {
