@@ -132,6 +132,10 @@ pub fn example_model(dir: &std::path::Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Own name, for the files that unit tests and integration tests share.
+#[cfg(test)]
+extern crate self as cloze;
+
 /// Examples of the README, which compile as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -115,11 +115,23 @@ pub struct StoredRun {
     /// How many steps the run has, where it was asked for something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
+    /// Changes of that number on the way, of a run that was asked for a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replans: Vec<Replan>,
     /// Where the files of `settings` are, seen from the folder of the run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<String, String>,
     /// Whether the run has ended and its model is complete.
     pub finished: bool,
+}
+
+/// A change of the number of steps on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replan {
+    /// The step after which it holds.
+    pub step: u64,
+    /// The steps of the whole run from then on.
+    pub steps: u64,
 }
 
 /// What a run was asked for.
@@ -611,6 +623,7 @@ mod tests {
             machine: "cpu".into(),
             version: "0".into(),
             steps: None,
+            replans: Vec::new(),
             places: BTreeMap::new(),
             finished: false,
         };

@@ -46,15 +46,22 @@ fn phases_have_lengths_of_their_own_and_go_on_anywhere() {
     let phase = |max_seq_length, share| Phase { max_seq_length, share };
     let settings = PretrainSettings { phases: vec![phase(12, 0.5), phase(24, 0.5)], ..world.pretraining() };
     interrupted(&world, &settings, &[3, 6, 7]);
-    let history = fs::read_to_string(world.path("whole/trainer_state.json")).unwrap();
-    let history: serde_json::Value = serde_json::from_str(&history).unwrap();
-    // The second phase begins with an epoch of its own.
-    let epoch_at = |step: u64| {
-        let entries = history["log_history"].as_array().unwrap();
-        let entry = entries.iter().find(|entry| entry["step"] == step && entry.get("loss").is_some()).unwrap();
-        entry["epoch"].as_f64().unwrap()
+    // Both phases read on where the other has stopped to count: four documents of the 24 are longer than a sequence.
+    let epochs = |run: &str| -> Vec<(u64, f64)> {
+        let state = fs::read_to_string(world.path(run).join("trainer_state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+        let entries = state["log_history"].as_array().unwrap().iter().filter(|entry| entry.get("loss").is_some());
+        entries.map(|entry| (entry["step"].as_u64().unwrap(), entry["epoch"].as_f64().unwrap())).collect()
     };
-    assert!(epoch_at(7).floor() > epoch_at(6).floor());
+    let whole = epochs("whole");
+    assert_eq!(whole, epochs("parts"));
+    assert_eq!(whole.len(), 12);
+    let mut of_a_step: Vec<f64> = whole.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
+    of_a_step.insert(0, whole[0].1);
+    for steps in [&of_a_step[..6], &of_a_step[6..]] {
+        // A batch of 32 reads the same share of the instances of its phase, but for epochs of another number of them.
+        assert!(steps.iter().all(|step| (step / steps[1] - 1.0).abs() < 0.2), "{of_a_step:?}");
+    }
     assert_eq!(StoredSettings::read(&world.path("whole")).unwrap().max_seq_length, Some(24));
 
     let settings = PretrainSettings { phases: vec![phase(24, 0.5)], ..world.pretraining() };

@@ -140,7 +140,7 @@ struct BudgetArgs {
     /// Train on N tokens
     #[arg(long, value_name = "N", value_parser = at_least(1_u64))]
     tokens: Option<u64>,
-    /// Train for this time, as 30m or 8h; the first steps tell how many steps that is
+    /// Train for this time, as 30m or 8h, evaluations included; the number of steps follows the speed of the machine
     #[arg(long, value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
 }

@@ -39,7 +39,12 @@ pub struct Schedule {
 impl Schedule {
     /// The rate of step `step`, from 0.
     pub fn rate(&self, step: u64) -> f64 {
-        let (step, warmup, total) = (step as f64, self.warmup_steps as f64, self.total_steps as f64);
+        self.rate_at(step as f64)
+    }
+
+    /// The rate at a place between two steps.
+    pub(crate) fn rate_at(&self, step: f64) -> f64 {
+        let (warmup, total) = (self.warmup_steps as f64, self.total_steps as f64);
         if step < warmup {
             return self.peak * step / warmup;
         }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How long a pre-training is. All but steps become a number of steps when the run begins, which is stored with it.
+/// How long a pre-training is. All but steps become a number of steps when the run begins, which is stored with it; that
+/// of a time follows the speed of the machine on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Budget {
@@ -14,7 +15,7 @@ pub enum Budget {
     Epochs(f64),
     /// Tokens trained on, special tokens included.
     Tokens(u64),
-    /// Seconds of the whole run on this machine, as the first steps let expect it.
+    /// Seconds of the whole run, without the time between an interruption and its end.
     Seconds(f64),
 }
 

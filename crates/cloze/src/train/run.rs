@@ -28,7 +28,7 @@ use crate::infer::Model;
 use crate::memory::zeros;
 use crate::params::Declaration;
 use crate::quantize::obsolete;
-use crate::settings::{FILE_NAME, StoredRun, StoredSettings};
+use crate::settings::{FILE_NAME, Replan, StoredRun, StoredSettings};
 use crate::{Config, Error};
 
 use super::TrainerState;
@@ -131,6 +131,7 @@ impl Run {
         }
         self.goes_on = true;
         run.steps = before.steps;
+        run.replans.clone_from(&before.replans);
         let restored = self.newest_checkpoint(observer)?;
         if restored.is_some() {
             self.check_best(observer)?;
@@ -215,6 +216,19 @@ impl Run {
             Some(run) => Ok(*run.steps.insert(count()?)),
             None => count(),
         }
+    }
+
+    /// Changes of that number that are stored.
+    pub fn replans(&self) -> &[Replan] {
+        self.stored.run.as_ref().map_or(&[], |run| &run.replans)
+    }
+
+    /// Stores a change of the number of steps.
+    pub fn replan(&mut self, replan: Replan) -> Result<(), Error> {
+        if let Some(run) = &mut self.stored.run {
+            run.replans.push(replan);
+        }
+        self.stored.write(self.folder.path())
     }
 
     /// Whether a checkpoint is due after `step`.

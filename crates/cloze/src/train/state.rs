@@ -27,6 +27,12 @@ pub(super) struct RunState {
     pub epoch: u64,
     /// Instances of that pass that are already trained on.
     pub position: u64,
+    /// Passes over the data done: parts of several where a pass was left for sequences of another length.
+    pub epochs_done: f64,
+    /// Parts of passes that were left out so.
+    pub epochs_skipped: f64,
+    /// Seconds that the run has taken, of a pre-training.
+    pub seconds: f64,
     /// The metric that is watched.
     pub metric: Option<String>,
     /// The best evaluation so far, by the metric that is watched.
@@ -65,8 +71,9 @@ impl RunState {
             "best_loss": best.map(|best| best.loss),
             "global_step": step,
             "metric_for_best_model": self.metric,
-            "position": { "epoch": self.epoch, "instance": self.position },
+            "position": { "epoch": self.epoch, "instance": self.position, "epochs_skipped": self.epochs_skipped },
             "samples": self.samples,
+            "seconds": self.seconds,
         });
         write_file(&dir.join(RUN_STATE), format!("{own:#}\n").as_bytes())?;
         write_file(&dir.join(TRAINER_STATE), format!("{trainer:#}\n").as_bytes())
@@ -105,6 +112,10 @@ impl RunState {
         Ok(RunState {
             epoch,
             position: number("instance")?,
+            epochs_done: trainer["epoch"].as_f64().unwrap_or_default(),
+            // Versions before had neither.
+            epochs_skipped: own["position"]["epochs_skipped"].as_f64().unwrap_or_default(),
+            seconds: own["seconds"].as_f64().unwrap_or_default(),
             metric: own["metric_for_best_model"].as_str().map(str::to_string),
             is_older: best.is_some() && own.get("best_loss").is_none(),
             best,
@@ -137,6 +148,9 @@ mod tests {
         RunState {
             epoch: 3,
             position: 17,
+            epochs_done: 0.5,
+            epochs_skipped: 2.0 / 13.0,
+            seconds: 100.0 / 7.0,
             metric: Some("loss".to_string()),
             best: Some(Best { step: 5, metric: 2.0 / 13.0, loss: 1.0 / 3.0 }),
             is_older: false,
@@ -151,6 +165,7 @@ mod tests {
         state().write(dir.path(), 7, 0.5, 12).unwrap();
         let read = RunState::read(dir.path(), 7).unwrap();
         assert_eq!((read.epoch, read.position, read.metric, read.best), (3, 17, state().metric, state().best));
+        assert_eq!((read.epochs_done, read.epochs_skipped, read.seconds), (0.5, 2.0 / 13.0, 100.0 / 7.0));
         assert_eq!(read.history.entries, state().history.entries);
         let message = RunState::read(dir.path(), 8).unwrap_err().to_string();
         assert!(message.contains("`global_step` is 7, expected 8"), "{message}");

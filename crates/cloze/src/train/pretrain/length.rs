@@ -1,13 +1,12 @@
 //! How many steps a run has that was asked for something else.
 
-use std::time::Instant;
-
 use crate::Error;
 use crate::bench::train_operations;
-use crate::settings::{Budget, PretrainSettings};
+use crate::settings::{Budget, PretrainSettings, phase_ends};
 use crate::train::Trainer;
 
 use super::source::{HeldOut, Source};
+use super::timing::{Timing, Work};
 
 /// The trial that a time budget begins with has a step that is not timed, then timed ones until this share of the
 /// budget is over.
@@ -24,23 +23,10 @@ struct Stretch {
     tokens: f64,
 }
 
-/// The number of steps that `settings.budget` asks for.
-///
-/// A time budget counts from `started`. A few steps are tried out for it, and the trainer is put back to where it was.
-pub(super) fn steps(
-    settings: &PretrainSettings,
-    trainer: &mut Trainer,
-    source: &mut Source,
-    held_out: Option<&HeldOut>,
-    parts: usize,
-    started: Instant,
-) -> Result<u64, Error> {
-    if let Budget::Steps(steps) = settings.budget {
-        return Ok(steps);
-    }
-    let phases = settings.phases();
+/// The number of steps of a run of so many epochs or tokens.
+pub(super) fn steps(settings: &PretrainSettings, source: &mut Source) -> Result<u64, Error> {
     let mut stretches = Vec::new();
-    for phase in &phases {
+    for phase in settings.phases() {
         source.start(phase.max_seq_length, 0, 0)?;
         stretches.push(Stretch {
             share: phase.share,
@@ -50,53 +36,62 @@ pub(super) fn steps(
     }
     let batch = settings.update.batch_size as f64;
     let sum = |each: &dyn Fn(&Stretch) -> f64| stretches.iter().map(|stretch| stretch.share * each(stretch)).sum();
-    match settings.budget {
-        Budget::Steps(steps) => Ok(steps),
-        Budget::Epochs(epochs) => {
-            let epochs_of_a_step: f64 = sum(&|stretch| batch / stretch.instances);
-            Ok((epochs / epochs_of_a_step).ceil() as u64)
-        }
-        Budget::Tokens(tokens) => {
-            let tokens_of_a_step: f64 = sum(&|stretch| batch * stretch.tokens / stretch.instances);
-            Ok((tokens as f64 / tokens_of_a_step).ceil() as u64)
-        }
-        Budget::Seconds(seconds) => {
-            let mut operations = Vec::new();
-            for phase in &phases {
-                source.start(phase.max_seq_length, 0, 0)?;
-                operations
-                    .push(train_operations(&trainer.network().config, &source.next_batch(settings.update.batch_size)?));
-            }
-            source.start(phases[0].max_seq_length, 0, 0)?;
-            let first = seconds_of_a_step(
-                settings.update.batch_size,
-                parts,
-                trainer,
-                source,
-                (TRIAL * seconds).min(LONGEST_TRIAL),
-            )?;
-            let of_phases =
-                operations.iter().zip(&phases).map(|(own, phase)| phase.share * first * own / operations[0]);
-            let step: f64 = of_phases.sum();
-            // A forward pass is about a third of a step.
-            let tokens = held_out.map_or(0, HeldOut::tokens) as f64;
-            let evaluation = tokens * first / (batch * stretches[0].tokens / stretches[0].instances) / 3.0;
-            let left = seconds - started.elapsed().as_secs_f64();
-            let steps = match settings.eval_steps {
-                Some(every) => left / (step + evaluation / every as f64),
-                None => (left - 10.0 * evaluation) / step,
-            };
-            if steps < 1.0 {
-                return Err(Error::Settings(format!(
-                    "a run of {seconds:.0} seconds is too short: {:.0} are over before the first step, a step takes \
-                     {step:.2}, an evaluation {evaluation:.2}; give it more time, larger --eval-steps or less text to \
-                     evaluate on",
-                    started.elapsed().as_secs_f64()
-                )));
-            }
-            Ok(steps as u64)
-        }
+    let (wanted, of_a_step): (f64, f64) = match settings.budget {
+        Budget::Epochs(epochs) => (epochs, sum(&|stretch| batch / stretch.instances)),
+        Budget::Tokens(tokens) => (tokens as f64, sum(&|stretch| batch * stretch.tokens / stretch.instances)),
+        Budget::Steps(_) | Budget::Seconds(_) => unreachable!("steps are known, and those of a time are planned"),
+    };
+    Ok((wanted / of_a_step).ceil() as u64)
+}
+
+/// The work of a step and of an evaluation in each phase; `held_out` is of the first.
+pub(super) fn work(
+    settings: &PretrainSettings,
+    trainer: &Trainer,
+    source: &mut Source,
+    held_out: Option<&HeldOut>,
+) -> Result<Vec<Work>, Error> {
+    let mut batches = Vec::new();
+    for phase in settings.phases() {
+        source.start(phase.max_seq_length, 0, 0)?;
+        let batch = source.next_batch(settings.update.batch_size)?;
+        batches.push((train_operations(&trainer.network().config, &batch), batch.batch.tokens() as f64));
     }
+    let evaluated = held_out.map_or(0, HeldOut::tokens) as f64;
+    // Longer sequences make fewer instances of the same text, unless there are more than are evaluated.
+    let is_selection = held_out.is_some_and(|held_out| held_out.is_selection(settings));
+    let first = batches[0].1;
+    let work = |(operations, tokens): (f64, f64)| Work {
+        operations,
+        batches_evaluated: evaluated / if is_selection { first } else { tokens },
+    };
+    Ok(batches.into_iter().map(work).collect())
+}
+
+/// The number of steps that fit into the time, as a few of them tell that are tried out; the trainer is put back to where
+/// it was. `clock` tells the seconds that are spent.
+pub(super) fn steps_in_time(
+    settings: &PretrainSettings,
+    timing: &mut Timing,
+    trainer: &mut Trainer,
+    source: &mut Source,
+    parts: usize,
+    clock: &dyn Fn() -> f64,
+) -> Result<u64, Error> {
+    let phases = settings.phases();
+    source.start(phases[0].max_seq_length, 0, 0)?;
+    let trial = (TRIAL * timing.asked).min(LONGEST_TRIAL);
+    let step = seconds_of_a_step(settings.update.batch_size, parts, trainer, source, trial, clock)?;
+    timing.tried(step);
+    let spent = clock();
+    timing.first_plan(spent, |steps| phase_ends(&phases, steps)).ok_or_else(|| {
+        Error::Settings(format!(
+            "a run of {:.0} seconds is too short: {spent:.0} are over before the first step, a step takes {step:.2}, an \
+             evaluation {:.2}; give it more time, larger --eval-steps or less text to evaluate on",
+            timing.asked,
+            timing.seconds_of_evaluation(0),
+        ))
+    })
 }
 
 /// The time of a step on what the source gives, tried out for so many seconds.
@@ -106,6 +101,7 @@ fn seconds_of_a_step(
     trainer: &mut Trainer,
     source: &mut Source,
     trial: f64,
+    clock: &dyn Fn() -> f64,
 ) -> Result<f64, Error> {
     let before = trainer.state()?;
     let mut step = || -> Result<(), Error> {
@@ -113,13 +109,13 @@ fn seconds_of_a_step(
         trainer.step(&batch, parts, 0.0).map(|_| ())
     };
     step()?;
-    let begin = Instant::now();
+    let begin = clock();
     let mut timed = 0;
-    while timed < STEPS_TIMED || begin.elapsed().as_secs_f64() < trial {
+    while timed < STEPS_TIMED || clock() - begin < trial {
         step()?;
         timed += 1;
     }
-    let seconds = begin.elapsed().as_secs_f64() / f64::from(timed);
+    let seconds = (clock() - begin) / f64::from(timed);
     trainer.restore(&before)?;
     Ok(seconds)
 }

@@ -1,9 +1,14 @@
 //! Pre-training: masked language model and next sentence prediction over a corpus.
 
+mod course;
 mod data;
 mod length;
 mod samples;
 mod source;
+mod timing;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,12 +24,14 @@ use crate::infer::threads;
 use crate::memory::resident_bytes;
 use crate::params::{Declaration, HeadSet};
 use crate::precision::check_training;
-use crate::settings::{Budget, Phase, PretrainSettings, RunSettings, Start, StoredSettings, check_phases, phase_ends};
+use crate::settings::{Budget, FILE_NAME, Phase, PretrainSettings, RunSettings, Start, StoredSettings, check_phases};
 use crate::{Config, Error};
 
+use self::course::Course;
 use self::data::{Sets, plan_file, remove_cache};
 use self::samples::Samples;
 use self::source::Source;
+use self::timing::Timing;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
 use super::found::{Found, look};
@@ -41,6 +48,9 @@ pub(crate) use self::source::HeldOut;
 /// The metric on held-out text that tells the best checkpoint.
 const METRIC: &str = "loss";
 
+/// A change of the number of steps by this share is told.
+const TOLD: f64 = 0.1;
+
 /// Runs a pre-training to its end, or goes on with one; the result is a model directory.
 ///
 /// # Errors
@@ -48,6 +58,16 @@ const METRIC: &str = "loss";
 /// gradient is not finite: the last checkpoint is then left as it was.
 pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mut Observer) -> Result<Outcome, Error> {
     let started = Instant::now();
+    pretrain_by(settings, options, observer, &|| started.elapsed().as_secs_f64())
+}
+
+/// The same with a clock, which tells the seconds since the call.
+fn pretrain_by(
+    settings: &PretrainSettings,
+    options: &RunOptions,
+    observer: &mut Observer,
+    clock: &dyn Fn() -> f64,
+) -> Result<Outcome, Error> {
     check(settings)?;
     let settings = &with_options_of_store(settings)?;
     let run_settings = RunSettings::Pretrain(settings.clone());
@@ -97,14 +117,50 @@ pub fn pretrain(settings: &PretrainSettings, options: &RunOptions, observer: &mu
         held_out: None,
         samples: None,
     };
-    let steps = match settings.budget {
-        Budget::Steps(steps) => steps,
-        _ => run.steps(|| pretraining.count_steps(&mut trainer, started))?,
+    let stopwatch = Stopwatch { clock, before: run.state.seconds, lap: 0.0 };
+    let mut timing = match settings.budget {
+        Budget::Seconds(asked) => Some(pretraining.timing(asked, &stopwatch, &trainer, options)?),
+        _ => None,
     };
+    let steps = match (settings.budget, &mut timing) {
+        (Budget::Steps(steps), _) => steps,
+        (_, None) => run.steps(|| length::steps(settings, &mut pretraining.source))?,
+        (_, Some(timing)) => run.steps(|| {
+            let (source, parts) = (&mut pretraining.source, pretraining.plans[0].parts);
+            length::steps_in_time(settings, timing, &mut trainer, source, parts, &|| stopwatch.spent())
+        })?,
+    };
+    let course = Course::new(
+        setup::schedule(&settings.update, steps),
+        pretraining.phases.clone(),
+        run.replans(),
+        &run.output().join(FILE_NAME),
+    )?;
     run.begin()?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
-    let _ = observer(&Event::Started { steps, steps_done, parameters });
-    pretraining.train(steps, &mut trainer, &mut run, observer)
+    let _ = observer(&Event::Started { steps: course.steps(steps_done), steps_done, parameters });
+    pretraining.train(course, timing, stopwatch, &mut trainer, &mut run, observer)
+}
+
+/// Time of a run, without that between an interruption and its end.
+struct Stopwatch<'a> {
+    clock: &'a dyn Fn() -> f64,
+    /// Seconds that the run had taken when the program began to count.
+    before: f64,
+    /// When the last lap ended.
+    lap: f64,
+}
+
+impl Stopwatch<'_> {
+    fn spent(&self) -> f64 {
+        self.before + (self.clock)()
+    }
+
+    /// Seconds since the last lap, and begins another.
+    fn lap(&mut self) -> f64 {
+        let now = (self.clock)();
+        now - std::mem::replace(&mut self.lap, now)
+    }
 }
 
 /// The settings with how the documents of a store were made, unless something else is asked for, which opening the
@@ -172,12 +228,17 @@ struct Pretraining<'a> {
 }
 
 impl Pretraining<'_> {
-    fn count_steps(&mut self, trainer: &mut Trainer, started: Instant) -> Result<u64, Error> {
-        if matches!(self.settings.budget, Budget::Seconds(_)) {
-            self.hold_out(self.phases[0].max_seq_length)?;
-        }
-        let parts = self.plans[0].parts;
-        length::steps(self.settings, trainer, &mut self.source, self.held_out.as_ref(), parts, started)
+    /// What is known of the times of the run before its first step.
+    fn timing(
+        &mut self,
+        asked: f64,
+        stopwatch: &Stopwatch,
+        trainer: &Trainer,
+        options: &RunOptions,
+    ) -> Result<Timing, Error> {
+        self.hold_out(self.phases[0].max_seq_length)?;
+        let work = length::work(self.settings, trainer, &mut self.source, self.held_out.as_ref())?;
+        Ok(Timing::new(asked, stopwatch.spent(), work, self.settings.eval_steps, options.save_steps))
     }
 
     /// Makes the held-out instances of this length, unless they are there.
@@ -193,37 +254,48 @@ impl Pretraining<'_> {
     /// Trains to the end of the run, or until the observer stops it.
     fn train(
         mut self,
-        steps: u64,
+        mut course: Course,
+        mut timing: Option<Timing>,
+        mut stopwatch: Stopwatch,
         trainer: &mut Trainer,
         run: &mut Run,
         observer: &mut Observer,
     ) -> Result<Outcome, Error> {
         let update = &self.settings.update;
-        let schedule = setup::schedule(update, steps);
         self.hold_out(self.phases[0].max_seq_length)?;
         self.samples = self.held_out.as_ref().map(|held_out| Samples::of(held_out, self.tokenizer));
         run.state.samples = self.samples.as_ref().map(|samples| samples.texts.clone()).unwrap_or_default();
-        let eval_steps = self.settings.eval_steps.unwrap_or(steps.div_ceil(10)).max(1);
-        let ends = phase_ends(&self.phases, steps);
+        let eval_steps = self.settings.eval_steps.unwrap_or(course.steps(0).div_ceil(10)).max(1);
+        if let Some(timing) = &mut timing {
+            timing.eval_steps = Some(eval_steps);
+        }
         let mut phase = None;
         let mut pace = Pace::new();
         let mut metrics = run.state.history.metrics_of(trainer.step_count());
-        while trainer.step_count() < steps {
+        let mut told = course.steps(trainer.step_count());
+        stopwatch.lap();
+        while trainer.step_count() < course.steps(trainer.step_count()) {
+            let ends = course.phase_ends(trainer.step_count());
             let now = ends.iter().position(|&end| trainer.step_count() < end);
             if phase != now {
                 phase = now;
                 self.enter(now.unwrap_or_default(), &ends, trainer, run, observer)?;
+                let seconds = stopwatch.lap();
+                timing.iter_mut().for_each(|timing| timing.started(now.unwrap_or_default(), seconds));
             }
             let parts = self.plans[now.unwrap_or_default()].parts;
             let before = self.source.position();
             let batch = self.source.next_batch(update.batch_size)?;
             (run.state.epoch, run.state.position) = self.source.position();
-            let learning_rate = schedule.rate(trainer.step_count());
+            let learning_rate = course.rate(trainer.step_count());
             let report = trainer
                 .step(&batch, parts, learning_rate)
                 .map_err(|error| on_instances(error, before, update.batch_size))?;
             let step = report.step;
-            let epoch = self.source.epochs_done();
+            // A new number of steps holds from the next one on.
+            let steps = course.steps(step - 1);
+            let epoch = self.source.epochs_done() - run.state.epochs_skipped;
+            run.state.epochs_done = epoch;
             let nsp = (report.losses.nsp.count > 0).then_some(report.losses.nsp);
             let mut log = StepLog {
                 step,
@@ -241,8 +313,13 @@ impl Pretraining<'_> {
             };
             let operations = train_operations(&trainer.network().config, &batch);
             pace.step(&mut log, batch.batch.tokens(), Some(operations), &trainer.network().kernels);
+            if let Some(timing) = &timing {
+                log.seconds_left = (timing.asked - stopwatch.spent()).max(0.0);
+            }
             run.log_step(&log)?;
             let mut stop = observer(&Event::Step(log)).is_break();
+            let seconds = stopwatch.lap();
+            timing.iter_mut().for_each(|timing| timing.stepped(seconds));
             let mut is_best = false;
             if let Some(held_out) = self.held_out.as_ref().filter(|_| step.is_multiple_of(eval_steps) || step == steps)
             {
@@ -253,18 +330,36 @@ impl Pretraining<'_> {
                 }
                 is_best = run.note_best(step, &metrics);
                 stop |= observer(&Event::Evaluated { step, epoch, metrics: metrics.clone() }).is_break();
+                let seconds = stopwatch.lap();
+                timing.iter_mut().for_each(|timing| timing.evaluated(seconds));
             }
             let last = step == steps;
             if stop || last || is_best || run.wants_checkpoint(step) {
+                run.state.seconds = stopwatch.spent();
                 run.save(&trainer.state()?, epoch, steps, observer)?;
                 if stop && !last {
                     return Ok(Outcome::Stopped { step });
+                }
+                let seconds = stopwatch.lap();
+                timing.iter_mut().for_each(|timing| timing.saved(seconds));
+            }
+            let spent = stopwatch.spent();
+            let replan = timing.as_mut().filter(|_| !last).and_then(|timing| timing.replan(spent, step, &course));
+            if let Some(replan) = replan {
+                // Stored before the next step, so that a run that is killed repeats what it has done.
+                run.replan(replan)?;
+                course.replan(replan);
+                if replan.steps.abs_diff(told) as f64 > TOLD * told as f64 {
+                    let note = format!("{} steps instead of {told}, to end in time", replan.steps);
+                    let _ = observer(&Event::Note(note));
+                    told = replan.steps;
                 }
             }
             pace.pause();
         }
         let state = trainer.state()?;
-        run.write_result(&state.weights, state.step, run.state.history.epoch())?;
+        let steps = state.step;
+        run.write_result(&state.weights, steps, run.state.history.epoch())?;
         let effort = Effort { steps, epochs: 0, learning_rate: update.learning_rate };
         let instances = self.held_out.as_ref().map_or(0, HeldOut::instances);
         let verdict = Verdict::of_pretraining(&metrics, instances, effort);
@@ -298,6 +393,8 @@ impl Pretraining<'_> {
         if phase > 0 && step == ends[phase - 1] {
             run.state.best = None;
             (run.state.epoch, run.state.position) = (run.state.epoch + 1, 0);
+            // What is left of the epoch before is not read, and does not count.
+            run.state.epochs_skipped = run.state.epoch as f64 - run.state.epochs_done;
             let _ =
                 observer(&Event::Note(format!("from step {} on with sequences of {max_seq_length} tokens", step + 1)));
         }

@@ -236,6 +236,11 @@ impl HeldOut {
         Ok(held_out)
     }
 
+    /// True if there may be more instances than are evaluated.
+    pub fn is_selection(&self, settings: &PretrainSettings) -> bool {
+        self.instances() >= settings.eval_instances.unwrap_or(EVALUATED)
+    }
+
     /// Number of instances whose second half is from elsewhere.
     fn random_next(&self) -> usize {
         let of_batch = |batch: &TrainingBatch| match &batch.targets {
