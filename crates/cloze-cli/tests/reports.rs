@@ -53,9 +53,13 @@ fn every_task_leaves_a_report_and_a_card() {
         assert!(!card.contains(&here), "a path that nobody has given: {card}");
         // Again from the files, to the letter.
         std::fs::remove_file(world.path(&format!("{task}/report.html"))).unwrap();
+        // A report that was killed has left this.
+        let half = format!("{task}/report.html.cloze-0123456789abcdef.tmp");
+        world.write(&half, "half");
         let ran = world.run(&format!("report {task}")).ok();
         assert_eq!(ran.stdout, format!("{task}/report.html\n"));
         assert!(report == text("report.html"), "{task}");
+        assert!(!world.path(&half).exists(), "{task}");
     }
 }
 

@@ -226,3 +226,31 @@ fn paths_that_are_not_utf_8_are_taken() {
     let again = run();
     assert!(again.stderr.contains("finished already"), "{}", again.stderr);
 }
+
+#[test]
+fn a_budget_that_is_too_small_is_told_before_it_is_spent() {
+    let world = World::new();
+    // The first run says what to type instead, and the next one, with that, says nothing more.
+    let check = |command: &str, few: &str, note: &str, flags: &str| {
+        let ran = world.run(&format!("{command} {few} --json")).ok();
+        let told = ran.stderr.find(note).unwrap_or_else(|| panic!("{}", ran.stderr));
+        assert!(told < ran.stderr.find(" parameters, ").unwrap(), "{}", ran.stderr);
+        assert!(ran.stderr.contains(flags), "{}", ran.stderr);
+        let ran = world.run(&format!("{command} {flags}")).ok();
+        assert!(!ran.stderr.contains("same command with"), "{}", ran.stderr);
+    };
+    let finetune = format!("{} --output tuned", common::FINETUNE.replace(" --epochs 8", ""));
+    check(&finetune, "--epochs 8", "24 steps are few for a new head", "--epochs 34 --overwrite");
+    // A head that exists is only trained further.
+    let further =
+        "finetune --task classification --model tuned --train train.tsv --dev dev.tsv --epochs 1 --output further";
+    assert!(!world.run(further).ok().stderr.contains("are few"));
+
+    let pretrain = "pretrain --input corpus.txt --tokenizer vocab.txt --config config.json --batch-size 2 --max-seq-length 12 \
+        --dev-fraction 0.1 --output model";
+    check(pretrain, "--steps 12", "12 steps are too few to learn from text", "--steps 500 --overwrite");
+    let bert =
+        "pretrain --input corpus.txt --tokenizer vocab.txt --config config.json --recipe bert --steps 2 --output bert";
+    let ran = world.run(bert).ok();
+    assert!(ran.stderr.contains("without --recipe bert, some 500 smaller steps are enough"), "{}", ran.stderr);
+}

@@ -115,7 +115,10 @@ pub struct StoredRun {
     /// How many steps the run has, where it was asked for something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// Changes of that number on the way, of a run that was asked for a time.
+    /// Steps between evaluations, of a run that was asked for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_steps: Option<u64>,
+    /// Changes of the number of steps on the way, of a run that was asked for a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replans: Vec<Replan>,
     /// Where the files of `settings` are, seen from the folder of the run.
@@ -623,6 +626,7 @@ mod tests {
             machine: "cpu".into(),
             version: "0".into(),
             steps: None,
+            eval_steps: None,
             replans: Vec::new(),
             places: BTreeMap::new(),
             finished: false,

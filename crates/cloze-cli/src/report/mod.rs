@@ -65,6 +65,8 @@ fn save(dir: &Path, report: &Report) -> anyhow::Result<PathBuf> {
         bail!("{} is no report of a training; move it away to have one written", path.display());
     }
     let page = report.html().replacen("<head>\n", &format!("<head>\n{MARK}\n"), 1);
+    // A training may have the folder, so that nobody sweeps it.
+    cloze::folder::remove_stale_of(&path);
     write_file(&path, page.as_bytes())?;
     Ok(path)
 }

@@ -31,7 +31,8 @@ pub(crate) use files::{changes, files_of, model_files};
 use lock::{Attempt, Kind};
 use owner::Owner;
 pub(crate) use replacement::Replacement;
-pub(crate) use temporary::{create, remove, remove_stale, remove_stale_of, remove_whole, temporary};
+pub use temporary::remove_stale_of;
+pub(crate) use temporary::{create, remove, remove_stale, remove_whole, temporary};
 
 /// The name of the marker of a folder that is not whole.
 pub const UNFINISHED: &str = "cloze.unfinished";

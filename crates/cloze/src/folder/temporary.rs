@@ -47,7 +47,7 @@ pub(crate) fn remove_stale(dir: &Path) {
 }
 
 /// Removes what killed processes have left of a single file, whose folder nobody locks.
-pub(crate) fn remove_stale_of(path: &Path) {
+pub fn remove_stale_of(path: &Path) {
     let Some(own) = path.file_name().and_then(|name| name.to_str()) else { return };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     remove_matching(dir, |name| stands_for(name) == Some(own));

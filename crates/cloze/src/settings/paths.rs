@@ -139,6 +139,7 @@ mod tests {
             machine: "cpu".into(),
             version: "0".into(),
             steps: None,
+            eval_steps: None,
             replans: Vec::new(),
             places: places(settings, output),
             finished: false,

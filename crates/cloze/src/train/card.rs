@@ -389,6 +389,7 @@ mod tests {
             machine: "cpu".into(),
             version: "1".into(),
             steps: None,
+            eval_steps: None,
             replans: Vec::new(),
             places: Default::default(),
             finished: true,

@@ -3,6 +3,7 @@
 mod card;
 mod curves;
 mod events;
+mod few;
 mod finetune;
 mod found;
 mod history;

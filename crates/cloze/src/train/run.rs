@@ -130,7 +130,7 @@ impl Run {
             return Err(unfinished.other_data(self.output()));
         }
         self.goes_on = true;
-        run.steps = before.steps;
+        (run.steps, run.eval_steps) = (before.steps, before.eval_steps);
         run.replans.clone_from(&before.replans);
         let restored = self.newest_checkpoint(observer)?;
         if restored.is_some() {
@@ -209,13 +209,20 @@ impl Run {
         wins || found.metric == best.metric && found.loss < best.loss
     }
 
-    /// The number of steps of a run that was asked for something else: as stored, or counted now, to be stored.
-    pub fn steps(&mut self, count: impl FnOnce() -> Result<u64, Error>) -> Result<u64, Error> {
-        match &mut self.stored.run {
-            Some(StoredRun { steps: Some(steps), .. }) => Ok(*steps),
-            Some(run) => Ok(*run.steps.insert(count()?)),
-            None => count(),
+    /// The number of steps of a run that was asked for something else, and the steps between evaluations where they follow
+    /// from it: as stored, or counted now, to be stored.
+    pub fn steps(
+        &mut self,
+        count: impl FnOnce() -> Result<(u64, Option<u64>), Error>,
+    ) -> Result<(u64, Option<u64>), Error> {
+        if let Some(StoredRun { steps: Some(steps), eval_steps, .. }) = self.stored.run {
+            return Ok((steps, eval_steps));
         }
+        let (steps, eval_steps) = count()?;
+        if let Some(run) = &mut self.stored.run {
+            (run.steps, run.eval_steps) = (Some(steps), eval_steps);
+        }
+        Ok((steps, eval_steps))
     }
 
     /// Changes of that number that are stored.

@@ -214,6 +214,7 @@ impl Prepared {
             machine: machine(&kernels, update.precision),
             version: env!("CARGO_PKG_VERSION").to_string(),
             steps: None,
+            eval_steps: None,
             replans: Vec::new(),
             finished: false,
         };

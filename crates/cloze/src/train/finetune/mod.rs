@@ -23,6 +23,7 @@ use crate::{Config, Error, Model};
 use super::Trainer;
 use super::card::{Card, noting};
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
+use super::few;
 use super::found::{Found, look};
 use super::pace::Pace;
 use super::run::{EVALUATION, Run};
@@ -64,6 +65,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
         Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
     })?;
+    let has_head = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.heads().task.is_some());
     let metric = metric(settings, &config, &dev_data)?;
     let mut stored = stored(settings);
     if let (Some(questions), true) =
@@ -87,8 +89,11 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     };
     let (mut run, mut trainer) = prepared.open(options, found, observer)?;
     check_age(settings, metric, &run)?;
-    run.begin()?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
+    if let Some(note) = few::of_finetuning(has_head, steps, steps_per_epoch).filter(|_| steps_done == 0) {
+        let _ = observer(&Event::Note(note));
+    }
+    run.begin()?;
     let _ = observer(&Event::Started { steps, steps_done, parameters });
     run.state.metric = Some(metric.to_string());
     if let Some(step) = train(settings, &mut trainer, &mut run, &train_data, &dev_data, observer)? {

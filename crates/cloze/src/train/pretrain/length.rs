@@ -68,8 +68,8 @@ pub(super) fn work(
     Ok(batches.into_iter().map(work).collect())
 }
 
-/// The number of steps that fit into the time, as a few of them tell that are tried out; the trainer is put back to where
-/// it was. `clock` tells the seconds that are spent.
+/// The number of steps that fit into the time, and the steps between evaluations, as a few steps tell that are tried out;
+/// the trainer is put back to where it was. `clock` tells the seconds that are spent.
 pub(super) fn steps_in_time(
     settings: &PretrainSettings,
     timing: &mut Timing,
@@ -77,7 +77,7 @@ pub(super) fn steps_in_time(
     source: &mut Source,
     parts: usize,
     clock: &dyn Fn() -> f64,
-) -> Result<u64, Error> {
+) -> Result<(u64, u64), Error> {
     let phases = settings.phases();
     source.start(phases[0].max_seq_length, 0, 0)?;
     let trial = (TRIAL * timing.asked).min(LONGEST_TRIAL);

@@ -34,6 +34,7 @@ use self::source::Source;
 use self::timing::Timing;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
+use super::few;
 use super::found::{Found, look};
 use super::memory::{self, Plan};
 use super::pace::Pace;
@@ -116,28 +117,35 @@ fn pretrain_by(
         source: Source::new(&sets.train, settings, &tokenizer, plan_file(&options.output)?),
         held_out: None,
         samples: None,
+        eval_steps: 1,
     };
     let stopwatch = Stopwatch { clock, before: run.state.seconds, lap: 0.0 };
     let mut timing = match settings.budget {
         Budget::Seconds(asked) => Some(pretraining.timing(asked, &stopwatch, &trainer, options)?),
         _ => None,
     };
-    let steps = match (settings.budget, &mut timing) {
-        (Budget::Steps(steps), _) => steps,
-        (_, None) => run.steps(|| length::steps(settings, &mut pretraining.source))?,
+    let (steps, eval_steps) = match (settings.budget, &mut timing) {
+        (Budget::Steps(steps), _) => (steps, None),
+        (_, None) => run.steps(|| Ok((length::steps(settings, &mut pretraining.source)?, None)))?,
         (_, Some(timing)) => run.steps(|| {
             let (source, parts) = (&mut pretraining.source, pretraining.plans[0].parts);
-            length::steps_in_time(settings, timing, &mut trainer, source, parts, &|| stopwatch.spent())
+            let clock = || stopwatch.spent();
+            let (steps, every) = length::steps_in_time(settings, timing, &mut trainer, source, parts, &clock)?;
+            Ok((steps, Some(every)))
         })?,
     };
+    pretraining.eval_steps = settings.eval_steps.or(eval_steps).unwrap_or(steps.div_ceil(10)).max(1);
     let course = Course::new(
         setup::schedule(&settings.update, steps),
         pretraining.phases.clone(),
         run.replans(),
         &run.output().join(FILE_NAME),
     )?;
-    run.begin()?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
+    if let Some(note) = few::of_pretraining(settings, &run.config, steps).filter(|_| steps_done == 0) {
+        let _ = observer(&Event::Note(note));
+    }
+    run.begin()?;
     let _ = observer(&Event::Started { steps: course.steps(steps_done), steps_done, parameters });
     pretraining.train(course, timing, stopwatch, &mut trainer, &mut run, observer)
 }
@@ -225,6 +233,8 @@ struct Pretraining<'a> {
     held_out: Option<HeldOut>,
     /// Of those of the first phase.
     samples: Option<Samples>,
+    /// Steps between evaluations.
+    eval_steps: u64,
 }
 
 impl Pretraining<'_> {
@@ -265,7 +275,7 @@ impl Pretraining<'_> {
         self.hold_out(self.phases[0].max_seq_length)?;
         self.samples = self.held_out.as_ref().map(|held_out| Samples::of(held_out, self.tokenizer));
         run.state.samples = self.samples.as_ref().map(|samples| samples.texts.clone()).unwrap_or_default();
-        let eval_steps = self.settings.eval_steps.unwrap_or(course.steps(0).div_ceil(10)).max(1);
+        let eval_steps = self.eval_steps;
         if let Some(timing) = &mut timing {
             timing.eval_steps = Some(eval_steps);
         }

@@ -14,6 +14,9 @@ const BETWEEN_REPLANS_MIN: f64 = 0.01;
 const TOLERANCE: f64 = 0.005;
 /// The least number of steps that a speed is measured over.
 const STEPS_TIMED: u64 = 8;
+/// The number of evaluations of a run, unless another is asked for, and the share of the time that they may take.
+const EVALUATIONS: u64 = 10;
+const EVALUATING: f64 = 0.25;
 /// An evaluation's forward pass to a whole step, until one was measured.
 const FORWARD: f64 = 1.0 / 3.0;
 
@@ -32,8 +35,10 @@ pub(super) struct Timing {
     pub asked: f64,
     /// Work of each phase.
     work: Vec<Work>,
-    /// Steps between evaluations; none for ten evaluations a run.
+    /// Steps between evaluations, once they are known.
     pub eval_steps: Option<u64>,
+    /// The number of evaluations until then.
+    evaluations: u64,
     /// Steps between checkpoints, if they were asked for.
     save_steps: Option<u64>,
     /// The phase that the run is in, once it is in one.
@@ -57,6 +62,7 @@ impl Timing {
             asked,
             work,
             eval_steps,
+            evaluations: EVALUATIONS,
             save_steps,
             phase: None,
             seconds_of_operation: None,
@@ -104,10 +110,15 @@ impl Timing {
         self.checkpoint = seconds;
     }
 
-    /// The number of steps that fits into the whole time, of which some is spent; none if none does.
-    pub fn first_plan(&self, spent: f64, ends: impl Fn(u64) -> Vec<u64>) -> Option<u64> {
+    /// The number of steps that fits into the whole time, of which some is spent, and the steps between evaluations; none
+    /// if none fits.
+    pub fn first_plan(&mut self, spent: f64, ends: impl Fn(u64) -> Vec<u64>) -> Option<(u64, u64)> {
         let left = self.asked - spent;
-        Some(self.most_steps(0, left, &ends)).filter(|&steps| self.seconds_left(0, &ends(steps)) <= left)
+        let most = (EVALUATING * left / self.seconds_of_evaluation(0)) as u64;
+        self.evaluations = most.clamp(1, EVALUATIONS);
+        let steps = self.most_steps(0, left, &ends);
+        let every = self.eval_steps.unwrap_or(steps.div_ceil(self.evaluations));
+        (self.seconds_left(0, &ends(steps)) <= left).then_some((steps, every))
     }
 
     /// Another number of steps after `step` of them, if the time is to be met and the number is due to be looked at.
@@ -158,7 +169,7 @@ impl Timing {
     /// Seconds from `step` to the end of a run whose phases end so.
     fn seconds_left(&self, step: u64, ends: &[u64]) -> f64 {
         let steps = ends.last().copied().unwrap_or_default();
-        let every = self.eval_steps.unwrap_or(steps.div_ceil(10)).max(1);
+        let every = self.eval_steps.unwrap_or(steps.div_ceil(self.evaluations)).max(1);
         // The result takes as long as a checkpoint, and some are written between evaluations.
         let mut seconds = self.checkpoint;
         seconds += self.checkpoint * self.save_steps.map_or(0, |every| (steps - step) / every.max(1)) as f64;
@@ -227,8 +238,8 @@ mod tests {
         let mut clock = 3.0;
         let mut timing = Timing::new(asked, clock, work(), None, None);
         timing.tried(STEP * slowness(clock));
-        let first = timing.first_plan(clock, |steps| course(steps).phase_ends(0)).unwrap();
-        let (mut course, every) = (course(first), first.div_ceil(10));
+        let (first, every) = timing.first_plan(clock, |steps| course(steps).phase_ends(0)).unwrap();
+        let mut course = course(first);
         timing.eval_steps = Some(every);
         let (mut step, mut phase, mut replans, mut in_phases) = (0, None, 0, vec![0, 0]);
         while step < course.steps(step) {
@@ -288,7 +299,7 @@ mod tests {
     fn a_steady_run_keeps_its_number_of_steps() {
         let mut timing = Timing::new(100.0, 0.0, work(), Some(100), None);
         timing.tried(0.02);
-        let steps = timing.first_plan(0.0, |steps| course(steps).phase_ends(0)).unwrap();
+        let (steps, _) = timing.first_plan(0.0, |steps| course(steps).phase_ends(0)).unwrap();
         let course = course(steps);
         let mut clock = 0.0;
         timing.started(0, 0.0);
@@ -310,8 +321,21 @@ mod tests {
         timing.tried(0.02);
         let course = course(400);
         assert_eq!(timing.replan(11.0, 200, &course), Some(Replan { step: 200, steps: 201 }));
-        let timing = Timing::new(0.01, 0.0, work(), None, None);
+        let mut timing = Timing::new(0.01, 0.0, work(), None, None);
+        timing.tried(0.02);
         assert!(timing.first_plan(0.02, |steps| self::course(steps).phase_ends(0)).is_none());
+    }
+
+    #[test]
+    fn evaluations_take_a_share_of_the_time() {
+        let plan = |asked: f64| {
+            let mut timing = Timing::new(asked, 0.0, work(), None, None);
+            timing.tried(0.02);
+            let (steps, every) = timing.first_plan(0.0, |steps| course(steps).phase_ends(0)).unwrap();
+            steps.div_ceil(every)
+        };
+        // Each takes 0.2 seconds at first.
+        assert_eq!((plan(100.0), plan(4.0), plan(1.0)), (10, 5, 1));
     }
 
     #[test]
