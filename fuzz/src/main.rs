@@ -13,8 +13,11 @@
 //! same seed gives the same inputs in the same order; how many of them depends on the time.
 //!
 //! An input is a finding if the target panics, ends the process, takes more memory than 64 MiB and four times its own
-//! length (of a packed file, its contents'), or more than a second and five more for each of its megabytes. Findings are in `findings/<target>/`; mend the
+//! length (of a packed file, its contents'; of words with labels sixteen times, see [`targets::WORDS`]), or more
+//! processor time than a second and five more for each of its megabytes. Findings are in `findings/<target>/`; mend the
 //! reader, then move the input to the corpus.
+//!
+//! The exit code is 1 if there are findings, 4 if all of them are slow inputs: processors that are shared take longer.
 //!
 //! Stable Rust without C has no coverage to go by, and libFuzzer needs both nightly and C++; the words of errors take
 //! its place. Each target runs in a process of its own, so that one that is out of memory or stack is a finding too.
@@ -48,6 +51,27 @@ struct Task {
     seed: u64,
     /// True if inputs with new answers become part of the corpus.
     keep: bool,
+}
+
+/// Outcome of a target's inputs, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Well,
+    /// Inputs took too long, which another process may have caused.
+    Slow,
+    Wrong,
+}
+
+impl Outcome {
+    const SLOW_CODE: u8 = 4;
+
+    fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Outcome::Well => 0,
+            Outcome::Wrong => 1,
+            Outcome::Slow => Outcome::SLOW_CODE,
+        })
+    }
 }
 
 fn corpus(target: &Target) -> PathBuf {
@@ -95,9 +119,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         "replay" | "run" => {
-            let failed = chosen().filter(|target| !supervise(target, &task)).count();
-            println!("{} targets, {failed} with findings", chosen().count());
-            ExitCode::from(u8::from(failed > 0))
+            let outcomes: Vec<Outcome> = chosen().map(|target| supervise(target, &task)).collect();
+            let failed = outcomes.iter().filter(|outcome| **outcome != Outcome::Well).count();
+            println!("{} targets, {failed} with findings", outcomes.len());
+            outcomes.into_iter().max().unwrap_or(Outcome::Well).code()
         }
         "worker" => worker::run(chosen().next().expect("a target"), &task),
         _ => usage(command),
@@ -109,11 +134,10 @@ fn usage(problem: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Runs a target in a process of its own, again where an input ends it before the time is over. Gives whether all is
-/// well.
-fn supervise(target: &Target, task: &Task) -> bool {
+/// Runs a target in a process of its own, again where an input ends it before the time is over.
+fn supervise(target: &Target, task: &Task) -> Outcome {
     let started = Instant::now();
-    let mut well = true;
+    let mut worst = Outcome::Well;
     for attempt in 0.. {
         let left = Duration::from_secs_f64(task.seconds).saturating_sub(started.elapsed());
         if attempt > 0 && left.is_zero() {
@@ -127,15 +151,16 @@ fn supervise(target: &Target, task: &Task) -> bool {
         }
         let status = command.status().expect("this program starts again");
         match status.code() {
-            Some(0) => return well,
-            Some(1) => return false,
+            Some(0) => return worst,
+            Some(1) => return Outcome::Wrong,
+            Some(code) if code == i32::from(Outcome::SLOW_CODE) => return worst.max(Outcome::Slow),
             _ => {
-                well = false;
+                worst = Outcome::Wrong;
                 if !worker::keep_last_input(target, &status.to_string()) || task.seconds == 0.0 {
                     break;
                 }
             }
         }
     }
-    well
+    worst
 }

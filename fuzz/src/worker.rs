@@ -10,19 +10,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::memory;
 use crate::mutate::mutate;
 use crate::random::Random;
 use crate::targets::{Run, Target};
-use crate::{Task, corpus, findings};
+use crate::{Outcome, Task, corpus, findings};
 
 #[global_allocator]
 static ALLOCATOR: memory::Counted = memory::Counted;
 
-/// Memory that any input may take, and how many times its length besides.
+/// Memory that any input may take; besides, a target says how many times its length.
 const BYTES_BASE: usize = 64 << 20;
-const BYTES_TIMES: usize = 4;
-/// Time that any input may take, for a machine that is busy, and what a megabyte may take besides.
+/// Processor time that any input may take, for a machine that is busy, and what a megabyte may take besides.
 const TIME_BASE: Duration = Duration::from_secs(1);
 const TIME_OF_MEGABYTE: Duration = Duration::from_secs(5);
 /// Beyond these the process ends, before the machine suffers.
@@ -34,6 +35,9 @@ const POOLED_MAX: usize = 1 << 16;
 /// Inputs that become part of the corpus are at most this long, and the corpus has at most so many.
 const KEPT_MAX: usize = 2048;
 const CORPUS_MAX: usize = 16;
+
+/// Kind of a finding that takes too long.
+const SLOW: &str = "slow";
 
 /// Message and place of the last panic.
 static PANIC: Mutex<String> = Mutex::new(String::new());
@@ -100,7 +104,13 @@ pub fn run_one(target: &Target, file: &Path) -> ExitCode {
         }
     };
     let folder = empty_folder();
-    println!("{}", (target.prepare)(folder.path())(&input));
+    let mut run = (target.prepare)(folder.path());
+    let before = memory::now();
+    memory::reset_peak();
+    let started = processor_time();
+    let answer = run(&input);
+    let (elapsed, memory) = (processor_time() - started, memory::peak().saturating_sub(before));
+    println!("{answer}\n{} ms, {} MiB", elapsed.as_millis(), memory >> 20);
     ExitCode::SUCCESS
 }
 
@@ -154,7 +164,12 @@ pub fn run(target: &Target, task: &Task) -> ExitCode {
         most_memory >> 20,
         reported.len()
     );
-    ExitCode::from(u8::from(!reported.is_empty()))
+    match reported.iter().all(|kind| kind == SLOW) {
+        _ if reported.is_empty() => Outcome::Well,
+        true => Outcome::Slow,
+        false => Outcome::Wrong,
+    }
+    .code()
 }
 
 /// The seeds and the corpus.
@@ -179,13 +194,13 @@ impl Worker<'_> {
         let length = self.target.shape.length(input);
         let megabytes = length as f64 / f64::from(1 << 20);
         let time_max = TIME_BASE + TIME_OF_MEGABYTE.mul_f64(megabytes);
-        // Others may have had the processor meanwhile.
+        // Others may have had caches and the rest of a core meanwhile.
         for _ in 0..2 {
             if elapsed > time_max {
                 elapsed = elapsed.min(self.measure(input).1);
             }
         }
-        let memory_max = BYTES_BASE + BYTES_TIMES * length;
+        let memory_max = BYTES_BASE + self.target.bytes_times * length;
         self.slowest = self.slowest.max(elapsed);
         self.most_memory = self.most_memory.max(memory);
         let answer = match answer {
@@ -196,7 +211,7 @@ impl Worker<'_> {
             }
         };
         if elapsed > time_max {
-            self.note("slow", &format!("{} ms, at most {}", elapsed.as_millis(), time_max.as_millis()), input);
+            self.note(SLOW, &format!("{} ms, at most {}", elapsed.as_millis(), time_max.as_millis()), input);
         }
         if memory > memory_max {
             self.note("memory", &format!("{} MiB, at most {}", memory >> 20, memory_max >> 20), input);
@@ -204,14 +219,14 @@ impl Worker<'_> {
         self.answers.insert(essence(&answer))
     }
 
-    /// The answer or the panic, the time, and the memory beyond what there was before.
+    /// The answer or the panic, the processor time, and the memory beyond what there was before.
     fn measure(&mut self, input: &[u8]) -> (Result<String, String>, Duration, usize) {
         RUNNING_SINCE.store(now().max(1), Ordering::Relaxed);
         let before = memory::now();
         memory::reset_peak();
-        let started = Instant::now();
+        let started = processor_time();
         let answer = catch_unwind(AssertUnwindSafe(|| (self.run)(input)));
-        let elapsed = started.elapsed();
+        let elapsed = processor_time() - started;
         let memory = memory::peak().saturating_sub(before);
         RUNNING_SINCE.store(0, Ordering::Relaxed);
         let panic = |_| PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
@@ -234,6 +249,12 @@ impl Worker<'_> {
         let path = corpus(self.target).join(format!("{:016x}", hasher.finish()));
         fs::write(&path, input).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
+}
+
+/// Processor time of all threads of this process. Unlike the clock's, it leaves out what other processes took.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Milliseconds since the process began.

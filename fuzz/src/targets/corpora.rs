@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::models::tokenizer;
 use super::packed::{from_gzip, from_tfrecord, from_zstd, gzip, tfrecord, zstd};
-use super::{LONG, Run, Target, copy_folder, fixtures, long_texts, told, write};
+use super::{LONG, Run, TIMES, Target, copy_folder, fixtures, long_texts, told, write};
 use crate::mutate::Shape;
 
 const PROSE: &str =
@@ -27,6 +27,7 @@ pub const TEXT: Target = Target {
     what: "documents in .txt",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| [vec![PROSE.as_bytes().to_vec()], long_texts()].concat(),
     prepare: |folder| documents(folder, "input.txt"),
 };
@@ -36,7 +37,16 @@ pub const RECORDS: Target = Target {
     what: "documents in .jsonl",
     shape: Shape::JsonLines,
     length_max: LONG,
-    seeds: |_| vec![b"{\"text\": \"The cat sat. A dog sat.\"}\n{\"id\": 1, \"text\": \"\\u00e9\\n\\na\"}\n".to_vec()],
+    bytes_times: TIMES,
+    seeds: |_| {
+        // A field that nobody reads takes no memory.
+        let other = format!("{{\"other\": [{}0], \"text\": \"a\"}}\n", "0,".repeat(4 * LONG));
+        vec![
+            b"{\"text\": \"The cat sat. A dog sat.\"}\n{\"id\": 1, \"text\": \"\\u00e9\\n\\na\"}\n".to_vec(),
+            other.into_bytes(),
+            "{\"[\n".repeat(LONG / 4).into_bytes(),
+        ]
+    },
     prepare: |folder| documents(folder, "input.jsonl"),
 };
 
@@ -45,6 +55,7 @@ pub const PARQUET: Target = Target {
     what: "documents in .parquet",
     shape: Shape::Bytes,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| of_fixtures("parquet"),
     prepare: |folder| documents(folder, "input.parquet"),
 };
@@ -54,6 +65,7 @@ pub const GZIP: Target = Target {
     what: "documents in .txt.gz and .jsonl.gz",
     shape: Shape::Packed { unpack: from_gzip, pack: |contents, _| gzip(contents), inner: &Shape::Text },
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| vec![gzip(PROSE.as_bytes()), gzip(b"{\"text\": \"The cat sat.\"}\n")],
     prepare: |folder| two(documents(folder, "input.txt.gz"), documents(folder, "input.jsonl.gz")),
 };
@@ -63,6 +75,7 @@ pub const ZSTD: Target = Target {
     what: "documents in .txt.zst and .jsonl.zst",
     shape: Shape::Packed { unpack: from_zstd, pack: |contents, _| zstd(contents), inner: &Shape::Text },
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| vec![zstd(PROSE.as_bytes()), zstd(b"{\"text\": \"The cat sat.\"}\n")],
     prepare: |folder| two(documents(folder, "input.txt.zst"), documents(folder, "input.jsonl.zst")),
 };
@@ -72,6 +85,7 @@ pub const SENTENCES: Target = Target {
     what: "prose to split into sentences",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         [vec![PROSE.as_bytes().to_vec(), b"a. b. c. d ".to_vec(), "नमस्ते। दो। ".as_bytes().to_vec()], long_texts()]
             .concat()
@@ -98,6 +112,7 @@ pub const TFRECORD: Target = Target {
     what: "records with checksums",
     shape: Shape::Bytes,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| vec![[tfrecord(b"a", b""), tfrecord(b"", b""), tfrecord(&[7; 300], b"")].concat()],
     prepare: |_| {
         Box::new(|mut input| {
@@ -118,6 +133,7 @@ pub const INSTANCES_JSONL: Target = Target {
     what: "instances in .jsonl",
     shape: Shape::JsonLines,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| vec![made_instances(folder, "made.jsonl")],
     prepare: |folder| instances(folder, "input.jsonl"),
 };
@@ -127,6 +143,7 @@ pub const INSTANCES_TFRECORD: Target = Target {
     what: "instances in .tfrecord",
     shape: Shape::Packed { unpack: from_tfrecord, pack: tfrecord, inner: &Shape::Bytes },
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| vec![made_instances(folder, "made.tfrecord")],
     prepare: |folder| instances(folder, "input.tfrecord"),
 };
@@ -136,6 +153,7 @@ pub const STORE: Target = Target {
     what: "store.json of a prepared corpus, with a checksum that is right",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| vec![fs::read(made_store(folder).join("store.json")).expect("its contents")],
     prepare: |folder| {
         let store = made_store(folder);
@@ -151,6 +169,7 @@ pub const STORE_SHARD: Target = Target {
     what: "a file of a shard of a prepared corpus, with a checksum that is right; the first byte chooses which",
     shape: Shape::Bytes,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| {
         let store = made_store(folder);
         let files = shard_files(&store);

@@ -23,6 +23,14 @@ const LONG: usize = 1 << 20;
 /// Inputs of which all tokens are in memory at once, with forty bytes each.
 const SHORT: usize = 1 << 17;
 
+/// Memory of most readers in lengths of the input, which is in memory itself.
+const TIMES: usize = 4;
+
+/// Memory of readers of words with labels in lengths of the input, as the product limits it. What is read holds a string
+/// for each word and one for its label, each of 24 bytes and at least 32 on the heap; the shortest line with both has
+/// four bytes, most have about ten.
+pub const WORDS: usize = 16;
+
 /// Reads an input and gives what there is to say about it.
 pub type Run = Box<dyn FnMut(&[u8]) -> String>;
 
@@ -37,6 +45,8 @@ pub struct Target {
     pub shape: Shape,
     /// Bytes of an input at most.
     pub length_max: usize,
+    /// Memory that an input may take in lengths of its own, beside a fixed amount.
+    pub bytes_times: usize,
     /// Makes seeds, with an empty folder to work in.
     pub seeds: Seeds,
     /// Puts into a folder what the reader needs beside the input.

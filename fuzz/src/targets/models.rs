@@ -11,7 +11,7 @@ use cloze::{Config, Model, Text};
 use cloze_tokenizer::{Casing, Tokenizer};
 
 use super::packed::{from_safetensors, safetensors};
-use super::{LONG, Run, Target, told, write};
+use super::{LONG, Run, TIMES, Target, told, write};
 use crate::mutate::Shape;
 
 pub const CONFIG: Target = Target {
@@ -19,6 +19,7 @@ pub const CONFIG: Target = Target {
     what: "config.json of a model",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| of_model(folder, &["config.json"]),
     prepare: |folder| {
         let (model, copy) = (folder.join("model"), folder.join("copy.json"));
@@ -41,6 +42,7 @@ pub const SETTINGS: Target = Target {
     what: "cloze.json beside a model",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         let settings = r#"{"version": "0.1.0", "max_length": 12, "long": "window", "pooling": "mean", "threshold": 0.5,
             "thresholds": [0.5, 0.25], "temperature": 1.5, "subtokens": "first", "columns": "text=a,label=b"}"#;
@@ -63,6 +65,7 @@ pub const SAFETENSORS: Target = Target {
     what: "model.safetensors",
     shape: SAFETENSORS_SHAPE,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| of_model(folder, &["model.safetensors"]),
     prepare: |folder| file_of_model(folder, "model.safetensors"),
 };
@@ -72,6 +75,7 @@ pub const INT8: Target = Target {
     what: "the weights of a model in int8",
     shape: SAFETENSORS_SHAPE,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| {
         let (model, small) = (folder.join("model"), folder.join("small"));
         make_model(&model);
@@ -95,6 +99,7 @@ pub const SHARD_INDEX: Target = Target {
     what: "model.safetensors.index.json",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| {
         let declaration = declaration(&config());
         let _ = folder;
@@ -118,6 +123,7 @@ pub const MODULES: Target = Target {
     what: "modules.json of sentence-transformers",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| of_model(folder, &["modules.json"]),
     prepare: |folder| file_of_model(folder, "modules.json"),
 };
@@ -127,6 +133,7 @@ pub const POOLING: Target = Target {
     what: "1_Pooling/config.json of sentence-transformers",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| {
         let mut seeds = of_model(folder, &["1_Pooling/config.json"]);
         seeds.push(br#"{"word_embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": true}"#.to_vec());
@@ -140,6 +147,7 @@ pub const SENTENCE_CONFIG: Target = Target {
     what: "sentence_bert_config.json, and config_sentence_transformers.json with the same bytes",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| {
         let mut seeds = of_model(folder, &["sentence_bert_config.json"]);
         let prompts = r#"{"__version__": {"transformers": "4.0"}, "prompts": {"query": "the "},

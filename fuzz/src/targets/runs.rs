@@ -9,7 +9,7 @@ use cloze::train::{Event, RunOptions, pretrain};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{LONG, Run, Target, copy_folder, told, write};
+use super::{LONG, Run, TIMES, Target, copy_folder, told, write};
 use crate::mutate::Shape;
 
 pub const TRAINER_STATE: Target = Target {
@@ -17,6 +17,7 @@ pub const TRAINER_STATE: Target = Target {
     what: "trainer_state.json of a checkpoint that a run resumes from, with a checksum that is right",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| {
         let path = World::new(folder).stopped().join("checkpoint-2/trainer_state.json");
         let state = fs::read(path).expect("a state");
@@ -32,6 +33,7 @@ pub const RUN_SETTINGS: Target = Target {
     what: "cloze.json of a run that is resumed",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |folder| vec![fs::read(World::new(folder).stopped().join("cloze.json")).expect("settings")],
     prepare: |folder| resume(folder, "cloze.json"),
 };

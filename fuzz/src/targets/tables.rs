@@ -10,7 +10,7 @@ use cloze::data::{
 };
 use cloze::settings::FinetuneTask;
 
-use super::{LONG, Run, Target, fixtures, long_texts, told, write};
+use super::{LONG, Run, TIMES, Target, WORDS, fixtures, long_texts, told, write};
 use crate::mutate::Shape;
 
 pub const TSV: Target = Target {
@@ -18,6 +18,7 @@ pub const TSV: Target = Target {
     what: "examples in .tsv",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| texts(&["text\tlabel\ngood film\tpos\nbad \"film\"\tneg\n", "sentence1\tsentence2\tscore\na\tb\t0.5\n"]),
     prepare: |folder| table(folder, "input.tsv", Format::Tsv),
 };
@@ -27,6 +28,7 @@ pub const CSV: Target = Target {
     what: "examples in .csv",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         texts(&[
             "text,label\n\"good, film\",pos\n\"bad \"\"film\"\"\nit was\",neg\n",
@@ -42,6 +44,7 @@ pub const JSONL: Target = Target {
     what: "examples in .jsonl",
     shape: Shape::JsonLines,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         texts(&[
             "{\"text\": \"good\", \"label\": \"pos\"}\n{\"text\": \"bad\", \"text_b\": \"film\", \"label\": 1}\n",
@@ -56,6 +59,7 @@ pub const TXT: Target = Target {
     what: "texts in .txt",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| texts(&["good film\n\nbad film\r\n"]),
     prepare: |folder| table(folder, "input.txt", Format::Text),
 };
@@ -65,6 +69,7 @@ pub const COLUMNS: Target = Target {
     what: "the argument of --columns, and a table read with it",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| texts(&["text=a,label=b", "text=0,text_b=1,label=2", "text=a"]),
     prepare: |_| {
         Box::new(|input| {
@@ -89,8 +94,9 @@ pub const CONLL: Target = Target {
     what: "labelled words in columns",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: WORDS,
     seeds: |_| {
-        texts(&[
+        columns(&[
             "-DOCSTART- O\n\nAnn B-PER\ncame O\n\n# text = Oslo\nOslo S-LOC\n",
             "1\tAnn\t_\tPROPN\n1-2\tx\t_\t_\n2.1\ty\t_\tVERB\n",
         ])
@@ -103,6 +109,7 @@ pub const WORDS_JSONL: Target = Target {
     what: "labelled words in .jsonl",
     shape: Shape::JsonLines,
     length_max: LONG,
+    bytes_times: WORDS,
     seeds: |_| {
         texts(&[
             "{\"words\": [\"Ann\", \"came\"], \"labels\": [\"B-PER\", \"O\"]}\n{\"words\": [], \"labels\": []}\n",
@@ -118,6 +125,7 @@ pub const SQUAD: Target = Target {
     what: "questions in the format of SQuAD",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         texts(&[r#"{"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": "Ann came to Oslo. Bob ran.",
             "qas": [{"id": "1", "question": "Who came?", "answers": [{"text": "Ann", "answer_start": 0}]},
@@ -131,6 +139,7 @@ pub const QUESTION_LINES: Target = Target {
     what: "questions to answer in .jsonl",
     shape: Shape::JsonLines,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         texts(&[
             "{\"id\": \"a\", \"question\": \"Who?\", \"context\": \"Ann.\"}\n{\"question\": \"Why?\", \"context\": \"\"}\n",
@@ -144,6 +153,7 @@ pub const QUESTIONS_CSV: Target = Target {
     what: "questions in .csv",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| texts(&["question,context,answer\nWho?,\"Ann, here.\",Ann\nWhy?,Ann,\n"]),
     prepare: |folder| questions(folder, "input.csv", Format::Csv),
 };
@@ -153,6 +163,7 @@ pub const JSON: Target = Target {
     what: "examples in .json",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| {
         texts(&[
             "[{\"text\": \"good\", \"label\": \"pos\"}, {\"text\": \"bad\", \"label\": \"neg\"}]",
@@ -167,6 +178,7 @@ pub const LABEL_STUDIO: Target = Target {
     what: "spans in Label Studio's export",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: WORDS,
     seeds: |_| {
         texts(&[r#"[{"data": {"text": "Ann came"}, "annotations": [{"was_cancelled": false, "result": [{"value":
             {"start": 0, "end": 3, "text": "Ann", "labels": ["PER"]}}]}]}]"#])
@@ -179,7 +191,8 @@ pub const CONLLU: Target = Target {
     what: "words in CoNLL-U",
     shape: Shape::Text,
     length_max: LONG,
-    seeds: |_| texts(&["# a\n1-2\tab\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\ta\tDET\t_\t_\t_\t_\t_\t_\n\n"]),
+    bytes_times: WORDS,
+    seeds: |_| columns(&["# a\n1-2\tab\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\ta\tDET\t_\t_\t_\t_\t_\t_\n\n"]),
     prepare: |folder| words(folder, "input.conllu", Format::Conllu),
 };
 
@@ -188,6 +201,7 @@ pub const BRAT: Target = Target {
     what: "BRAT's annotations of a text",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: WORDS,
     seeds: |_| texts(&["T1\tPER 0 7\tAnn Lee\nR1\tx Arg1:T1 Arg2:T2\nT2\tLOC 28 36\tNew York\n"]),
     prepare: |folder| {
         write(&folder.join("input.txt"), b"Ann Lee came.\n\nShe lives in New\nYork.\n");
@@ -200,6 +214,7 @@ pub const PARQUET: Target = Target {
     what: "examples, words and questions in .parquet",
     shape: Shape::Bytes,
     length_max: LONG,
+    bytes_times: WORDS,
     seeds: |_| {
         let folder = fixtures().join("labelled");
         let names = ["texts", "texts-zstd-1", "texts-zstd-2", "tokens", "questions", "flags"];
@@ -216,6 +231,13 @@ pub const PARQUET: Target = Target {
 /// These, and what there may be too much of.
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).chain(long_texts()).collect()
+}
+
+/// The same of words with labels: a row of many columns, and files of little but words and labels.
+fn columns(columns: &[&str]) -> Vec<Vec<u8>> {
+    let wide = format!("# I-PER\n\ta{}\tO\n", "\t".repeat(LONG));
+    let short = ["a\tO\n", "a\tO\n\n"].map(|rows| rows.repeat(4 * LONG / rows.len()).into_bytes());
+    [texts(columns), vec![wide.into_bytes()], short.to_vec()].concat()
 }
 
 fn table(folder: &Path, name: &str, format: Format) -> Run {

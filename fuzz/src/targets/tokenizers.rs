@@ -7,7 +7,7 @@ use cloze_tokenizer::train::{TrainOptions, WordCounts, train};
 use cloze_tokenizer::{Casing, Encoding, Tokenizer};
 use serde_json::json;
 
-use super::{LONG, Run, SHORT, Target, told, write};
+use super::{LONG, Run, SHORT, TIMES, Target, told, write};
 use crate::mutate::Shape;
 
 const TOKENS: &str = "[PAD] [UNK] [CLS] [SEP] [MASK] un ##aff ##able the man , . cafe 漢 字 ##s é ##é a ##a b ##b";
@@ -21,6 +21,7 @@ pub const VOCAB_TXT: Target = Target {
     what: "vocab.txt",
     shape: Shape::Text,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| vec![TOKENS.replace(' ', "\n").into_bytes()],
     prepare: |folder| {
         let path = folder.join("vocab.txt");
@@ -37,6 +38,7 @@ pub const TOKENIZER_JSON: Target = Target {
     what: "tokenizer.json",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: |_| vec![with_added_tokens().to_string().into_bytes(), tokenizer().to_json().to_string().into_bytes()],
     prepare: |folder| {
         let path = folder.join("tokenizer.json");
@@ -52,6 +54,7 @@ pub const TOKENIZER_CONFIG: Target = Target {
     what: "tokenizer_config.json beside vocab.txt, and beside tokenizer.json",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: saved_file::<0>,
     prepare: |folder| beside(folder, "tokenizer_config.json"),
 };
@@ -61,6 +64,7 @@ pub const SPECIAL_TOKENS_MAP: Target = Target {
     what: "special_tokens_map.json beside vocab.txt, and beside tokenizer.json",
     shape: Shape::Json,
     length_max: LONG,
+    bytes_times: TIMES,
     seeds: saved_file::<1>,
     prepare: |folder| beside(folder, "special_tokens_map.json"),
 };
@@ -70,6 +74,7 @@ pub const TEXT: Target = Target {
     what: "a text to tokenize: alone, as a pair, as words, in windows, by Google's rules",
     shape: Shape::Text,
     length_max: SHORT,
+    bytes_times: TIMES,
     seeds: |_| TEXTS.iter().map(|text| text.as_bytes().to_vec()).collect(),
     prepare: |folder| {
         let vocabulary = folder.join("vocab.txt");
@@ -93,6 +98,7 @@ pub const VOCABULARY_TRAINING: Target = Target {
     what: "a text to make a vocabulary of",
     shape: Shape::Text,
     length_max: SHORT,
+    bytes_times: TIMES,
     seeds: |_| vec![b"the man, the cafe\nthe unaffable man ran; the men ran\n".to_vec()],
     prepare: |_| {
         Box::new(|input| {

@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::data::columns::{self, ColumnSpec, Columns, counted};
-use crate::data::options::{Budget, DataOptions, Faults, problem, string_cost};
+use crate::data::options::{Budget, DataOptions, Faults, problem, string_cost, unread_note};
 pub(crate) use crate::data::words::Sentence;
 use crate::error::Error;
+use crate::grouped;
 
 /// Rows that are looked at to find how a file is separated, and how many columns it has.
 const ROWS_LOOKED_AT: usize = 1_000;
+
+/// Columns of a row at most. Known formats have up to 14; what has more is another kind of file, whose rows would take
+/// many times the memory of their text.
+const COLUMNS_MAX: usize = 1_000;
 
 /// The columns of CoNLL-U, as `--columns` may name them.
 const CONLLU: [&str; 10] = ["id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc"];
@@ -46,6 +51,13 @@ pub(super) fn read(
         notes.push(format!("{}: read as CoNLL-U: the word is column 1, the label column 3", path.display()));
     }
     let wrong = |message: String| problem(path, Some(first_line), &message);
+    if first.len() > COLUMNS_MAX {
+        let message = format!(
+            "the row has more than {} columns; expected a word a line with its label; check that it is the right file",
+            grouped(COLUMNS_MAX as u64)
+        );
+        return Err(wrong(message));
+    }
     let is_chosen = options.columns.is_some() || options.usual_columns.is_some();
     let columns = if layout.is_conllu {
         let names: Vec<&str> = CONLLU.into_iter().take(first.len()).collect();
@@ -65,13 +77,13 @@ pub(super) fn read(
     let unread: Vec<String> = (0..first.len())
         .filter(|&at| !columns.reads(at))
         .map(|at| match (columns.has_header, layout.is_conllu) {
-            (true, _) => format!("`{}`", first[at].trim()),
-            (false, true) => format!("{at} (`{}`)", CONLLU.get(at).unwrap_or(&"")),
+            (true, _) => first[at].trim().to_string(),
+            (false, true) => format!("{at} ({})", CONLLU.get(at).unwrap_or(&"")),
             (false, false) => at.to_string(),
         })
         .collect();
-    if needs_labels && !unread.is_empty() {
-        notes.push(format!("{}: columns that are not read: {}", path.display(), unread.join(", ")));
+    if needs_labels {
+        notes.extend(unread_note(path, "columns", &unread));
     }
     let mut reader = Reader {
         path,
@@ -131,9 +143,11 @@ impl Layout {
         layout
     }
 
+    /// The cells of a row, of too many only the first.
     fn split<'t>(&self, row: &'t str) -> Vec<&'t str> {
         let cells = row.split(if self.by_tabs { '\t' } else { ' ' });
-        cells.filter(|cell| self.by_tabs || !cell.is_empty()).collect()
+        // One more shows that there are too many.
+        cells.filter(|cell| self.by_tabs || !cell.is_empty()).take(COLUMNS_MAX + 1).collect()
     }
 
     /// The first row of the width of most, and its line.

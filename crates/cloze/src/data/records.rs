@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for Fields {
 }
 
 /// A name, borrowed where it holds no escape.
-struct Name;
+pub(crate) struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;

@@ -166,7 +166,10 @@ fn comments_with_tabs_are_no_model_of_the_rows() {
     assert_eq!(sentences, [sentence("Schartau sagte", "O O", 2), sentence("Er", "O", 6)]);
     assert_eq!(
         notes,
-        ["data: column 0 numbers the words, so column 1 is read as the word", "data: columns that are not read: 0, 2"]
+        [
+            "data: column 0 numbers the words, so column 1 is read as the word",
+            "data: columns that are not read: `0`, `2`"
+        ]
     );
     assert_eq!(rows(text, "text=1,label=2", true).unwrap()[0], sentence("Schartau sagte", "B-PER O", 2));
 }
