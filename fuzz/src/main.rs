@@ -13,7 +13,7 @@
 //! same seed gives the same inputs in the same order; how many of them depends on the time.
 //!
 //! An input is a finding if the target panics, ends the process, takes more memory than 64 MiB and four times its own
-//! length (of a packed file, its contents'; of words with labels sixteen times, see [`targets::WORDS`]), or more
+//! length (of a packed file, its contents'; of words with labels 24 times, see [`targets::WORDS`]), or more
 //! processor time than a second and five more for each of its megabytes. Findings are in `findings/<target>/`; mend the
 //! reader, then move the input to the corpus.
 //!

@@ -26,10 +26,10 @@ const SHORT: usize = 1 << 17;
 /// Memory of most readers in lengths of the input, which is in memory itself.
 const TIMES: usize = 4;
 
-/// Memory of readers of words with labels in lengths of the input, as the product limits it. What is read holds a string
-/// for each word and one for its label, each of 24 bytes and at least 32 on the heap; the shortest line with both has
-/// four bytes, most have about ten.
-pub const WORDS: usize = 16;
+/// Memory of readers of words with labels in lengths of the input, as the product limits it. Four times would not hold
+/// the words themselves: each is a string of 24 bytes and at least 32 on the heap, and so is its label. That is 20 times
+/// a line of six bytes, a Chinese character and its label; most lines have ten bytes and more.
+pub const WORDS: usize = 24;
 
 /// Reads an input and gives what there is to say about it.
 pub type Run = Box<dyn FnMut(&[u8]) -> String>;

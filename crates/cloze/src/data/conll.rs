@@ -279,7 +279,7 @@ impl Reader<'_> {
         }
         self.budget.take(string_cost(word.len()) + size_of::<u32>(), self.path, line)?;
         if self.sentence.words.is_empty() {
-            self.budget.take(size_of::<Sentence>(), self.path, line)?;
+            self.budget.take(Sentence::COST, self.path, line)?;
             self.sentence.line = line;
         }
         self.sentence.words.push(word.to_string());
@@ -289,7 +289,8 @@ impl Reader<'_> {
 
     /// Adds the sentence to the others if it has words, and begins another.
     fn end_sentence(&mut self) {
-        let sentence = std::mem::take(&mut self.sentence);
+        let mut sentence = std::mem::take(&mut self.sentence);
+        sentence.shrink();
         if !sentence.words.is_empty() && !std::mem::take(&mut self.is_left_out) {
             self.sentences.push(sentence);
         }

@@ -16,8 +16,9 @@ use crate::train::{Event, Observer};
 const MEMORY_FIXED: usize = 32 << 20;
 /// Bytes that reading may take for each byte of the file, the file itself included.
 const MEMORY_PER_BYTE: usize = 4;
-/// The same for sentences of words: a word is short, and each is a string of its own.
-const MEMORY_PER_BYTE_OF_WORDS: usize = 16;
+/// The same for sentences of words. A word and its label are two strings of 56 bytes in a line of perhaps six bytes, as
+/// in files with a Chinese character a line.
+const MEMORY_PER_BYTE_OF_WORDS: usize = 24;
 
 /// A way of writing labelled data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,6 +35,16 @@ impl Sentence {
     pub fn line_of(&self, word: usize) -> usize {
         self.word_lines.get(word).map_or(self.line, |&line| line as usize)
     }
+
+    /// Bytes that a sentence takes beside its strings and lines: itself, and what the allocator adds to its lists.
+    pub(crate) const COST: usize = size_of::<Sentence>() + 3 * 32;
+
+    /// Gives back what the lists have room for and do not need, which is more than the words of short sentences.
+    pub(crate) fn shrink(&mut self) {
+        self.words.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.word_lines.shrink_to_fit();
+    }
 }
 
 /// The format of a file of labelled words: as chosen, else as its ending says, where `.tsv` and `.txt` have a word a line.
@@ -262,6 +272,7 @@ impl RecordReader<'_> {
                 return Err(at_line(message));
             }
         }
+        sentence.shrink();
         self.charge(&sentence)?;
         Ok(Some(sentence))
     }
@@ -293,13 +304,14 @@ impl RecordReader<'_> {
         if !self.needs_labels {
             sentence.labels.clear();
         }
+        sentence.shrink();
         self.charge(&sentence)?;
         Ok(Some(sentence))
     }
 
     fn charge(&mut self, sentence: &Sentence) -> Result<(), Error> {
         let strings = sentence.words.iter().chain(&sentence.labels).map(|text| string_cost(text.len()));
-        self.budget.take(size_of::<Sentence>() + strings.sum::<usize>(), self.path, sentence.line)
+        self.budget.take(Sentence::COST + strings.sum::<usize>(), self.path, sentence.line)
     }
 
     fn list(&self, record: &Record, place: usize) -> Result<Vec<Value>, Error> {
