@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -160,16 +161,36 @@ pub fn borrow(texts: &[InputText]) -> Vec<Text<'_>> {
 
 /// Texts, one after another.
 pub struct Texts {
-    texts: Box<dyn Iterator<Item = anyhow::Result<InputText>>>,
+    source: Source,
     /// How many there are; nobody knows it of standard input.
     total: Option<u64>,
+}
+
+enum Source {
+    /// All are there.
+    Read(Box<dyn Iterator<Item = anyhow::Result<InputText>>>),
+    /// A thread reads them while others are answered.
+    Coming(Receiver<anyhow::Result<InputText>>),
+}
+
+impl Texts {
+    /// The next text if there is one without waiting for more input.
+    fn next_ready(&mut self) -> Option<anyhow::Result<InputText>> {
+        match &mut self.source {
+            Source::Read(texts) => texts.next(),
+            Source::Coming(texts) => texts.try_recv().ok(),
+        }
+    }
 }
 
 impl Iterator for Texts {
     type Item = anyhow::Result<InputText>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.texts.next()
+        match &mut self.source {
+            Source::Read(texts) => texts.next(),
+            Source::Coming(texts) => texts.recv().ok(),
+        }
     }
 }
 
@@ -221,7 +242,7 @@ impl InputArgs {
     pub fn texts(&self, stored: &StoredSettings) -> anyhow::Result<Texts> {
         if let Some(text) = &self.text {
             let text = InputText { a: text.clone(), b: self.text_b.clone(), line: 1 };
-            return Ok(Texts { texts: Box::new(std::iter::once(Ok(text))), total: Some(1) });
+            return Ok(Texts { source: Source::Read(Box::new(std::iter::once(Ok(text)))), total: Some(1) });
         }
         let Some(path) = &self.input else {
             bail!("neither --input nor --text is given");
@@ -242,7 +263,7 @@ impl InputArgs {
         };
         let text = |example: Example| Ok(InputText { a: example.text, b: example.text_b, line: example.line });
         let total = Some(examples.len() as u64);
-        Ok(Texts { texts: Box::new(examples.into_iter().map(text)), total })
+        Ok(Texts { source: Source::Read(Box::new(examples.into_iter().map(text))), total })
     }
 }
 
@@ -256,16 +277,27 @@ fn told<T>(read: Read<T>) -> Vec<T> {
 
 /// Lines of standard input; a tab separates a pair.
 fn standard_input() -> Texts {
-    let lines = io::stdin().lock().split(b'\n').zip(1..);
-    let texts = lines.map(|(bytes, line): (io::Result<Vec<u8>>, usize)| {
-        let bytes = bytes.with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
-        let Ok(text) = std::str::from_utf8(&bytes) else {
-            bail!("{STANDARD_INPUT}:{line}: not UTF-8; convert it, for example with iconv");
-        };
-        let text = if line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-        Ok(split_pair(text.strip_suffix('\r').unwrap_or(text), line))
+    let (sender, receiver) = mpsc::sync_channel(GROUP);
+    std::thread::spawn(move || {
+        let lines = io::stdin().lock().split(b'\n').zip(1..);
+        for text in lines.map(|(bytes, line)| text_of_line(bytes, line)) {
+            let is_last = text.is_err();
+            // Nobody listens where the answers cannot be written.
+            if sender.send(text).is_err() || is_last {
+                break;
+            }
+        }
     });
-    Texts { texts: Box::new(texts), total: None }
+    Texts { source: Source::Coming(receiver), total: None }
+}
+
+fn text_of_line(bytes: io::Result<Vec<u8>>, line: usize) -> anyhow::Result<InputText> {
+    let bytes = bytes.with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        bail!("{STANDARD_INPUT}:{line}: not UTF-8; convert it, for example with iconv");
+    };
+    let text = if line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+    Ok(split_pair(text.strip_suffix('\r').unwrap_or(text), line))
 }
 
 fn split_pair(text: &str, line: usize) -> InputText {
@@ -278,38 +310,42 @@ fn split_pair(text: &str, line: usize) -> InputText {
 /// Texts of a group: enough to keep all threads at work.
 pub const GROUP: usize = 64;
 
-/// Hands texts over in groups, for answers to go to `output`. After each group, answers that are held back go out if the
-/// last ones did so a while ago, and standard error shows how much of the work that is called `what` is done.
+/// Hands texts over in groups, for answers to go to `output`. A group ends early where the input pauses, and its answers
+/// go out at once; those of other groups go out if the last ones did so a while ago. What texts are answered together
+/// changes no answer. Standard error shows how much of the work that is called `what` is done.
 pub fn for_each_group(
-    texts: Texts,
+    mut texts: Texts,
     what: &str,
     output: &mut Output,
     mut work: impl FnMut(&[InputText], &mut Output) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let Texts { texts, total } = texts;
-    let mut meter = Meter::new(what, total);
+    let mut meter = Meter::new(what, texts.total);
     let mut group = Vec::with_capacity(GROUP);
-    let mut failure = Ok(());
-    for text in texts {
-        match text {
-            Ok(text) => group.push(text),
-            Err(error) => {
-                failure = Err(error);
-                break;
+    while let Some(first) = texts.next() {
+        let mut next = Some(first);
+        let mut failure = Ok(());
+        while let Some(text) = next {
+            match text {
+                Ok(text) => group.push(text),
+                Err(error) => {
+                    failure = Err(error);
+                    break;
+                }
             }
+            next = if group.len() < GROUP { texts.next_ready() } else { None };
         }
-        if group.len() == GROUP {
+        // What came before a text that cannot be read has its answers.
+        if !group.is_empty() {
             work(&group, output)?;
             meter.add(group.len(), output)?;
-            group.clear();
         }
+        failure?;
+        if group.len() < GROUP {
+            output.flush()?;
+        }
+        group.clear();
     }
-    // What came before a text that cannot be read has its answers.
-    if !group.is_empty() {
-        work(&group, output)?;
-        meter.add(group.len(), output)?;
-    }
-    failure
+    Ok(())
 }
 
 /// How many texts are answered.
@@ -362,7 +398,7 @@ mod tests {
     #[test]
     fn groups_keep_order_and_lose_nothing() {
         let texts = (0..130).map(|n| Ok(InputText { a: n.to_string(), b: None, line: n + 1 }));
-        let texts = Texts { texts: Box::new(texts), total: Some(130) };
+        let texts = Texts { source: Source::Read(Box::new(texts)), total: Some(130) };
         let mut sizes = Vec::new();
         let mut seen = Vec::new();
         for_each_group(texts, "counting", &mut Output::new(true), |group, _| {
@@ -373,5 +409,25 @@ mod tests {
         .unwrap();
         assert_eq!(sizes, [64, 64, 2]);
         assert!(seen.iter().enumerate().all(|(n, text)| *text == n.to_string()));
+    }
+
+    #[test]
+    fn a_group_ends_where_the_input_pauses() {
+        let text = |n: usize| InputText { a: n.to_string(), b: None, line: n };
+        let (sender, receiver) = mpsc::sync_channel(200);
+        (1..=3).for_each(|n| sender.send(Ok(text(n))).unwrap());
+        let mut sender = Some(sender);
+        let mut sizes = Vec::new();
+        let texts = Texts { source: Source::Coming(receiver), total: None };
+        for_each_group(texts, "counting", &mut Output::new(true), |group, _| {
+            sizes.push(group.len());
+            // The rest comes only when the first three are answered.
+            if let Some(sender) = sender.take() {
+                (4..=70).for_each(|n| sender.send(Ok(text(n))).unwrap());
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(sizes, [3, 64, 3]);
     }
 }

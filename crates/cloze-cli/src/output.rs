@@ -116,6 +116,11 @@ impl Cut {
         self.tokens += tokens;
     }
 
+    /// Tokens that were cut off.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
     /// Says it, if anything was cut off.
     pub fn report(&self) {
         let Cut { texts, tokens } = self;

@@ -9,8 +9,8 @@
 
 use std::path::Path;
 
-use cloze_tokenizer::Tokenizer;
 use cloze_tokenizer::train::NewWord;
+use cloze_tokenizer::{Tokenizer, TokenizerFile};
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, Report, SentenceSettings, open_tokenizer, save};
@@ -23,7 +23,8 @@ use crate::quantize::{obsolete, take_folder};
 use crate::settings::StoredSettings;
 
 /// Writes the model of the directory `model`, with `words` appended to its vocabulary, to the folder that [`take`] gave,
-/// together with everything that the model is used with. `words` were found with the tokenizer of `model`. Tells what
+/// together with everything that the model is used with. `words` were found with the tokenizer of `model`, of which `file`
+/// decides where its files contradict each other. Tells what
 /// the source lacks, and what it has that the model has no place for and is left out.
 ///
 /// Where the word embeddings have more rows than the vocabulary has tokens, the new words take these rows first.
@@ -33,8 +34,13 @@ use crate::settings::StoredSettings;
 ///
 /// # Panics
 /// If a word has no pieces, or pieces beyond the vocabulary.
-pub fn extend(model: &Path, words: &[NewWord], folder: &mut Folder) -> Result<Report, Error> {
-    let (checkpoint, tokenizer) = open(model)?;
+pub fn extend(
+    model: &Path,
+    words: &[NewWord],
+    file: Option<TokenizerFile>,
+    folder: &mut Folder,
+) -> Result<Report, Error> {
+    let (checkpoint, tokenizer) = open(model, file)?;
     let config = checkpoint.config();
     let spelled: Vec<String> = words.iter().map(|new| new.word.clone()).collect();
     let extended = tokenizer.with_words(&spelled)?;
@@ -70,8 +76,8 @@ pub fn extend(model: &Path, words: &[NewWord], folder: &mut Folder) -> Result<Re
 /// # Errors
 /// If the model is damaged, no BERT, or in int8; if its tokenizer cannot be extended; if `output` is the model, is
 /// written or read by another process, or holds a model and is not to be overwritten.
-pub fn take(model: &Path, output: &Path, overwrite: bool) -> Result<Folder, Error> {
-    let (_, tokenizer) = open(model)?;
+pub fn take(model: &Path, file: Option<TokenizerFile>, output: &Path, overwrite: bool) -> Result<Folder, Error> {
+    let (_, tokenizer) = open(model, file)?;
     tokenizer.with_words(&[])?;
     take_folder(model, output, overwrite, COMMAND)
 }
@@ -80,10 +86,10 @@ pub fn take(model: &Path, output: &Path, overwrite: bool) -> Result<Folder, Erro
 pub const COMMAND: &str = "vocab extend";
 
 /// A model that is not in int8, and its tokenizer.
-fn open(model: &Path) -> Result<(Checkpoint, Tokenizer), Error> {
+fn open(model: &Path, file: Option<TokenizerFile>) -> Result<(Checkpoint, Tokenizer), Error> {
     let checkpoint = Checkpoint::open(model)?;
     checkpoint.expect_all_digits("make rows for new words")?;
-    let tokenizer = open_tokenizer(model, None, None)?;
+    let tokenizer = open_tokenizer(model, None, file)?;
     check_vocabulary(&tokenizer, checkpoint.config(), model)?;
     Ok((checkpoint, tokenizer))
 }
@@ -178,7 +184,7 @@ mod tests {
     }
 
     fn extend(model: &Path, words: &[NewWord], output: &Path, overwrite: bool) -> Result<Report, Error> {
-        super::extend(model, words, &mut take(model, output, overwrite)?)
+        super::extend(model, words, None, &mut take(model, None, output, overwrite)?)
     }
 
     fn words() -> [NewWord; 2] {
@@ -267,7 +273,7 @@ mod tests {
         extend(&from, &words(), &to, true).unwrap();
 
         let int8 = folder.path().join("int8");
-        crate::quantize::quantize(&from, &int8, false).unwrap();
+        crate::quantize::quantize(&from, None, &int8, false).unwrap();
         let refused = message(extend(&int8, &words(), &folder.path().join("new"), false));
         assert!(refused.contains("int8") && refused.contains("use the model that it was quantized from"), "{refused}");
         assert!(!folder.path().join("new").exists());

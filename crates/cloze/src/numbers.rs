@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// Digits of a whole number in groups of three: 1234567 as "1,234,567".
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -11,6 +13,16 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A count that is shown with its digits in groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count(pub usize);
+
+impl fmt::Display for Count {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&grouped(self.0 as u64))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +33,6 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(grouped(110_106_428), "110,106,428");
+        assert_eq!(Count(1_500).to_string(), "1,500");
     }
 }

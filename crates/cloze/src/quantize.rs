@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use cloze_kernels::quantize_rows;
-use cloze_tokenizer::Tokenizer;
+use cloze_tokenizer::{Tokenizer, TokenizerFile};
 use safetensors::Dtype;
 
 use crate::Error;
@@ -34,16 +34,17 @@ pub struct Quantized {
 }
 
 /// Writes the model of the directory `model`, with the encoder's weights in int8, to the directory `output`,
-/// together with everything that the model is used with: configuration, tokenizer, pooling, stored settings.
+/// together with everything that the model is used with: configuration, tokenizer, pooling, stored settings. Where the
+/// files of the tokenizer contradict each other, `file` decides.
 ///
 /// # Errors
 /// If the source is damaged, no BERT, or in int8 already; if `output` is the source, or holds a model and is not
 /// to be overwritten; if files cannot be written.
-pub fn quantize(model: &Path, output: &Path, overwrite: bool) -> Result<Quantized, Error> {
+pub fn quantize(model: &Path, file: Option<TokenizerFile>, output: &Path, overwrite: bool) -> Result<Quantized, Error> {
     let checkpoint = Checkpoint::open(model)?;
     checkpoint.expect_all_digits("quantize")?;
     let config = checkpoint.config();
-    let tokenizer = open_tokenizer(model, None, None)?;
+    let tokenizer = open_tokenizer(model, None, file)?;
     check_vocabulary(&tokenizer, config, model)?;
     let sentence = SentenceSettings::read(model)?;
     let settings = StoredSettings { run: None, files: None, ..StoredSettings::read(model)? };

@@ -16,7 +16,7 @@ fn pair() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     cloze::example_model(&source).unwrap();
     SentenceSettings::embedder(Pooling::Max, true, Some(9)).write(&source, 16).unwrap();
     StoredSettings { max_seq_length: Some(7), ..StoredSettings::default() }.write(&source).unwrap();
-    quantize(&source, &small, false).unwrap();
+    quantize(&source, None, &small, false).unwrap();
     (dir, source, small)
 }
 
@@ -94,9 +94,9 @@ fn training_from_it_is_refused_before_anything_is_written() {
 fn a_model_is_replaced_only_on_request_and_never_by_itself() {
     let (_dir, source, small) = pair();
     let error = |result: Result<_, cloze::Error>| result.err().unwrap().to_string();
-    assert!(error(quantize(&source, &small, false).map(|_| ())).contains("--overwrite"));
-    assert!(error(quantize(&source, &source, true).map(|_| ())).contains("the model itself"));
-    assert!(error(quantize(&small, &source, true).map(|_| ())).contains("int8"), "twice");
+    assert!(error(quantize(&source, None, &small, false).map(|_| ())).contains("--overwrite"));
+    assert!(error(quantize(&source, None, &source, true).map(|_| ())).contains("the model itself"));
+    assert!(error(quantize(&small, None, &source, true).map(|_| ())).contains("int8"), "twice");
     assert!(open(&source, None).is_ok(), "the source is as it was");
 
     // Over a model in f32 with files of its own: none of them is left to be read.
@@ -104,7 +104,7 @@ fn a_model_is_replaced_only_on_request_and_never_by_itself() {
     cloze::example_model(other.path()).unwrap();
     SentenceSettings::embedder(Pooling::Cls, false, None).write(other.path(), 16).unwrap();
     std::fs::remove_file(source.join("modules.json")).unwrap();
-    quantize(&source, other.path(), true).unwrap();
+    quantize(&source, None, other.path(), true).unwrap();
     let replaced = open(other.path(), None).unwrap();
     assert_eq!((replaced.is_quantized(), replaced.sentence_settings()), (true, None));
     assert_eq!(replaced.settings().max_seq_length, Some(7));

@@ -207,7 +207,7 @@ fn a_cross_encoder_has_its_function() {
 fn a_quantized_model_keeps_all_settings() {
     for name in ["embedder", "old_layout", "cross_encoder"] {
         let output = tempfile::tempdir().unwrap();
-        quantize::quantize(&fixtures().join(name), &output.path().join("small"), false).unwrap();
+        quantize::quantize(&fixtures().join(name), None, &output.path().join("small"), false).unwrap();
         let read = |dir: &Path| SentenceSettings::read(dir).unwrap().unwrap();
         assert_eq!(read(&output.path().join("small")), read(&fixtures().join(name)), "{name}");
         let model = Model::open(output.path().join("small")).unwrap();

@@ -79,13 +79,13 @@ pub const INT8: Target = Target {
     seeds: |folder| {
         let (model, small) = (folder.join("model"), folder.join("small"));
         make_model(&model);
-        cloze::quantize::quantize(&model, &small, false).expect("a quantized model");
+        cloze::quantize::quantize(&model, None, &small, false).expect("a quantized model");
         vec![fs::read(weights_of(&small)).expect("its weights")]
     },
     prepare: |folder| {
         let (model, small) = (folder.join("model"), folder.join("small"));
         make_model(&model);
-        cloze::quantize::quantize(&model, &small, false).expect("a quantized model");
+        cloze::quantize::quantize(&model, None, &small, false).expect("a quantized model");
         let weights = weights_of(&small);
         Box::new(move |input| {
             write(&weights, input);

@@ -106,6 +106,7 @@ impl Arguments {
             reading: self.data.settings(self.labels.labels.clone()),
             tokenizer: self.tokenizer.tokenizer.clone(),
             cased: self.tokenizer.cased,
+            tokenizer_file: common.tokenizer_file,
             new_head: self.new_head,
             max_seq_length: max_seq_length(self.max_seq_length, defaults.max_seq_length, start.as_ref()),
             start,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use cloze::data::{Question, Sentence};
-use cloze::infer::{Aggregation, Entity, Extent, ReadOptions, Task, WordLabels, Words};
+use cloze::infer::{Aggregation, Entity, Extent, ReadOptions, Task, WordLabels, Words, note_on_truncation_side};
 use cloze::{Model, Text};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -165,6 +165,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     })?;
     output.finish()?;
     cut.report();
+    if task == Task::Tokens {
+        note_side(&model, &cut);
+    }
     Ok(())
 }
 
@@ -191,7 +194,15 @@ fn label_sentences(
     drop(meter);
     output.finish()?;
     cut.report();
+    note_side(model, &cut);
     Ok(())
+}
+
+/// Says that words are labelled from the beginning, where the model's files say otherwise.
+fn note_side(model: &Model, cut: &Cut) {
+    if let Some(note) = note_on_truncation_side(model.tokenizer(), cut.tokens()) {
+        say!("note: {note}");
+    }
 }
 
 /// An answer to a question.

@@ -44,7 +44,7 @@ struct Answer<'a> {
 pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let Arguments { model, output, overwrite } = arguments;
     models::need(model)?;
-    let quantized = quantize(model, output, *overwrite)?;
+    let quantized = quantize(model, common.tokenizer_file, output, *overwrite)?;
     note_report(model, &quantized.report);
     let answer = Answer { output, bytes: quantized.bytes, bytes_f32: quantized.bytes_f32 };
     let mut lines = Output::new(common.json);

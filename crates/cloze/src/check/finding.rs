@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::Error;
+use crate::numbers::Count;
 
 /// Places of one kind that are listed; the others are counted.
 const PLACES_LISTED: usize = 5;
@@ -109,12 +110,12 @@ impl Places {
         severity: Severity,
         kind: &'static str,
         path: &Path,
-        message: impl FnOnce(usize) -> String,
+        message: impl FnOnce(Count) -> String,
     ) {
         let Places { listed, count } = self;
         if count > 0 {
             let line = listed.iter().find_map(|place| place.line);
-            let finding = Finding::new(severity, kind, path, line, message(count));
+            let finding = Finding::new(severity, kind, path, line, message(Count(count)));
             findings.push(Finding { count, places: listed, ..finding });
         }
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::config::ProblemType;
 use crate::config::labels::is_label;
 use crate::data::label_order;
+use crate::numbers::Count;
 use crate::params::TaskHead;
 use crate::settings::{ClassWeights, FinetuneTask};
 
@@ -108,9 +109,10 @@ pub(super) fn check(
     let examples: usize = trained.iter().map(|label| label.train).sum();
     if settings.task == FinetuneTask::Classification && trained.len() > MANY_LABELS && examples < 3 * trained.len() {
         let message = format!(
-            "{} labels in {examples} examples; if they are values, train with --task regression; if the wrong column \
+            "{} labels in {} examples; if they are values, train with --task regression; if the wrong column \
              was read, choose it with --columns",
-            trained.len()
+            Count(trained.len()),
+            Count(examples)
         );
         findings.push(Finding::new(Severity::Warning, "many-labels", &settings.train, None, message));
     }

@@ -16,6 +16,7 @@ mod tokens;
 
 use std::path::{Path, PathBuf};
 
+use cloze_tokenizer::TokenizerFile;
 use serde::Serialize;
 
 use crate::data::{DataOptions, DataSettings};
@@ -50,6 +51,8 @@ pub struct CheckSettings {
     pub start: Option<Start>,
     /// A model directory or `vocab.txt`; by default that of the model to start from.
     pub tokenizer: Option<PathBuf>,
+    /// The file that decides where those of the tokenizer contradict each other.
+    pub tokenizer_file: Option<TokenizerFile>,
     /// Whether a bare `vocab.txt` is of a cased model.
     pub cased: bool,
     /// Whether a head with other labels may be replaced.
@@ -249,6 +252,7 @@ impl CheckSettings {
             reading: DataSettings::default(),
             start: None,
             tokenizer: None,
+            tokenizer_file: None,
             cased: false,
             new_head: false,
             max_seq_length: if task == FinetuneTask::Questions { 384 } else { 128 },

@@ -8,6 +8,7 @@ use crate::Config;
 use crate::checkpoint::{Checkpoint, open_tokenizer};
 use crate::folder;
 use crate::infer::check_vocabulary;
+use crate::numbers::Count;
 use crate::params::TaskHead;
 use crate::settings::Start;
 
@@ -42,7 +43,7 @@ pub(super) fn open(settings: &CheckSettings, depth: Depth, findings: &mut Vec<Fi
     let mut opened = Opened::default();
     if let (Some(path), Depth::Full) = (Opened::tokenizer_path(settings), depth) {
         let casing = settings.cased.then_some(Casing::Cased);
-        let tokenizer = folder::read(path).and_then(|_reading| open_tokenizer(path, casing, None));
+        let tokenizer = folder::read(path).and_then(|_reading| open_tokenizer(path, casing, settings.tokenizer_file));
         match tokenizer {
             Ok(tokenizer) => {
                 let note = |note: &Note| Finding::new(Severity::Note, "tokenizer", path, None, note.to_string());
@@ -114,8 +115,9 @@ pub(super) fn check_settings(
     }
     if let Some(examples) = train.map(Data::len).filter(|&examples| examples < batch_size) {
         let message = format!(
-            "--batch-size {batch_size}, but there are only {examples} examples: each epoch is a single step; give a \
-             smaller batch"
+            "--batch-size {batch_size}, but there are only {} examples: each epoch is a single step; give a \
+             smaller batch",
+            Count(examples)
         );
         tell(Severity::Warning, "batch-size", &settings.train, message);
     }
@@ -137,8 +139,8 @@ pub(super) fn check_tokenizer(
             let message = format!(
                 "the vocabulary has {} tokens, the model's word embeddings have {}; that is as it should be if they \
                  were padded, otherwise use the tokenizer that belongs to the model",
-                tokenizer.vocab_size(),
-                config.vocab_size
+                Count(tokenizer.vocab_size()),
+                Count(config.vocab_size)
             );
             tell(Severity::Note, "vocabulary", message);
         }
@@ -173,9 +175,10 @@ pub(super) fn check_tokenizer(
         if with_capitals > 0 {
             let message = format!(
                 "text keeps its capitals, but no token of the vocabulary has one: words with capitals become [UNK], in \
-                 {with_capitals} of {} examples; leave --cased out, or give `\"do_lower_case\": true` in \
+                 {} of {} examples; leave --cased out, or give `\"do_lower_case\": true` in \
                  tokenizer_config.json",
-                all().count()
+                Count(with_capitals),
+                Count(all().count())
             );
             tell(Severity::Warning, "casing", message);
         }

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::Error;
-use crate::data::options::{Faults, Format, Read};
+use crate::data::options::{Faults, Format, Read, bytes_of};
 use crate::data::{DataOptions, Example, Labelling, Question, Sentence, Squad, questions, table, words};
-use crate::error::at;
 use crate::settings::FinetuneTask;
 
 use super::CheckSettings;
@@ -189,7 +188,7 @@ fn try_read(
         }
         FinetuneTask::Tokens => {
             if words::format_of(path, options)? == Format::Conll {
-                blank_separators(&std::fs::read(path).map_err(at("read", path))?, path, findings);
+                blank_separators(&bytes_of(path)?, path, findings);
             }
             let Read { items, notes } = words::read_file(path, options, true, faults)?;
             return Ok((Data::Sentences(items), notes));

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::numbers::Count;
+
 use super::finding::{Finding, Places, Severity, percent, shown};
 use super::read::Item;
 
@@ -26,15 +28,15 @@ pub(super) fn within(items: &[Item], path: &Path, findings: &mut Vec<Finding>) {
     contradicting.tell(findings, Severity::Warning, "contradiction", path, |count| {
         format!(
             "examples that occur before with another label: {count} of {}; correct one of the two, or take both out",
-            items.len()
+            Count(items.len())
         )
     });
     same.tell(findings, Severity::Warning, "duplicate", path, |count| {
         format!(
             "examples that occur before with the same label: {count} of {} ({}); they count as often as they stand \
              there: take them out, unless that is meant",
-            items.len(),
-            percent(count, items.len())
+            Count(items.len()),
+            percent(count.0, items.len())
         )
     });
 }
@@ -61,12 +63,15 @@ pub(super) fn between(train: &[Item], train_path: &Path, dev: &[Item], dev_path:
         }
     }
     leaks.tell(findings, Severity::Warning, "leak", dev_path, |count| {
-        let others = if contradicting == 0 { String::new() } else { format!(", {contradicting} with another label") };
+        let others = match contradicting {
+            0 => String::new(),
+            count => format!(", {} with another label", Count(count)),
+        };
         format!(
             "examples that are in the training file, too: {count} of {} ({}){others}; what is measured on them is not \
              how the model does on new ones: take them out of one of the files",
-            dev.len(),
-            percent(count, dev.len())
+            Count(dev.len()),
+            percent(count.0, dev.len())
         )
     });
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::data::Sentence;
 use crate::data::labelling::{self, Scheme};
 use crate::data::squad::{self, Question};
+use crate::numbers::Count;
 
 use super::finding::{Finding, Places, Severity, shown};
 
@@ -29,11 +30,12 @@ pub(super) fn sentences(sentences: &[Sentence], path: &Path, findings: &mut Vec<
     });
     let mut long = Places::default();
     for sentence in sentences.iter().filter(|sentence| sentence.words.len() > LONGEST_SENTENCE) {
-        long.add(Some(sentence.line), || format!("{} words", sentence.words.len()));
+        long.add(Some(sentence.line), || format!("{} words", Count(sentence.words.len())));
     }
     long.tell(findings, Severity::Warning, "long-sentence", path, |count| {
         format!(
-            "sentences of more than {LONGEST_SENTENCE} words: {count}; if they are several, put empty lines between them"
+            "sentences of more than {} words: {count}; if they are several, put empty lines between them",
+            Count(LONGEST_SENTENCE)
         )
     });
     scheme

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::characters::Characters;
 use crate::infer::Long;
+use crate::numbers::Count;
 
 use crate::settings::FinetuneTask;
 
@@ -189,7 +190,7 @@ fn unknown_words(items: &[Item], tokenized: &[Tokenized], path: &Path, findings:
     counts.sort_by(|a, b| b.1.0.cmp(&a.1.0).then(a.0.cmp(b.0)));
     let mut places = Places::default();
     for &(word, (count, line)) in &counts {
-        let times = if count == 1 { "once".to_string() } else { format!("{count} times") };
+        let times = if count == 1 { "once".to_string() } else { format!("{} times", Count(count)) };
         places.add(line, || format!("{} {times}", shown(word)));
     }
     let (unknown, words) = totals(tokenized);
@@ -198,7 +199,9 @@ fn unknown_words(items: &[Item], tokenized: &[Tokenized], path: &Path, findings:
     places.tell(findings, severity, "unknown-words", path, |different| {
         let remedy = if many { "; check that the vocabulary is for this language and case" } else { "" };
         format!(
-            "words that become [UNK]: {unknown} of {words} ({:.2} %), {different} different ones{remedy}",
+            "words that become [UNK]: {} of {} ({:.2} %), {different} different ones{remedy}",
+            Count(unknown),
+            Count(words),
             100.0 * unknown as f64 / words.max(1) as f64
         )
     });
@@ -217,7 +220,7 @@ fn long_questions(most: usize, items: &[Item], tokenized: &[Tokenized], path: &P
             format!(
                 "{} of {} tokens: {}",
                 item.name(),
-                tokens.first,
+                Count(tokens.first),
                 item.parts.first().map_or_else(String::new, |text| shown(text))
             )
         });
@@ -270,7 +273,7 @@ impl Lengths {
         if longer == 0 {
             return;
         }
-        let of = format!("longer than --max-seq-length {length}: {longer} of {}", self.each.len());
+        let of = format!("longer than --max-seq-length {length}: {} of {}", Count(longer), Count(self.each.len()));
         let share = cut(&self.each, length);
         let (severity, message) = match settings.long {
             Long::Window => {
@@ -283,7 +286,7 @@ impl Lengths {
                      give a larger --max-seq-length, or --long window",
                     100.0 * share.examples,
                     100.0 * share.tokens,
-                    self.max
+                    Count(self.max)
                 ),
             ),
         };

@@ -27,7 +27,7 @@ fn with_metadata(change: impl FnOnce(&mut Vec<Stored>), metadata: &[(&str, &str)
     let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"].map(str::to_string).to_vec();
     let tokenizer = cloze_tokenizer::Tokenizer::from_tokens(words, cloze_tokenizer::Casing::Uncased).unwrap();
     tokenizer.save(source.path()).unwrap();
-    quantize(source.path(), dir.path(), false).unwrap();
+    quantize(source.path(), None, dir.path(), false).unwrap();
 
     let path = dir.path().join("model.int8.safetensors");
     let bytes = fs::read(&path).unwrap();

@@ -1,12 +1,14 @@
 //! How files of labelled data are read: formats, separators, columns, and how faults and guesses are reported.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::columns::ColumnSpec;
+use crate::data::documents::{Compression, compression, unpack};
 use crate::data::encoding::utf8;
 use crate::error::{Error, at};
 use crate::train::{Event, Observer};
@@ -19,6 +21,9 @@ const MEMORY_PER_BYTE: usize = 4;
 /// The same for sentences of words. A word and its label are two strings of 56 bytes in a line of perhaps six bytes, as
 /// in files with a Chinese character a line.
 const MEMORY_PER_BYTE_OF_WORDS: usize = 24;
+
+/// Bytes that a compressed file may unpack to. A small one may claim anything.
+const UNPACKED_MAX: usize = 1 << 30;
 
 /// A way of writing labelled data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +78,15 @@ impl Format {
         FORMATS.iter().find(|(format, _, _)| *format == self).map_or("", |(_, name, _)| name)
     }
 
-    /// The format that a file's ending stands for, in capitals or not.
+    /// The format that a file's ending stands for, in capitals or not, before an ending `.gz` or `.zst`.
     pub fn of_ending(path: &Path) -> Option<Format> {
-        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        FORMATS.iter().find(|(_, _, endings)| endings.contains(&ending.as_str())).map(|(format, _, _)| *format)
+        let (compression, inner) = compression(path);
+        let ending = inner.extension()?.to_str()?.to_ascii_lowercase();
+        let known = FORMATS.iter().find(|(_, _, endings)| endings.contains(&ending.as_str()));
+        let format = known.map(|(format, _, _)| *format);
+        // Parquet is compressed within, and BRAT's annotations are of another file.
+        let is_whole = |format: &Format| !matches!(format, Format::Parquet | Format::Brat);
+        format.filter(|format| compression == Compression::None || is_whole(format))
     }
 }
 
@@ -361,9 +371,23 @@ pub(crate) fn text_of<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str, Error
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// All bytes of a file.
+/// All bytes of a file, unpacked if its name ends in `.gz` or `.zst`.
 pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(at("read", path))
+    let (compression, _) = compression(path);
+    if compression == Compression::None {
+        return std::fs::read(path).map_err(at("read", path));
+    }
+    let mut bytes = Vec::new();
+    let reader = unpack::open(path, compression)?.reader;
+    reader
+        .take(UNPACKED_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| unpack::damaged(path, None, compression, source))?;
+    if bytes.len() > UNPACKED_MAX {
+        let message = format!("it unpacks to more than {} MiB; unpack it first, or divide it", UNPACKED_MAX >> 20);
+        return Err(problem(path, None, &message));
+    }
+    Ok(bytes)
 }
 
 /// The names of unread columns for a note; nothing where all are read.
@@ -394,6 +418,11 @@ mod tests {
         }
         assert_eq!(Format::of_ending(Path::new("data")), None);
         assert_eq!(Format::of_ending(Path::new("data.xlsx")), None);
+        assert_eq!(Format::of_ending(Path::new("train.tsv.gz")), Some(Format::Tsv));
+        assert_eq!(Format::of_ending(Path::new("train.JSONL.ZST")), Some(Format::Jsonl));
+        for none in ["train.gz", "train.parquet.gz", "a.ann.zst"] {
+            assert_eq!(Format::of_ending(Path::new(none)), None);
+        }
         assert_eq!(Format::names().count(), 9);
     }
 

@@ -105,7 +105,10 @@ pub(crate) fn read_file(
 
 pub(crate) fn unknown_format(path: &Path) -> Error {
     let names = Format::names().collect::<Vec<_>>().join(", ");
-    let message = format!("the ending names no format of examples; rename the file, or choose --format: {names}");
+    let message = format!(
+        "the ending names no format of examples; rename the file, or choose --format: {names}. Such \
+         files may be packed as .gz or .zst, but for Parquet and BRAT"
+    );
     problem(path, None, &message)
 }
 

@@ -7,9 +7,10 @@ use cloze_tokenizer::Tokenizer;
 use crate::Error;
 use crate::data::{Notation, Scheme, Sentence};
 use crate::infer::{
-    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, read_sentences_of_words,
-    softmax,
+    ReadSentence, Reading, SentenceWindow, Subtokens, argmax, cross_entropy, logits_of_words, note_on_truncation_side,
+    read_sentences_of_words, softmax,
 };
+use crate::numbers::Count;
 use crate::settings::StoredSettings;
 use crate::train::{Metrics, Observer};
 
@@ -43,17 +44,22 @@ pub(crate) fn read_labelled_words(
     let mut notes = Vec::new();
     if long > 0 {
         notes.push(format!(
-            "{}: {long} of {} sentences are longer than {} tokens; {windows} windows in all, {lost} tokens were cut off",
+            "{}: {} of {} sentences are longer than {} tokens; {} windows in all, {} tokens were cut off",
             path.display(),
-            read.len(),
-            reading.max_length
+            Count(long),
+            Count(read.len()),
+            Count(reading.max_length),
+            Count(windows),
+            Count(lost)
         ));
+        notes.extend(note_on_truncation_side(tokenizer, lost).map(|note| format!("{}: {note}", path.display())));
     }
     let without_tokens: usize = read.iter().map(|sentence| sentence.without_tokens.len()).sum();
     if without_tokens > 0 {
         notes.push(format!(
-            "{}: the tokenizer leaves nothing of {without_tokens} words (invisible characters); they count in no metric",
-            path.display()
+            "{}: the tokenizer leaves nothing of {} words (invisible characters); they count in no metric",
+            path.display(),
+            Count(without_tokens)
         ));
     }
     Ok((read, gold, notes))

@@ -49,6 +49,7 @@ pub use questions::QuestionAnswer;
 pub(crate) use questions::{ReadQuestion, SpanLogits, read_questions, span_logits};
 pub use reading::Long;
 pub(crate) use reading::{ReadText, Reading, read_texts};
+pub use sentences::note_on_truncation_side;
 pub(crate) use sentences::{ReadSentence, SentenceWindow, logits_of_words, read_sentences_of_words, window_logits};
 pub use text_head::{ScoreFunction, TextHead};
 pub use words::Subtokens;

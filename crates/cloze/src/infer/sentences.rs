@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use cloze_kernels::Kernels;
-use cloze_tokenizer::{Encoding, SpecialIds, Tokenizer};
+use cloze_tokenizer::{Encoding, SpecialIds, Tokenizer, TruncationSide};
 use rayon::prelude::*;
 
 use crate::Error;
@@ -85,6 +85,15 @@ pub(crate) fn read_sentence(
     let read: usize = (0..decided).map(kept).sum();
     let extent = Extent { tokens: read + 2, windows: windows.len(), truncated: tokens.len() - read };
     ReadSentence { windows, words, without_tokens, extent }
+}
+
+/// Note that words are labelled from the beginning although the tokenizer's files name the other side, if any of `lost`
+/// tokens were cut off.
+pub fn note_on_truncation_side(tokenizer: &Tokenizer, lost: usize) -> Option<&'static str> {
+    (lost > 0 && tokenizer.truncation_side() == TruncationSide::Left).then_some(
+        "the tokenizer's files say truncation side left, but words are labelled from the beginning and the ends are cut \
+         off; --long window reads all",
+    )
 }
 
 /// Sentences that come split into words, on rayon's threads.

@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let output = &arguments.output;
     // Before the long work, so that what cannot be is found out at once.
     let mut folder = match &arguments.model {
-        Some(model) => take(model, output, arguments.overwrite)?,
+        Some(model) => take(model, common.tokenizer_file, output, arguments.overwrite)?,
         None => take_folder(output, arguments.overwrite, COMMAND)?,
     };
     let counts = CorpusCounts::for_tokenizer(&tokenizer, arguments.memory.max_memory, output);
@@ -123,7 +123,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<()> {
     let spelled: Vec<String> = added.iter().map(|new| new.word.clone()).collect();
     let extended = tokenizer.with_words(&spelled)?;
     match &arguments.model {
-        Some(model) => note_report(model, &extend(model, &added, &mut folder)?),
+        Some(model) => note_report(model, &extend(model, &added, common.tokenizer_file, &mut folder)?),
         None => folder.replace_tokenizer(&extended)?,
     }
     let (before, after) = (figures(&tokenizer, &words)?, figures(&extended, &words)?);

@@ -114,7 +114,7 @@ pub(super) enum Kind {
 
 /// How a whole file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -208,7 +208,7 @@ fn known_kind(path: &Path) -> Option<(Kind, Compression)> {
 }
 
 /// How a file is compressed, and its name without the ending that says so.
-fn compression(path: &Path) -> (Compression, PathBuf) {
+pub(crate) fn compression(path: &Path) -> (Compression, PathBuf) {
     let compression = match path.extension().and_then(|ending| ending.to_str()) {
         Some(ending) if ending.eq_ignore_ascii_case("gz") => Compression::Gzip,
         Some(ending) if ending.eq_ignore_ascii_case("zst") => Compression::Zstd,

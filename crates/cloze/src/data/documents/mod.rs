@@ -7,7 +7,7 @@ mod lines;
 mod parquet;
 mod pieces;
 mod records;
-mod unpack;
+pub(crate) mod unpack;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub use inputs::{Found, find_files};
 pub(crate) use lines::BLOCK_BYTES;
 
 use crate::error::{Error, at};
-pub(crate) use inputs::is_text;
+pub(crate) use inputs::{Compression, compression, is_text};
 use inputs::{Kind, kind};
 use lines::LineBlocks;
 use parquet::ParquetRows;

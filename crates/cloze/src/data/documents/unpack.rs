@@ -14,13 +14,13 @@ use super::inputs::Compression;
 use crate::error::{Error, at};
 
 /// A file that is read through its compression.
-pub(super) struct Unpacked {
-    pub(super) reader: Box<dyn BufRead>,
+pub(crate) struct Unpacked {
+    pub(crate) reader: Box<dyn BufRead>,
     /// Bytes read of the file itself.
     pub(super) bytes_done: Rc<Cell<u64>>,
 }
 
-pub(super) fn open(path: &Path, compression: Compression) -> Result<Unpacked, Error> {
+pub(crate) fn open(path: &Path, compression: Compression) -> Result<Unpacked, Error> {
     let bytes_done = Rc::new(Cell::new(0));
     let file = File::open(path).map_err(at("read", path))?;
     let file = BufReader::with_capacity(1 << 16, Counted { file, bytes: Rc::clone(&bytes_done) });
@@ -60,7 +60,7 @@ pub(super) fn to_temporary_file(path: &Path, compression: Compression) -> Result
 }
 
 /// The error of a file that cannot be read on, in a text from a line on.
-pub(super) fn damaged(path: &Path, line: Option<usize>, compression: Compression, source: io::Error) -> Error {
+pub(crate) fn damaged(path: &Path, line: Option<usize>, compression: Compression, source: io::Error) -> Error {
     let path = path.to_path_buf();
     let (name, test) = match compression {
         Compression::None => return Error::Io { action: "read", path, source },

@@ -14,6 +14,7 @@ use crate::heads::{Targets, TrainingBatch};
 use crate::infer::spans::{AnswerSettings, Window};
 use crate::infer::{self, InferenceWorkspace, ReadQuestion, span_logits};
 use crate::model::Batch;
+use crate::numbers::Count;
 use crate::params::{HeadSet, TaskHead};
 use crate::settings::{ClassWeights, FinetuneSettings};
 use crate::train::{Event, Observer, Trainer};
@@ -57,7 +58,11 @@ pub(super) fn read(
     config.problem_type = None;
     let count = train.questions.len();
     let impossible = train.questions.iter().filter(|question| question.is_impossible).count();
-    let _ = observer(&Event::Note(format!("{count} questions to train on, {impossible} of them without an answer")));
+    let _ = observer(&Event::Note(format!(
+        "{} questions to train on, {} of them without an answer",
+        Count(count),
+        Count(impossible)
+    )));
     note_misaligned(&train.questions, &settings.train, observer);
     note_misaligned(&dev.questions, &settings.dev, observer);
     let train = QuestionData::new(settings, tokenizer, &settings.train, train, observer)?;
@@ -84,7 +89,7 @@ fn note_misaligned(questions: &[Question], path: &Path, observer: &mut Observer)
     }
     if missing.len() > NOT_FOUND_TOLD {
         let more: Vec<&str> = missing[NOT_FOUND_TOLD..].iter().map(|answer| answer.id.as_str()).collect();
-        let note = format!("{}: {} more answers like these: {}", path.display(), more.len(), more.join(", "));
+        let note = format!("{}: {} more answers like these: {}", path.display(), Count(more.len()), more.join(", "));
         let _ = observer(&Event::Note(note));
     }
 }
@@ -116,7 +121,8 @@ impl QuestionData {
         }
         if left_out > 0 {
             let path = path.display();
-            let _ = observer(&Event::Note(format!("{path}: {left_out} questions have no answer to learn from")));
+            let _ =
+                observer(&Event::Note(format!("{path}: {} questions have no answer to learn from", Count(left_out))));
         }
         let mut answers = settings.questions.answers;
         if questions.iter().any(|question| question.is_impossible) {

@@ -13,6 +13,7 @@ use crate::eval::{self, Gold, TextResults, classes, several_labels, values};
 use crate::heads::{Targets, TrainingBatch, WindowPooling};
 use crate::infer::{InferenceWorkspace, ReadText, Reading, logits_of_read_texts, pooled_rows};
 use crate::model::Batch;
+use crate::numbers::Count;
 use crate::params::{HeadSet, TaskHead};
 use crate::settings::{ClassWeights, FinetuneSettings, FinetuneTask};
 use crate::train::{Event, Observer, Trainer};
@@ -97,8 +98,8 @@ fn choose_labels(
     labels::choose(settings, config, checkpoint, labels, same_kind, observer)?;
     config.problem_type = Some(problem);
     let _ = observer(&Event::Note(match settings.task {
-        FinetuneTask::Regression => format!("{} examples to train on", examples.len()),
-        _ => format!("{} examples to train on, labels {}", examples.len(), config.labels.join(", ")),
+        FinetuneTask::Regression => format!("{} examples to train on", Count(examples.len())),
+        _ => format!("{} examples to train on, labels {}", Count(examples.len()), config.labels.join(", ")),
     }));
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::eval::{WordResults, note_on_plain_labels, read_labelled_words};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::{InferenceWorkspace, ReadSentence, Reading, SentenceWindow, window_logits};
 use crate::model::Batch;
+use crate::numbers::Count;
 use crate::params::{HeadSet, TaskHead};
 use crate::settings::FinetuneSettings;
 use crate::train::{Event, Observer, Trainer};
@@ -52,8 +53,11 @@ pub(super) fn read(
     let same_kind = matches!(head, Some(TaskHead::Tokens(_)));
     labels::choose(settings, config, checkpoint, found, same_kind, observer)?;
     config.problem_type = None;
-    let _ =
-        observer(&Event::Note(format!("{} sentences to train on, labels {}", train.len(), config.labels.join(", "))));
+    let _ = observer(&Event::Note(format!(
+        "{} sentences to train on, labels {}",
+        Count(train.len()),
+        config.labels.join(", ")
+    )));
     if let Some(note) = note_on_plain_labels(&config.labels) {
         let _ = observer(&Event::Note(note));
     }
