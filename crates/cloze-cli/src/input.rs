@@ -25,7 +25,7 @@ const STANDARD_INPUT: &str = "standard input";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct InputArgs {
-    /// Read texts from this file: .txt with a text a line, .tsv or .csv with a header, .jsonl, .json or .parquet; or from
+    /// Read texts from this file: .txt with a text a line, .tsv or .csv with a header, .jsonl, .json or .parquet, also packed as .gz or .zst; or from
     /// standard input with -, a text a line, pairs separated by a tab
     #[arg(long, value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
     input: Option<PathBuf>,

@@ -21,6 +21,11 @@ const CONTEXT_NAMES: &[&str] = &["context", "passage", "paragraph"];
 const ANSWER_NAMES: &[&str] = &["answers", "answer", "answer_text"];
 /// Names of the fields of a sentence's words.
 const WORD_NAMES: &[&str] = &["words", "tokens"];
+/// Names of the columns of a table with a word a row: the word, its label, the sentence.
+const TABLE_WORD_NAMES: &[&str] = &["word", "words", "token", "tokens"];
+const TABLE_LABEL_NAMES: &[&str] = &["label", "labels", "tag", "tags", "ner_tag", "ner_tags", "ner"];
+const TABLE_SENTENCE_NAMES: &[&str] =
+    &["sentence #", "sentence#", "sentence", "sentence_id", "sentence id", "sentence_idx", "sent_id"];
 /// Names of the fields of the labels of its words.
 const WORD_LABEL_NAMES: &[&str] = &["labels", "label", "ner_tags", "tags", "pos_tags"];
 
@@ -272,6 +277,33 @@ pub(crate) fn find_word_fields(names: &[&str], spec: Option<&ColumnSpec>) -> Res
         _ => return Err("the labels of words stand in one field; give one label=NAME".to_string()),
     };
     Ok(WordFields { words, labels })
+}
+
+/// Where a table with a word a row has what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableColumns {
+    pub(crate) sentence: usize,
+    pub(crate) word: usize,
+    pub(crate) label: Option<usize>,
+}
+
+/// Finds the columns of a table with a word a row.
+pub(crate) fn find_table_of_words(names: &[&str], spec: Option<&ColumnSpec>) -> Result<TableColumns, String> {
+    let none_chosen = ColumnSpec::default();
+    let spec = spec.unwrap_or(&none_chosen);
+    refuse_second_text(spec)?;
+    let missing = || "no columns of words and sentences".to_string();
+    let sentence = only(&places(names, TABLE_SENTENCE_NAMES), names)?.ok_or_else(missing)?;
+    let word = match &spec.text {
+        Some(column) => locate(column, names)?,
+        None => only(&places(names, TABLE_WORD_NAMES), names)?.ok_or_else(missing)?,
+    };
+    let label = match spec.labels.as_slice() {
+        [] => only(&places(names, TABLE_LABEL_NAMES), names)?,
+        [column] => Some(locate(column, names)?),
+        _ => return Err("the labels of words stand in one column; give one label=NAME".to_string()),
+    };
+    Ok(TableColumns { sentence, word, label })
 }
 
 /// Finds the fields of a text and of its labelled spans.

@@ -26,6 +26,7 @@ mod spans;
 pub mod squad;
 pub mod table;
 pub mod tfrecord;
+mod word_table;
 pub(crate) mod words;
 
 pub use columns::ColumnSpec;

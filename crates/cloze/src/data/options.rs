@@ -458,4 +458,22 @@ mod tests {
         assert!(budget.check_value(1_000, Path::new("f"), 4).is_ok());
         assert!(budget.check_value(1 << 20, Path::new("f"), 4).is_err());
     }
+
+    #[test]
+    fn packed_files_are_unpacked() {
+        use std::io::Write as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.tsv.gz");
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(b"text\tlabel\na\tx\nb\ty\n").unwrap();
+        let packed = packed.finish().unwrap();
+        std::fs::write(&path, &packed).unwrap();
+        assert_eq!(bytes_of(&path).unwrap(), b"text\tlabel\na\tx\nb\ty\n");
+        let options = DataOptions::default();
+        let read = crate::data::read_examples(&path, &options, crate::data::Labelling::One).unwrap();
+        assert_eq!(crate::data::label_set(&read.items), ["x", "y"]);
+        std::fs::write(&path, &packed[..packed.len() - 9]).unwrap();
+        let message = bytes_of(&path).unwrap_err().to_string();
+        assert!(message.contains("train.tsv.gz") && message.contains("gzip -t"), "{message}");
+    }
 }

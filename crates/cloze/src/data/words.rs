@@ -15,7 +15,12 @@ use crate::data::parquet::class_names;
 use crate::data::records::{self, Record};
 use crate::data::spans::{self, to_sentence};
 use crate::data::table::unknown_format;
+use crate::data::word_table::{self, Header};
 use crate::error::Error;
+
+const NO_SENTENCES: &str = "a table of words needs a header with a column `word` and a column that names the sentence, as \
+                            `sentence_id` or `Sentence #`; without a header a word a line is read from .tsv or .conll, \
+                            its columns separated by tabs or spaces, and sentences from .jsonl";
 
 /// The words of a sentence and their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,11 +57,6 @@ pub(crate) fn format_of(path: &Path, options: &DataOptions) -> Result<Format, Er
     match options.format.or_else(|| Format::of_ending(path)) {
         None if path.is_dir() => Ok(Format::Brat),
         Some(Format::Tsv | Format::Text) => Ok(Format::Conll),
-        Some(Format::Csv) => {
-            let message = "a word a line is read from .tsv or .conll, its columns separated by tabs or spaces; sentences \
-                           from .jsonl";
-            Err(problem(path, None, message))
-        }
         Some(format) => Ok(format),
         None => Err(unknown_format(path)),
     }
@@ -71,6 +71,7 @@ pub fn holds_words(path: &Path, options: &DataOptions) -> Result<bool, Error> {
     let format = match options.format.or_else(|| Format::of_ending(path)) {
         Some(Format::Conll | Format::Conllu) => return Ok(true),
         Some(format @ (Format::Jsonl | Format::Json | Format::Parquet)) => format,
+        Some(Format::Csv | Format::Tsv) => return Ok(Header::of(text_of(&bytes_of(path)?, path)?, options).is_some()),
         _ => return Ok(false),
     };
     let bytes = if format == Format::Parquet { Vec::new() } else { bytes_of(path)? };
@@ -97,7 +98,8 @@ pub fn read_sentences(path: &Path, options: &DataOptions, needs_labels: bool) ->
 
 /// The sentences in `bytes`; `name` stands for their file in messages. A byte-order mark is skipped.
 ///
-/// **Column files** have a word a line, with its label in another column, and an empty line after a sentence.
+/// **Column files** have a word a line, with its label in another column, and an empty line after a sentence. A header
+/// with a column of sentences, such as `Sentence #`, makes a table of them, whose cells may be quoted.
 ///
 /// **Records**, in JSON lines, lists and Parquet, have lists of `words` (or `tokens`) and `labels` (or `ner_tags`,
 /// `tags`). Labels are strings or numbers. A sentence may have no words. Or they have a `text` and labelled spans in
@@ -144,9 +146,13 @@ fn read(
     let mut notes = Vec::new();
     let mut label_field = String::new();
     let mut sentences = match format {
-        Format::Conll | Format::Tsv | Format::Text | Format::Conllu => {
-            let is_conllu = format == Format::Conllu;
-            conll::read(text_of(bytes, path)?, is_conllu, path, options, needs_labels, &mut notes, faults)?
+        Format::Conll | Format::Tsv | Format::Text | Format::Conllu | Format::Csv => {
+            let (text, is_conllu) = (text_of(bytes, path)?, format == Format::Conllu);
+            match Header::of(text, options).filter(|_| !is_conllu) {
+                Some(header) => word_table::read(text, &header, path, options, needs_labels, &mut notes, faults)?,
+                None if format == Format::Csv => return Err(problem(path, None, NO_SENTENCES)),
+                None => conll::read(text, is_conllu, path, options, needs_labels, &mut notes, faults)?,
+            }
         }
         Format::Brat => brat::read(path, &mut notes, faults)?,
         _ => from_records(bytes, format, path, options, needs_labels, &mut label_field, &mut notes, faults)?,

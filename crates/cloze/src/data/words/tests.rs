@@ -140,7 +140,8 @@ fn the_ending_tells_the_format() {
     }
     assert_eq!(format("a.jsonl").unwrap(), Format::Jsonl);
     assert_eq!(format("a.conllu").unwrap(), Format::Conllu);
-    assert!(format("a.csv").unwrap_err().starts_with("a.csv: a word a line is read from .tsv or .conll"));
+    assert_eq!(format("a.csv").unwrap(), Format::Csv);
+    assert_eq!(format("a.tsv.gz").unwrap(), Format::Conll);
     assert!(format("a.doc").unwrap_err().starts_with("a.doc: the ending names no format of examples"));
     let message = read_sentences(Path::new("no/such.conll"), &DataOptions::default(), false).unwrap_err().to_string();
     assert!(message.starts_with("cannot read no/such.conll: "), "{message}");
@@ -290,4 +291,14 @@ fn labelled_spans_are_read_in_the_ways_of_many_tools() {
     }
     let (_, notes) = noted(r#"{"text": "12kg", "spans": [[0, 2, "N"]]}"#, Format::Jsonl, &DataOptions::default());
     assert_eq!(notes, ["data: places where a span begins or ends within a word, which is split there: 1"]);
+}
+
+#[test]
+fn rows_of_thousands_of_columns_are_refused() {
+    for row in ["a\t".repeat(1_001), "a ".repeat(1_001)] {
+        let message = read(row.as_bytes(), Format::Conll, "", true).unwrap_err();
+        assert!(message.contains("data:1: the row has more than 1,000 columns"), "{message}");
+    }
+    let row = "a\t".repeat(999) + "O";
+    assert_eq!(read(row.as_bytes(), Format::Conll, "", true).unwrap()[0].labels, ["O"]);
 }
