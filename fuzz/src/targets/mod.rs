@@ -82,6 +82,8 @@ pub static TARGETS: &[Target] = &[
     tables::LABEL_STUDIO,
     tables::CONLLU,
     tables::BRAT,
+    tables::WORD_TABLE,
+    tables::GZIP,
     tables::PARQUET,
     corpora::TEXT,
     corpora::RECORDS,

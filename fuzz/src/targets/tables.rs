@@ -1,15 +1,16 @@
 //! Labelled examples, words and questions: each file as the trainings read it, and as `check` does.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cloze::check::{CheckSettings, Depth, check};
 use cloze::data::{
-    DataOptions, Format, Labelling, label_set, labelling, read_examples_from, read_questions_from, read_sentences_from,
-    squad,
+    DataOptions, Format, Labelling, label_set, labelling, read_examples, read_examples_from, read_questions_from,
+    read_sentences_from, squad,
 };
 use cloze::settings::FinetuneTask;
 
+use super::packed::{from_gzip, gzip};
 use super::{LONG, Run, TIMES, Target, WORDS, fixtures, long_texts, told, write};
 use crate::mutate::Shape;
 
@@ -225,6 +226,43 @@ pub const PARQUET: Target = Target {
         let mut words = words(folder, "input.parquet", Format::Parquet);
         let mut questions = questions(folder, "input.parquet", Format::Parquet);
         Box::new(move |input| table(input) + &words(input) + &questions(input))
+    },
+};
+
+pub const WORD_TABLE: Target = Target {
+    name: "word-table",
+    what: "labelled words in .csv with a column of sentences",
+    shape: Shape::Text,
+    length_max: LONG,
+    bytes_times: WORDS,
+    seeds: |_| {
+        let rows = "1,a,O\n".repeat(LONG / 6);
+        texts(&[
+            "Sentence #,Word,POS,Tag\nSentence: 1,London,NNP,B-geo\n,\",\",\",\",O\nSentence: 2,Bob,NNP,B-per\n",
+            &format!("sentence_id,word,label\n{rows}"),
+        ])
+    },
+    prepare: |folder| words(folder, "input.csv", Format::Csv),
+};
+
+pub const GZIP: Target = Target {
+    name: "table-gzip",
+    what: "examples in .tsv.gz and .jsonl.gz, read from files",
+    shape: Shape::Packed { unpack: from_gzip, pack: |contents, _| gzip(contents), inner: &Shape::Text },
+    length_max: LONG,
+    bytes_times: TIMES,
+    seeds: |_| vec![gzip(b"text\tlabel\ngood\tpos\nbad\tneg\n"), gzip(b"{\"text\": \"a\", \"label\": \"x\"}\n")],
+    prepare: |folder| {
+        let paths = ["input.tsv.gz", "input.jsonl.gz"].map(|name| folder.join(name));
+        Box::new(move |input| {
+            let one = |path: &PathBuf| {
+                write(path, input);
+                let read = read_examples(path, &DataOptions::default(), Labelling::One);
+                told(read, |read| format!("{} examples", read.items.len()))
+                    + &checked(path, FinetuneTask::Classification)
+            };
+            paths.iter().map(one).collect()
+        })
     },
 };
 

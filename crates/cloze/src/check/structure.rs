@@ -160,7 +160,7 @@ mod tests {
         let [finding] = findings.as_slice() else { panic!("{findings:?}") };
         assert_eq!(
             (finding.kind, finding.line, finding.places[0].what.as_str()),
-            ("long-sentence", Some(1_002), "1001 words")
+            ("long-sentence", Some(1_002), "1,001 words")
         );
     }
 
