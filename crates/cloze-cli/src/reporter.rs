@@ -340,7 +340,11 @@ fn best_of_series(output: &Path) -> Option<String> {
     }
     let summary: Value = serde_json::from_slice(&std::fs::read(output.join(SUMMARY)).ok()?).ok()?;
     let best = &summary["best"];
-    let (seed, metric, value) = (best["seed"].as_u64()?, best["metric"].as_str()?, best["value"].as_f64()?);
+    let (Some(seed), Some(metric), Some(value)) =
+        (best["seed"].as_u64(), best["metric"].as_str(), best["value"].as_f64())
+    else {
+        return Some(format!("no seed is known to be the best; the models are in {}", output.join("seed-N").display()));
+    };
     let folder = output.join(format!("seed-{seed}"));
     Some(format!("seed {seed} is the best ({metric} {}); its model is in {}", figure(value), folder.display()))
 }

@@ -324,12 +324,12 @@ pub struct FinetuneSettings {
     /// Labelled examples to train on.
     #[serde(serialize_with = "lossy")]
     pub train: PathBuf,
-    /// Labelled examples to evaluate on after every epoch.
-    #[serde(serialize_with = "lossy")]
-    pub dev: PathBuf,
+    /// Labelled examples to evaluate on after every epoch; without them a tenth of the others is held out.
+    #[serde(serialize_with = "lossy_option")]
+    pub dev: Option<PathBuf>,
     /// Which columns hold text and label, as `text=NAME,label=NAME`; by default recognised by name.
     pub columns: Option<String>,
-    /// How both files are read.
+    /// How the files are read.
     #[serde(default, skip_serializing_if = "DataSettings::is_default")]
     pub reading: DataSettings,
     /// Passes over the training examples.
@@ -468,6 +468,11 @@ impl FinetuneSettings {
         train: impl Into<PathBuf>,
         dev: impl Into<PathBuf>,
     ) -> FinetuneSettings {
+        FinetuneSettings { dev: Some(dev.into()), ..FinetuneSettings::holding_out(task, start, train) }
+    }
+
+    /// The same defaults without a file to evaluate on: a tenth of the training examples is held out for that.
+    pub fn holding_out(task: FinetuneTask, start: Start, train: impl Into<PathBuf>) -> FinetuneSettings {
         FinetuneSettings {
             recipe: default_recipe(),
             task,
@@ -475,7 +480,7 @@ impl FinetuneSettings {
             tokenizer: None,
             cased: false,
             train: train.into(),
-            dev: dev.into(),
+            dev: None,
             columns: None,
             reading: DataSettings::default(),
             epochs: 3,

@@ -151,8 +151,8 @@ fn other_parts_of_a_batch_and_other_spellings_of_paths_go_on() {
     let spelt = |path: &PathBuf| path.parent().unwrap().join("run/..").join(path.file_name().unwrap());
     (other.train, other.tokenizer) = (spelt(&settings.train), settings.tokenizer.as_ref().map(spelt));
     // The same examples in another file.
-    fs::copy(&settings.dev, world.path("copy.tsv")).unwrap();
-    other.dev = world.path("copy.tsv");
+    fs::copy(world.path("dev.tsv"), world.path("copy.tsv")).unwrap();
+    other.dev = Some(world.path("copy.tsv"));
     finetune(&other, &world.options("run", 1), &mut ignore).unwrap();
     assert!(world.weights("run") == world.weights("whole"));
     // Other examples are named.

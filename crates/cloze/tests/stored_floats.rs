@@ -39,7 +39,7 @@ fn an_equal_metric_is_no_better_after_an_interruption() {
     fs::write(world.path("thirteen.tsv"), rows(13)).unwrap();
     let settings = FinetuneSettings {
         train: world.path("seven.tsv"),
-        dev: world.path("thirteen.tsv"),
+        dev: Some(world.path("thirteen.tsv")),
         epochs: 4,
         new_head: true,
         max_seq_length: 16,

@@ -23,6 +23,7 @@ use crate::training::{self, OptimizerName, RecipeArgs, RecipeName, RunArgs, Task
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  cloze finetune --task classification --model model \\\n    --train train.tsv --dev dev.tsv --output classifier\n\n\
+    Without --dev, a tenth of the training examples is held out to choose and measure the weights.\n\
     Interrupted by Ctrl-C or killed, the same command resumes from the last checkpoint."
 )]
 pub struct Arguments {
@@ -37,9 +38,11 @@ pub struct Arguments {
     /// .ann; questions also SQuAD's .json
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     train: PathBuf,
-    /// Evaluate on these examples after each epoch
+    /// Evaluate on these examples after each epoch, and keep the best weights [default: a tenth of the training examples,
+    /// held out by the hash of their text, stratified by label, copies of a text, questions on a context and sentences of a
+    /// document together; below 50 different texts nothing is held out, and the last weights are kept]
     #[arg(long, value_name = "FILE", help_heading = "Data")]
-    dev: PathBuf,
+    dev: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -98,7 +101,7 @@ pub struct Arguments {
     /// Replace the model's head if it is for other labels
     #[arg(long, help_heading = "Model")]
     new_head: bool,
-    /// Fit a temperature on --dev, so that probabilities match how often answers are right; store it with the model
+    /// Fit a temperature on --dev or the held-out examples, so that probabilities match how often answers are right; store it with the model
     #[arg(long, help_heading = "Memory and evaluation")]
     calibrate: bool,
     #[command(flatten)]
@@ -158,7 +161,8 @@ impl Arguments {
     }
 
     fn settings(&self, common: &Common) -> Result<FinetuneSettings, cloze::Error> {
-        let mut defaults = FinetuneSettings::new(self.task.into(), self.start.start(), &self.train, &self.dev);
+        let mut defaults = FinetuneSettings::holding_out(self.task.into(), self.start.start(), &self.train);
+        defaults.dev = self.dev.clone();
         defaults.columns = self.data.columns();
         defaults.reading = self.data.settings(self.labels.labels.clone());
         let recipe = self.recipe(&defaults)?;

@@ -25,7 +25,10 @@ pub fn write(dir: &Path) -> anyhow::Result<PathBuf> {
 /// What a report tells of a fine-tuning.
 fn report(run: &FinishedRun) -> Report {
     Report {
-        title: format!("{}: {} {}", title(run), run.metric(), best_value(run)),
+        title: match run.is_measured() {
+            true => format!("{}: {} {}", title(run), run.metric(), best_value(run)),
+            false => format!("{}: not measured", title(run)),
+        },
         introduction: introduction(run),
         highlights: highlights(run),
         charts: charts(run),
@@ -72,17 +75,19 @@ fn introduction(run: &FinishedRun) -> String {
         format!(" The weights are those after step {}, the best by {}.", grouped(best), run.metric())
     });
     format!(
-        "Fine-tuned from {start} on {} for {} steps, {epochs} epoch{}; measured on {} examples of {}.{best}{}",
+        "Fine-tuned from {start} on {} for {} steps, {epochs} epoch{}; {}.{best}{}",
         settings.train.display(),
         grouped(steps),
         if epochs == 1 { "" } else { "s" },
-        grouped(run.evaluation.examples),
-        settings.dev.display(),
+        run.measured_on(),
         verdict(&run.stored),
     )
 }
 
 fn highlights(run: &FinishedRun) -> Vec<Highlight> {
+    if !run.is_measured() {
+        return Vec::new();
+    }
     let evaluation = &run.evaluation;
     let metric = run.metric();
     let highlight = |name: &str, value: String, against: String| Highlight { name: name.to_string(), value, against };
@@ -193,7 +198,8 @@ fn facts(run: &FinishedRun) -> Vec<(String, String)> {
         facts.push(fact("thresholds", format!("{own}; the best on the development set")));
     }
     if let Some(threshold) = run.stored.questions.and_then(|questions| questions.answers.null_threshold) {
-        facts.push(fact("no answer", format!("if its odds are above {threshold:.4}, the best on the development set")));
+        let found = if run.is_measured() { ", the best on the development set" } else { "" };
+        facts.push(fact("no answer", format!("if its odds are above {threshold:.4}{found}")));
     }
     facts.extend(settings(run));
     facts.extend(run_facts(&run.run));
@@ -212,7 +218,8 @@ fn commands(run: &FinishedRun) -> Vec<(String, String)> {
     let dir = shell_word(&run.dir.display().to_string());
     let columns = run.settings.columns.as_ref();
     let columns = columns.map_or_else(String::new, |columns| format!(" --columns {}", shell_word(columns)));
-    let dev = shell_word(&run.settings.dev.display().to_string()) + &columns;
+    let dev = run.settings.dev.as_ref().map(|dev| shell_word(&dev.display().to_string()));
+    let dev = dev.unwrap_or_else(|| "FILE".to_string()) + &columns;
     let text = match run.settings.task {
         FinetuneTask::Tokens => "--text \"Ann Smith came from Oslo.\"",
         FinetuneTask::Questions => "--text \"Who came?\" --text-b \"Ann came late.\"",

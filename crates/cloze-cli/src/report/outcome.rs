@@ -20,7 +20,7 @@ const CONFUSIONS: usize = 30;
 /// All tables that there is something for.
 pub fn tables(run: &FinishedRun) -> Vec<Table> {
     let tables = [
-        Some(metrics_table(run)),
+        run.is_measured().then(|| metrics_table(run)),
         classes_table(run),
         confusion_table(run),
         slices_table(run),

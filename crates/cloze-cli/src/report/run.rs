@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::chart::points;
+use crate::output::grouped;
 
 /// Everything that is known of a finished fine-tuning.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub struct FinishedRun {
     pub stored: StoredSettings,
     /// How it went.
     pub state: State,
-    /// How good the model is.
+    /// How good the model is; of no examples if nothing was held out.
     pub evaluation: Evaluation,
 }
 
@@ -154,17 +155,32 @@ impl FinishedRun {
             bail!("the fine-tuning in {shown} has not finished; the command that started it goes on with it");
         }
         let evaluation = dir.join(EVALUATION);
-        if !evaluation.is_file() {
+        let evaluation = if evaluation.is_file() {
+            json(&evaluation)?
+        } else if settings.dev.is_none() {
+            Evaluation::default()
+        } else {
             bail!("{shown} has no {EVALUATION}: the fine-tuning is of an older version of Cloze; train once more");
+        };
+        Ok(FinishedRun { dir: dir.to_path_buf(), settings, run, stored, state: State::read(dir)?, evaluation })
+    }
+
+    /// True if there were examples to measure with.
+    pub fn is_measured(&self) -> bool {
+        self.evaluation.examples > 0
+    }
+
+    /// The examples that were measured with, in words.
+    pub fn measured_on(&self) -> String {
+        match (&self.settings.dev, self.is_measured()) {
+            (Some(dev), _) => {
+                format!("measured on {} examples of {}", grouped(self.evaluation.examples), dev.display())
+            }
+            (None, true) => {
+                format!("measured on {} examples of it that were held out", grouped(self.evaluation.examples))
+            }
+            (None, false) => "with nothing held out to measure how good the result is".to_string(),
         }
-        Ok(FinishedRun {
-            dir: dir.to_path_buf(),
-            settings,
-            run,
-            stored,
-            state: State::read(dir)?,
-            evaluation: json(&evaluation)?,
-        })
     }
 
     /// The metric that chose the weights.

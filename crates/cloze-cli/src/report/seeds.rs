@@ -52,6 +52,9 @@ pub fn write_all(dir: &Path) -> anyhow::Result<PathBuf> {
 fn report(summary: &Summary, runs: &[FinishedRun]) -> Report {
     // All were asked for the same, but for the seed.
     let Some(first) = runs.first() else { return Report::default() };
+    if !first.is_measured() {
+        return unmeasured(first, runs);
+    }
     let (metric, task) = (first.metric(), first.settings.task);
     let mean = figure(task, metric, &summary.mean);
     let spread = figure(task, metric, &summary.standard_deviation);
@@ -60,14 +63,13 @@ fn report(summary: &Summary, runs: &[FinishedRun]) -> Report {
         value,
         against: against.to_string(),
     };
-    let fact = |name: &str, value: String| (name.to_string(), value);
     Report {
         title: format!("{} seeds: {metric} {mean}", runs.len()),
         introduction: format!(
-            "The same fine-tuning on {}, once with each seed, measured on {}. How far the results lie apart is chance; \
-             a change of settings that moves the mean by less than that shows nothing.",
+            "The same fine-tuning on {}, once with each seed, {}. How far the results lie apart is chance; a change of \
+             settings that moves the mean by less than that shows nothing.",
             first.settings.train.display(),
-            first.settings.dev.display()
+            first.measured_on()
         ),
         highlights: vec![
             highlight(&format!("mean of {metric}"), mean, "over all seeds"),
@@ -79,15 +81,44 @@ fn report(summary: &Summary, runs: &[FinishedRun]) -> Report {
             ),
         ],
         tables: vec![table(summary, &first.evaluation.main_metrics(metric), task)],
-        facts: vec![
-            fact("start", finetune::start(&first.settings)),
-            fact("epochs", first.settings.epochs.to_string()),
-            fact("SHA-256 of the data", first.run.data.clone()),
-            fact("machine", first.run.machine.clone()),
-            fact("version of Cloze", first.run.version.clone()),
-        ],
+        facts: facts(first),
         ..Report::default()
     }
+}
+
+/// Report of seeds with which nothing was held out.
+fn unmeasured(first: &FinishedRun, runs: &[FinishedRun]) -> Report {
+    let link = |run: &FinishedRun| {
+        let seed = run.settings.update.seed;
+        vec![Cell::Link(format!("seed {seed}"), format!("seed-{seed}/report.html"))]
+    };
+    Report {
+        title: format!("{} seeds: not measured", runs.len()),
+        introduction: format!(
+            "The same fine-tuning on {}, once with each seed, {}.",
+            first.settings.train.display(),
+            first.measured_on()
+        ),
+        tables: vec![Table {
+            title: "Each seed".to_string(),
+            columns: columns(&[""]),
+            rows: runs.iter().map(link).collect(),
+            ..Table::default()
+        }],
+        facts: facts(first),
+        ..Report::default()
+    }
+}
+
+fn facts(first: &FinishedRun) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_string(), value);
+    vec![
+        fact("start", finetune::start(&first.settings)),
+        fact("epochs", first.settings.epochs.to_string()),
+        fact("SHA-256 of the data", first.run.data.clone()),
+        fact("machine", first.run.machine.clone()),
+        fact("version of Cloze", first.run.version.clone()),
+    ]
 }
 
 fn table(summary: &Summary, names: &[String], task: FinetuneTask) -> Table {

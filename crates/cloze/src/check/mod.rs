@@ -274,7 +274,7 @@ impl CheckSettings {
 impl From<&FinetuneSettings> for CheckSettings {
     fn from(settings: &FinetuneSettings) -> CheckSettings {
         CheckSettings {
-            dev: Some(settings.dev.clone()),
+            dev: settings.dev.clone(),
             columns: settings.columns.clone(),
             reading: settings.reading.clone(),
             start: Some(settings.start.clone()),

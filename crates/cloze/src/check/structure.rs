@@ -129,7 +129,7 @@ mod tests {
     fn sentence(line: usize, labels: &str) -> Sentence {
         let labels: Vec<String> = labels.split(' ').map(str::to_string).collect();
         let words = labels.iter().map(|label| format!("w{label}")).collect();
-        Sentence { words, labels, line, word_lines: Vec::new() }
+        Sentence { words, labels, line, ..Sentence::default() }
     }
 
     #[test]

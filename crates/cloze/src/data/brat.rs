@@ -12,13 +12,14 @@ use crate::error::{Error, at};
 pub(super) fn read(path: &Path, notes: &mut Vec<String>, faults: &mut Faults) -> Result<Vec<Sentence>, Error> {
     let files = if path.is_dir() { files_in(path)? } else { vec![path.to_path_buf()] };
     let (mut sentences, mut unread, mut within) = (Vec::new(), 0, 0);
-    for file in files {
+    for (file, number) in files.into_iter().zip(1..) {
         let document = read_document(&file, faults, &mut unread)?;
         let Some(document) = document else { continue };
         for (text, spans, line) in document.sentences {
             let sentence = to_sentence(&text, spans, line).map_err(|message| problem(&file, None, &message));
-            if let Some((sentence, own_within)) = faults.take(sentence)? {
+            if let Some((mut sentence, own_within)) = faults.take(sentence)? {
                 within += own_within;
+                sentence.document = number;
                 if !sentence.words.is_empty() {
                     sentences.push(sentence);
                 }

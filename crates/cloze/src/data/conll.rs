@@ -26,7 +26,8 @@ const CONLLU_LABEL: usize = 3;
 /// **Separator and width.** Columns are separated by tabs where most rows have tabs, else by spaces, one or more. Every
 /// row has as many as most rows have. Without a choice of columns the word is the first and the label the last; where
 /// the first column numbers the words of each sentence, the word is the second, which is noted. A line of nothing but
-/// spaces and tabs ends a sentence, and so does a line whose first column is `-DOCSTART-`, which is no word.
+/// spaces and tabs ends a sentence, and so does a line whose first column is `-DOCSTART-`, which is no word and begins a
+/// document.
 ///
 /// **Comments.** A comment is a line before the first word of a sentence that begins with `#` and has *not* as many
 /// columns as the rows. Thus no word `#` is taken for a comment, also where it stands alone or its label follows after
@@ -34,7 +35,7 @@ const CONLLU_LABEL: usize = 3;
 ///
 /// **CoNLL-U** is known by its ending, or by ten columns of which the first has its ids. Ranges (`1-2`) and empty nodes
 /// (`2.1`) are no words and are skipped. The word is `form`, the label `upos`, unless chosen otherwise by number or
-/// name.
+/// name. A comment `# newdoc` begins a document.
 pub(super) fn read(
     text: &str,
     is_conllu: bool,
@@ -93,6 +94,7 @@ pub(super) fn read(
         first_line,
         budget: Budget::of_words(text.len()),
         sentence: Sentence::default(),
+        document: 0,
         is_left_out: false,
         unlabelled: 0,
         sentences: Vec::new(),
@@ -215,6 +217,12 @@ fn starts_document(line: &str) -> bool {
     line.split([' ', '\t']).next() == Some("-DOCSTART-")
 }
 
+/// True for CoNLL-U's comment `# newdoc` or `# newdoc id = NAME`.
+fn is_newdoc(comment: &str) -> bool {
+    let mut words = comment.trim_start_matches('#').split_ascii_whitespace();
+    words.next() == Some("newdoc")
+}
+
 /// Sentences while they are read.
 struct Reader<'a> {
     path: &'a Path,
@@ -225,6 +233,8 @@ struct Reader<'a> {
     first_line: usize,
     budget: Budget,
     sentence: Sentence,
+    /// Number of marks of a new document so far.
+    document: u32,
     /// True if the rest of the sentence is not read.
     is_left_out: bool,
     unlabelled: usize,
@@ -235,6 +245,7 @@ impl Reader<'_> {
     fn read_row(&mut self, row: &str, line: usize) -> Result<(), Error> {
         if !is_row(row) {
             self.end_sentence();
+            self.document += u32::from(starts_document(row));
             return Ok(());
         }
         let cells = self.layout.split(row);
@@ -242,6 +253,9 @@ impl Reader<'_> {
         let is_comment = self.sentence.words.is_empty()
             && row.starts_with('#')
             && (self.layout.is_conllu || cells.len() != self.layout.width);
+        if is_comment && is_newdoc(row) {
+            self.document += 1;
+        }
         if is_header || is_comment || self.is_left_out {
             return Ok(());
         }
@@ -280,7 +294,7 @@ impl Reader<'_> {
         self.budget.take(string_cost(word.len()) + size_of::<u32>(), self.path, line)?;
         if self.sentence.words.is_empty() {
             self.budget.take(Sentence::COST, self.path, line)?;
-            self.sentence.line = line;
+            (self.sentence.line, self.sentence.document) = (line, self.document);
         }
         self.sentence.words.push(word.to_string());
         self.sentence.word_lines.push(u32::try_from(line).unwrap_or(u32::MAX));

@@ -33,6 +33,8 @@ pub struct Sentence {
     pub line: usize,
     /// The line of each word; empty where all stand in the sentence's line.
     pub word_lines: Vec<u32>,
+    /// Number of the document that it is in; 0 throughout where the file marks none.
+    pub document: u32,
 }
 
 impl Sentence {

@@ -94,7 +94,8 @@ pub fn evaluate(
     options: &EvaluationOptions,
     observer: &mut Observer,
 ) -> Result<Evaluation, Error> {
-    let (results, source) = results(model, path, options, observer)?;
+    let source = Source::read(model, path, options, observer)?;
+    let results = results(model, &source, path, options, observer)?;
     let tuning = model.settings().tuning.as_ref().filter(|tuning| tuning.is_of(&source));
     let evaluation = Evaluation::of(model, results, &source, tuning, options.seed)?;
     if let Some(note) = evaluation.note_on_tuning() {
@@ -175,8 +176,10 @@ pub fn compare(
     if task != other {
         return Err(Error::Settings(format!("the first model is one for {task}, the second for {other}")));
     }
-    let (a, source) = results(first, path, options, observer)?;
-    let (b, _) = results(second, path, options, observer)?;
+    let source = Source::read(first, path, options, observer)?;
+    let a = results(first, &source, path, options, observer)?;
+    // Columns and names of labels are those of each model.
+    let b = results(second, &Source::read(second, path, options, observer)?, path, options, observer)?;
     for (model, which) in [(first, "first"), (second, "second")] {
         if model.settings().tuning.as_ref().is_some_and(|tuning| tuning.is_of(&source)) {
             let path = path.display();
@@ -201,14 +204,40 @@ fn task_name(model: &Model) -> Result<&'static str, Error> {
     }
 }
 
-/// Where examples come from.
+/// Labelled examples of a file, or of a part of one.
 pub(crate) enum Source {
     Examples(Vec<Example>),
     Sentences(Vec<Sentence>),
-    Questions(Vec<Question>),
+    Questions(Squad),
 }
 
 impl Source {
+    /// Reads the examples that a model is evaluated on.
+    pub fn read(
+        model: &Model,
+        path: &Path,
+        options: &EvaluationOptions,
+        observer: &mut Observer,
+    ) -> Result<Source, Error> {
+        task_name(model)?;
+        let stored = model.settings();
+        let data = options.data.with_stored(stored.columns.as_deref(), &stored.reading)?;
+        let data = data.naming(&model.config().labels);
+        let labelling = match model.task() {
+            Some(Task::Questions) => {
+                let squad = read_questions(path, &data, true)?;
+                squad.notes.iter().for_each(|note| tell(Some(note.clone()), observer));
+                return Ok(Source::Questions(squad));
+            }
+            Some(Task::Tokens) => return Ok(Source::Sentences(read_sentences(path, &data, true)?.told(observer))),
+            Some(Task::MultiLabel) => Labelling::Several,
+            Some(Task::Regression) => Labelling::Value,
+            _ => Labelling::One,
+        };
+        check_values(model)?;
+        Ok(Source::Examples(read_examples(path, &data, labelling)?.told(observer)))
+    }
+
     /// The place of an example, what it is, and its words.
     pub fn example(&self, at: usize) -> (String, String, Vec<String>) {
         match self {
@@ -221,82 +250,78 @@ impl Source {
                 let Sentence { line, words, .. } = &sentences[at];
                 (format!("line {line}"), words.join(" "), words.clone())
             }
-            Source::Questions(questions) => (questions[at].id.clone(), questions[at].question.clone(), Vec::new()),
+            Source::Questions(Squad { questions, .. }) => {
+                (questions[at].id.clone(), questions[at].question.clone(), Vec::new())
+            }
         }
     }
 }
 
-/// What a model says of the examples of a file, with all that is stored with it.
+fn tell(note: Option<String>, observer: &mut Observer) {
+    if let Some(note) = note {
+        let _ = observer(&Event::Note(note));
+    }
+}
+
+/// Refuses a model that gives several numbers.
+fn check_values(model: &Model) -> Result<(), Error> {
+    let labels = &model.config().labels;
+    match model.text_head() {
+        Some(TextHead::Values(_)) if labels.len() != 1 => Err(Error::Settings(format!(
+            "the model gives {} numbers ({}), and one number is what can be evaluated; predict gives them all",
+            labels.len(),
+            labels.join(", ")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What a model says of examples, with all that is stored with it. `path` names them in notes.
 pub(crate) fn results(
     model: &Model,
+    source: &Source,
     path: &Path,
     options: &EvaluationOptions,
     observer: &mut Observer,
-) -> Result<(Results, Source), Error> {
-    task_name(model)?;
+) -> Result<Results, Error> {
     let labels = &model.config().labels;
-    let stored = model.settings();
-    let data = options.data.with_stored(stored.columns.as_deref(), &stored.reading)?.naming(labels);
-    let tell = |note: Option<String>, observer: &mut Observer| {
-        if let Some(note) = note {
-            let _ = observer(&Event::Note(note));
-        }
-    };
-    let (mut results, source) = match model.task() {
-        Some(Task::Questions) => {
-            let Squad { version, questions, notes } = read_questions(path, &data, true)?;
-            notes.into_iter().for_each(|note| tell(Some(note), observer));
+    let mut results = match source {
+        Source::Questions(Squad { version, questions, .. }) => {
             let settings = options.questions.unwrap_or(model.question_settings());
-            let texts = texts_of_questions(&questions);
+            let texts = texts_of_questions(questions);
             let read = model.read_questions(&texts, options.reading, settings)?;
             tell(note_on_questions(&read, path), observer);
             let logits_of = |read: &[ReadQuestion]| model.question_logits(read);
-            let results = AnswerResults::of(&questions, &read, version, settings.answers, logits_of, observer)?;
-            (Results::Answers(results), Source::Questions(questions))
+            Results::Answers(AnswerResults::of(questions, &read, *version, settings.answers, logits_of, observer)?)
         }
-        Some(Task::Tokens) => {
-            let sentences = read_sentences(path, &data, true)?.told(observer);
+        Source::Sentences(sentences) => {
             let long = options.reading.long.or(model.settings().long).or(Some(Long::Window));
             let reading = model.reading(ReadOptions { long, ..options.reading })?;
             let subtokens = model.settings().subtokens.unwrap_or_default();
             let (read, gold, notes) =
-                read_labelled_words(model.tokenizer(), &sentences, labels, reading, subtokens, path)?;
+                read_labelled_words(model.tokenizer(), sentences, labels, reading, subtokens, path)?;
             notes.into_iter().chain(note_on_plain_labels(labels)).for_each(|note| tell(Some(note), observer));
-            let results = WordResults::of(&read, &gold, labels, |windows| model.token_logits(windows), observer)?;
-            (Results::Words(results), Source::Sentences(sentences))
+            Results::Words(WordResults::of(&read, &gold, labels, |windows| model.token_logits(windows), observer)?)
         }
-        task => {
+        Source::Examples(examples) => {
+            check_values(model)?;
             let function = match model.text_head() {
-                Some(TextHead::Values(function)) if labels.len() == 1 => function,
-                Some(TextHead::Values(_)) => {
-                    return Err(Error::Settings(format!(
-                        "the model gives {} numbers ({}), and one number is what can be evaluated; predict gives them all",
-                        labels.len(),
-                        labels.join(", ")
-                    )));
-                }
+                Some(TextHead::Values(function)) => function,
                 _ => ScoreFunction::Identity,
             };
-            let labelling = match task {
-                Some(Task::MultiLabel) => Labelling::Several,
-                Some(Task::Regression) => Labelling::Value,
-                _ => Labelling::One,
+            let gold = match model.task() {
+                Some(Task::Regression) => values(examples, path)?,
+                Some(Task::MultiLabel) => several_labels(examples, labels, path)?,
+                _ => classes(examples, labels, path)?,
             };
-            let examples = read_examples(path, &data, labelling)?.told(observer);
-            let gold = match task {
-                Some(Task::Regression) => values(&examples, path)?,
-                Some(Task::MultiLabel) => several_labels(&examples, labels, path)?,
-                _ => classes(&examples, labels, path)?,
-            };
-            let (texts, note) = read(model.tokenizer(), &examples, model.reading(options.reading)?, path);
+            let (texts, note) = read(model.tokenizer(), examples, model.reading(options.reading)?, path);
             tell(note, observer);
             let logits_of = |texts: &[ReadText]| {
                 let mut rows = model.classifier_logits(texts)?;
                 rows.iter_mut().flatten().for_each(|value| *value = function.apply(*value));
                 Ok(rows)
             };
-            let results = TextResults::of(&texts, gold, labels, logits_of, observer)?;
-            (Results::Texts(results), Source::Examples(examples))
+            Results::Texts(TextResults::of(&texts, gold, labels, logits_of, observer)?)
         }
     };
     let mut settings = model.settings().clone();
@@ -306,7 +331,7 @@ pub(crate) fn results(
         settings.positive_label = Some(label.clone());
     }
     results.apply(&settings);
-    Ok((results, source))
+    Ok(results)
 }
 
 /// How text is read for [`evaluate_pretraining`].

@@ -23,7 +23,7 @@ pub(crate) use answers::{AnswerResults, note_on_questions, texts_of_questions};
 pub use evaluate::{
     Answers, Evaluation, EvaluationOptions, ModelComparison, PretrainingData, compare, evaluate, evaluate_pretraining,
 };
-pub(crate) use evaluate::{check_positive_label, results};
+pub(crate) use evaluate::{Source, check_positive_label, results};
 pub use results::{Calibration, Details, Mistake};
 pub(crate) use task::{Gold, classes, read, several_labels, values};
 pub(crate) use texts::TextResults;

@@ -49,7 +49,7 @@ fn paths(settings: &mut RunSettings) -> Vec<(String, bool, &mut PathBuf)> {
         }
         RunSettings::Finetune(settings) => {
             named.push(("train".to_string(), true, &mut settings.train));
-            named.push(("dev".to_string(), true, &mut settings.dev));
+            named.extend(settings.dev.as_mut().map(|path| ("dev".to_string(), true, path)));
             named.extend(settings.tokenizer.as_mut().map(|path| ("tokenizer".to_string(), false, path)));
             named.extend(of_start(&mut settings.start).map(|path| ("start".to_string(), false, path)));
         }

@@ -26,8 +26,8 @@ pub(super) struct Card<'a> {
     pub stored: &'a StoredSettings,
     /// The labels of the model.
     pub labels: &'a [String],
-    /// How good it is on its development set.
-    pub evaluation: &'a Evaluation,
+    /// How good it is on its development set, if there was one.
+    pub evaluation: Option<&'a Evaluation>,
     /// What was told while the data was read.
     pub notes: &'a [String],
     /// The metric that chose the weights.
@@ -84,7 +84,13 @@ impl Card<'_> {
             put(&mut text, format_args!("\nLabels: {}\n", labels.join(", ")));
         }
         self.data(&mut text);
-        self.results(&mut text);
+        match self.evaluation {
+            Some(evaluation) => self.results(evaluation, &mut text),
+            None => text.push_str(
+                "\n## Results\n\nNothing was held out, so how good the model is was not measured. The weights are those of \
+                 the last step.\n",
+            ),
+        }
         self.training(&mut text);
         self.limits(&mut text);
         self.usage(&mut text);
@@ -97,14 +103,19 @@ impl Card<'_> {
             FinetuneTask::Questions => "question-answering",
             _ => "text-classification",
         };
-        let name = Value::from(format!("bert-{}", self.evaluation.task));
-        let data = Value::from(file_name(&self.settings.dev));
-        put(
-            text,
-            format_args!(
-                "---\nlibrary_name: transformers\npipeline_tag: {pipeline}\ntags:\n- bert\n- cloze\nmodel-index:\n"
-            ),
-        );
+        put(text, format_args!("---\nlibrary_name: transformers\npipeline_tag: {pipeline}\ntags:\n- bert\n- cloze\n"));
+        if let Some(evaluation) = self.evaluation {
+            self.model_index(evaluation, pipeline, text);
+        }
+        text.push_str("---\n");
+    }
+
+    /// Writes the results as the Hub reads them.
+    fn model_index(&self, evaluation: &Evaluation, pipeline: &str, text: &mut String) {
+        let FinetuneSettings { train, dev, .. } = self.settings;
+        let name = Value::from(format!("bert-{}", evaluation.task));
+        let data = Value::from(dev.as_deref().map_or_else(|| format!("{} (held out)", file_name(train)), file_name));
+        text.push_str("model-index:\n");
         put(
             text,
             format_args!(
@@ -113,10 +124,10 @@ impl Card<'_> {
             ),
         );
         for (name, value) in
-            self.evaluation.metrics.iter().filter(|(name, value)| self.is_main(name) && value.is_finite())
+            evaluation.metrics.iter().filter(|(name, value)| is_main(evaluation, name) && value.is_finite())
         {
             put(text, format_args!("    - type: {}\n", Value::from(name.as_str())));
-            match self.evaluation.cross_fitted(name) {
+            match evaluation.cross_fitted(name) {
                 // Whoever compares models compares honest figures.
                 Some(honest) => {
                     put(text, format_args!("      name: \"{name}, cross-fitted\"\n      value: {honest:.6}\n"))
@@ -124,12 +135,6 @@ impl Card<'_> {
                 None => put(text, format_args!("      value: {value:.6}\n")),
             }
         }
-        text.push_str("---\n");
-    }
-
-    /// Metrics of the whole, not of one class: the loss, and those that have an interval.
-    fn is_main(&self, name: &str) -> bool {
-        name == "loss" || self.evaluation.details.intervals.iter().any(|(own, _)| own == name)
     }
 
     fn data(&self, text: &mut String) {
@@ -137,20 +142,19 @@ impl Card<'_> {
         let hash = self.stored.run.as_ref().map_or("", |run| run.data.as_str());
         text.push_str("\n## Data\n\n");
         put(text, format_args!("- Trained on {}\n", code(&train.display().to_string())));
-        put(
-            text,
-            format_args!(
-                "- Measured on {} examples of {}\n",
-                self.evaluation.examples,
-                code(&dev.display().to_string())
-            ),
-        );
-        put(text, format_args!("- SHA-256 of both, as the model reads them: {}\n", code(hash)));
+        if let Some(Evaluation { examples, .. }) = self.evaluation {
+            let from = match dev {
+                Some(dev) => format!("of {}", code(&dev.display().to_string())),
+                None => "that were held out of them".to_string(),
+            };
+            put(text, format_args!("- Measured on {examples} examples {from}\n"));
+        }
+        put(text, format_args!("- SHA-256 of the data, as the model reads it: {}\n", code(hash)));
         self.notes.iter().for_each(|note| put(text, format_args!("- {}\n", plain(note))));
     }
 
-    fn results(&self, text: &mut String) {
-        let Evaluation { metrics, details, .. } = self.evaluation;
+    fn results(&self, evaluation: &Evaluation, text: &mut String) {
+        let Evaluation { metrics, details, .. } = evaluation;
         text.push_str("\n## Results\n\nOn the development set, with the weights that were the best there by ");
         put(text, format_args!("{}; on other data expect a little less.\n", code(self.metric)));
         if let Some(tuning) = &details.tuning {
@@ -169,12 +173,12 @@ impl Card<'_> {
             put(text, format_args!("\nVerdict: {}.\n", plain(&verdict.text())));
         }
         text.push_str("\n| metric | value | 95 % interval |\n|---|---|---|\n");
-        for (name, value) in metrics.iter().filter(|(name, _)| self.is_main(name)) {
+        for (name, value) in metrics.iter().filter(|(name, _)| is_main(evaluation, name)) {
             let interval = details.intervals.iter().find(|(own, _)| own == name);
             let interval = interval.map(|(_, own)| format!("{:.4} to {:.4}", own.low, own.high)).unwrap_or_default();
             let label = details.positive_label.as_ref().filter(|_| name == "f1");
             let of_label = label.map(|label| format!(" of {}", code(label))).unwrap_or_default();
-            let honest = self.evaluation.cross_fitted(name);
+            let honest = evaluation.cross_fitted(name);
             let tuned = honest.map_or("", |_| ", tuned");
             put(text, format_args!("| {}{of_label}{tuned} | {value:.4} | {interval} |\n", code(name)));
             if let Some(honest) = honest {
@@ -274,7 +278,8 @@ impl Card<'_> {
             ),
         }
         let StoredSettings { thresholds, temperature, questions, .. } = self.stored;
-        let has_threshold = thresholds.is_some() || questions.is_some_and(|own| own.answers.null_threshold.is_some());
+        let has_threshold = self.evaluation.is_some()
+            && (thresholds.is_some() || questions.is_some_and(|own| own.answers.null_threshold.is_some()));
         for (what, is_there) in [("Thresholds", has_threshold), ("The temperature", temperature.is_some())] {
             if is_there {
                 put(
@@ -291,7 +296,7 @@ impl Card<'_> {
             FinetuneTask::Questions => ("--text \"Who came?\" --text-b \"Ann came late.\"", "BertForQuestionAnswering"),
             _ => ("--text \"The milk was good.\"", "BertForSequenceClassification"),
         };
-        let dev = shell_word(&file_name(&self.settings.dev));
+        let dev = self.settings.dev.as_deref().map_or_else(|| "FILE".to_string(), |dev| shell_word(&file_name(dev)));
         let columns = self.settings.columns.as_ref();
         let columns = columns.map_or_else(String::new, |columns| format!(" --columns {}", shell_word(columns)));
         put(
@@ -314,6 +319,11 @@ impl Card<'_> {
             ),
         );
     }
+}
+
+/// True for metrics of the whole, not of one class: the loss, and those that have an interval.
+fn is_main(evaluation: &Evaluation, name: &str) -> bool {
+    name == "loss" || evaluation.details.intervals.iter().any(|(own, _)| own == name)
 }
 
 /// Writing to a string cannot fail.
@@ -397,7 +407,8 @@ mod tests {
         let stored = StoredSettings { thresholds: Some(vec![0.25, 0.75]), run: Some(run), ..StoredSettings::default() };
         let (labels, notes) = (["a|b".to_string(), "<script>".to_string()], ["3 of 20 texts are longer".to_string()]);
         let evaluation = evaluation();
-        Card { settings, stored: &stored, labels: &labels, evaluation: &evaluation, notes: &notes, metric: "f1" }.text()
+        Card { settings, stored: &stored, labels: &labels, evaluation: Some(&evaluation), notes: &notes, metric: "f1" }
+            .text()
     }
 
     fn settings(task: FinetuneTask) -> FinetuneSettings {
@@ -439,7 +450,7 @@ mod tests {
                 tuning: Some(tuning),
                 ..StoredSettings::default()
             };
-            let (settings, evaluation) = (&settings, &evaluation);
+            let (settings, evaluation) = (&settings, Some(&evaluation));
             Card { settings, stored: &stored, labels: &labels, evaluation, notes: &[], metric: "f1" }.text()
         };
         let one = text(tuning(Sharing::One));
@@ -478,7 +489,7 @@ mod tests {
             settings: &settings,
             stored: &stored,
             labels: &[],
-            evaluation: &evaluation,
+            evaluation: Some(&evaluation),
             notes: &[],
             metric: "f1",
         };

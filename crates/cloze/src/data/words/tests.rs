@@ -20,7 +20,7 @@ fn json(content: &str, columns: &str) -> Result<Vec<Sentence>, String> {
 fn sentence(words: &str, labels: &str, line: usize) -> Sentence {
     let list = |text: &str| text.split_whitespace().map(str::to_string).collect();
     let word_lines = (line..).zip(words.split_whitespace()).map(|(line, _)| line as u32).collect();
-    Sentence { words: list(words), labels: list(labels), line, word_lines }
+    Sentence { words: list(words), labels: list(labels), line, word_lines, document: 0 }
 }
 
 /// The same in one line.
@@ -30,7 +30,8 @@ fn in_line(words: &str, labels: &str, line: usize) -> Sentence {
 
 #[test]
 fn columns_are_divided_by_tabs_or_by_spaces() {
-    let expected = [sentence("EU rejects", "B-ORG O", 3), sentence("Peter", "B-PER", 7)];
+    let of_first = |sentence| Sentence { document: 1, ..sentence };
+    let expected = [sentence("EU rejects", "B-ORG O", 3), sentence("Peter", "B-PER", 7)].map(of_first);
     let text = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ  B-VP O \n\n\nPeter NNP B-NP B-PER";
     assert_eq!(rows(text, "", true).unwrap(), expected);
     let expected = [sentence("EU rejects", "B-ORG O", 1), sentence("Peter", "B-PER", 4)];
@@ -43,7 +44,7 @@ fn columns_are_divided_by_tabs_or_by_spaces() {
 
 #[test]
 fn a_line_of_document_start_ends_a_sentence() {
-    let expected = [sentence("a", "O", 1), sentence("b", "O", 3)];
+    let expected = [sentence("a", "O", 1), Sentence { document: 1, ..sentence("b", "O", 3) }];
     assert_eq!(rows("a O\n-DOCSTART- O\nb O\n", "", true).unwrap(), expected);
     assert_eq!(rows("a\tO\n-DOCSTART-\nb\tO\n", "", true).unwrap(), expected);
 }
@@ -181,6 +182,14 @@ const CONLLU: &str = "# sent_id = 1\n# text = Vámonos al mar\n\
     2\tnos\tnosotros\tPRON\t_\t_\t1\tobj\t_\t_\n\
     2.1\tx\tx\tVERB\t_\t_\t_\t_\t_\t_\n\
     3\tmar\tmar\tNOUN\tNN\t_\t1\tobl\t_\t_\n\n";
+
+#[test]
+fn conllu_marks_documents() {
+    let first = format!("# newdoc id = a\n{CONLLU}{CONLLU}");
+    let text = format!("{CONLLU}{first}# newpar\n{CONLLU}# newdoc\n{CONLLU}");
+    let sentences = read(text.as_bytes(), Format::Conllu, "", true).unwrap();
+    assert_eq!(sentences.iter().map(|sentence| sentence.document).collect::<Vec<_>>(), [0, 1, 1, 1, 2]);
+}
 
 #[test]
 fn conllu_has_words_ranges_and_empty_nodes() {

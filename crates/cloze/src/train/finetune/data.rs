@@ -1,10 +1,13 @@
 //! What a fine-tuning learns from and is measured with.
 
+use std::path::PathBuf;
+
 use cloze_tokenizer::Tokenizer;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Checkpoint, hex};
 use crate::data::DataOptions;
+use crate::eval::Source;
 use crate::eval::thresholds::Aim;
 use crate::heads::TrainingBatch;
 use crate::infer::InferenceWorkspace;
@@ -13,6 +16,7 @@ use crate::settings::{FinetuneSettings, FinetuneTask};
 use crate::train::{Metrics, Observer, Trainer};
 use crate::{Config, Error};
 
+use super::held_out;
 use super::questions::{self, QuestionData};
 use super::texts::{self, TextData};
 use super::words::{self, WordData};
@@ -30,11 +34,14 @@ pub(super) enum TaskData {
 /// The data of a run, and the heads that it needs.
 pub(super) struct Sets {
     pub train: TaskData,
-    pub dev: TaskData,
+    /// None if nothing is held out.
+    pub dev: Option<TaskData>,
+    /// The held-out examples of the training file, if there is no file of others.
+    pub held_out: Option<Source>,
     pub heads: HeadSet,
 }
 
-/// Reads both files, and chooses the labels.
+/// Reads the files, and chooses the labels.
 pub(super) fn read(
     settings: &FinetuneSettings,
     config: &mut Config,
@@ -55,6 +62,11 @@ pub(super) fn read(
             texts::read(settings, config, checkpoint, tokenizer, &options, observer)
         }
     }
+}
+
+/// What the examples to evaluate on are called in notes.
+pub(super) fn dev_name(settings: &FinetuneSettings) -> PathBuf {
+    settings.dev.clone().unwrap_or_else(|| held_out::name(&settings.train))
 }
 
 impl TaskData {
@@ -115,7 +127,7 @@ impl TaskData {
 }
 
 /// SHA-256 of the data as the model reads it: token ids and what they should give.
-pub(super) fn hash(sets: &[&TaskData]) -> String {
+pub(super) fn hash<'a>(sets: impl Iterator<Item = &'a TaskData>) -> String {
     let mut hasher = Sha256::new();
     for data in sets {
         hasher.update((data.len() as u64).to_le_bytes());

@@ -1,6 +1,7 @@
 //! Fine-tuning: what texts are, what their words are, what answers to questions are.
 
 mod data;
+mod held_out;
 mod labels;
 mod questions;
 mod texts;
@@ -12,7 +13,7 @@ use serde_json::json;
 use crate::check::{self, CheckSettings, Depth, Finding, Severity};
 use crate::checkpoint::write_file;
 use crate::data::{DataOptions, DataSettings, Scheme};
-use crate::eval::{self, EvaluationOptions};
+use crate::eval::{self, Evaluation, EvaluationOptions, Source};
 use crate::first_weights::FirstWeights;
 use crate::infer::{InferenceWorkspace, Long, OpenOptions, threads};
 use crate::precision::check_training;
@@ -59,17 +60,22 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     }
 
     let mut notes = Vec::new();
-    let Sets { train: train_data, dev: dev_data, heads } =
+    let Sets { train: train_data, dev: dev_data, held_out, heads } =
         data::read(settings, &mut config, checkpoint.as_mut(), &tokenizer, &mut noting(&mut notes, observer))?;
     let steps_per_epoch = (train_data.len() as u64).div_ceil(settings.update.batch_size as u64);
     let steps = steps_per_epoch.checked_mul(settings.epochs).ok_or_else(|| {
         Error::Settings(format!("{} epochs of {steps_per_epoch} steps are more than can be counted", settings.epochs))
     })?;
     let has_head = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.heads().task.is_some());
-    let metric = metric(settings, &config, &dev_data)?;
+    let dev_data = dev_data.as_ref();
+    let metric = metric(settings, &config, dev_data.unwrap_or(&train_data))?;
+    if dev_data.is_none() {
+        tell_without_effect(settings, observer);
+    }
     let mut stored = stored(settings);
+    let may_lack_answers = |data: &TaskData| data.may_lack_answers();
     if let (Some(questions), true) =
-        (&mut stored.questions, train_data.may_lack_answers() || dev_data.may_lack_answers())
+        (&mut stored.questions, may_lack_answers(&train_data) || dev_data.is_some_and(may_lack_answers))
     {
         questions.answers.null_threshold.get_or_insert(0.0);
     }
@@ -85,7 +91,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
         settings: run_settings,
         update: settings.update.clone(),
         stored,
-        data: data::hash(&[&train_data, &dev_data]),
+        data: data::hash([&train_data].into_iter().chain(dev_data)),
     };
     let (mut run, mut trainer) = prepared.open(options, found, observer)?;
     check_age(settings, metric, &run)?;
@@ -95,12 +101,28 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     }
     run.begin()?;
     let _ = observer(&Event::Started { steps, steps_done, parameters });
-    run.state.metric = Some(metric.to_string());
-    if let Some(step) = train(settings, &mut trainer, &mut run, &train_data, &dev_data, observer)? {
+    run.state.metric = dev_data.map(|_| metric.to_string());
+    if let Some(step) = train(settings, &mut trainer, &mut run, &train_data, dev_data, observer)? {
         return Ok(Outcome::Stopped { step });
     }
     drop(trainer);
-    finish(settings, options.threads, &notes, &mut run, observer).map(Outcome::Finished)
+    let evaluation = measure(settings, options.threads, held_out, &mut run, observer)?;
+    finish(settings, evaluation, &notes, &mut run, observer).map(Outcome::Finished)
+}
+
+/// Tells which of the flags that were given need examples to measure with, if there are none.
+fn tell_without_effect(settings: &FinetuneSettings, observer: &mut Observer) {
+    let flags = [
+        ("--metric", settings.metric.is_some()),
+        ("--eval-steps", settings.eval_steps.is_some()),
+        ("--patience", settings.patience.is_some()),
+        ("--calibrate", settings.calibrate),
+    ];
+    let given: Vec<&str> = flags.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect();
+    if !given.is_empty() {
+        let note = format!("without effect, as there is nothing to measure with: {}", given.join(", "));
+        let _ = observer(&Event::Note(note));
+    }
 }
 
 /// Tells what is probably a mistake in the data. What is surely one ends the run when it comes to it, and answers that
@@ -138,7 +160,7 @@ fn train(
     trainer: &mut Trainer,
     run: &mut Run,
     train_data: &TaskData,
-    dev_data: &TaskData,
+    dev_data: Option<&TaskData>,
     observer: &mut Observer,
 ) -> Result<Option<u64>, Error> {
     let update = &settings.update;
@@ -181,18 +203,20 @@ fn train(
         if epoch_ends {
             run.state.position = 0;
         }
-        let evaluates = match settings.eval_steps {
-            Some(every) => step.is_multiple_of(every) || step == steps,
-            None => epoch_ends,
-        };
-        if evaluates {
+        let evaluates = dev_data.is_some()
+            && match settings.eval_steps {
+                Some(every) => step.is_multiple_of(every) || step == steps,
+                None => epoch_ends,
+            };
+        if let Some(dev_data) = dev_data.filter(|_| evaluates) {
             let metric = run.state.metric.as_deref().unwrap_or_default();
             let metrics = dev_data.evaluate(trainer, &mut workspace, &run.config, metric, observer)?;
             run.log_evaluation(step, epochs_done, &metrics)?;
             run.note_best(step, &metrics);
             stop |= observer(&Event::Evaluated { step, epoch: epochs_done, metrics }).is_break();
         }
-        if stop || evaluates || run.wants_checkpoint(step) {
+        // Without an evaluation of the last step its checkpoint still is what the result is made of.
+        if stop || evaluates || step == steps || run.wants_checkpoint(step) {
             run.save(&trainer.state()?, epochs_done, steps, observer)?;
             if stop && step < steps && !is_out_of_patience(settings, run) {
                 return Ok(Some(step));
@@ -213,44 +237,67 @@ fn train(
     Ok(None)
 }
 
-/// Measures the model as its users will, and stores what is found on the development set: thresholds, temperature,
-/// metrics. `notes` were told while the data was read.
-fn finish(
+/// Measures the model as its users will, on the development set or the examples that were `held_out` in its place, and
+/// stores what is found there: thresholds, temperature. None if there is neither.
+fn measure(
     settings: &FinetuneSettings,
     threads: Option<usize>,
-    notes: &[String],
+    held_out: Option<Source>,
     run: &mut Run,
     observer: &mut Observer,
-) -> Result<Metrics, Error> {
+) -> Result<Option<Evaluation>, Error> {
+    if held_out.is_none() && settings.dev.is_none() {
+        return Ok(None);
+    }
     let data = DataOptions::new(settings.columns.as_deref(), &settings.reading)?;
     let options = EvaluationOptions { data, seed: settings.update.seed, ..EvaluationOptions::default() };
     let model = Model::open_own(run.output(), OpenOptions { threads, ..OpenOptions::default() })?;
-    let (mut results, source) = eval::results(&model, &settings.dev, &options, observer)?;
+    let path = data::dev_name(settings);
+    let source = match held_out {
+        Some(held_out) => held_out,
+        None => Source::read(&model, &path, &options, observer)?,
+    };
+    let mut results = eval::results(&model, &source, &path, &options, observer)?;
     let metric = run.state.metric.clone().unwrap_or_default();
     results.tune(run.stored(), settings.calibrate, &metric, &source);
     if let Some(threshold) = run.stored().questions.and_then(|questions| questions.answers.null_threshold) {
         let note = format!("stored: no answer to questions whose null odds are greater than {threshold:.4}");
         let _ = observer(&Event::Note(note));
     }
-    let evaluation = eval::Evaluation::of(&model, results, &source, run.stored().tuning.as_ref(), options.seed)?;
+    let evaluation = Evaluation::of(&model, results, &source, run.stored().tuning.as_ref(), options.seed)?;
     if let Some(note) = evaluation.note_on_tuning() {
         let _ = observer(&Event::Note(note));
     }
-    let metrics = evaluation.metrics.clone();
-    run.stored().metrics = Some(metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
+    Ok(Some(evaluation))
+}
+
+/// Stores metrics and verdict, and describes the model. `notes` were told while the data was read.
+fn finish(
+    settings: &FinetuneSettings,
+    evaluation: Option<Evaluation>,
+    notes: &[String],
+    run: &mut Run,
+    observer: &mut Observer,
+) -> Result<Metrics, Error> {
+    let metric = run.state.metric.clone().unwrap_or_default();
+    let evaluation = evaluation.as_ref();
+    let metrics = evaluation.map(|evaluation| evaluation.metrics.clone()).unwrap_or_default();
+    run.stored().metrics =
+        evaluation.map(|own| own.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
     let steps = run.state.history.last_step();
     let effort = Effort { steps, epochs: settings.epochs, learning_rate: settings.update.learning_rate };
-    let mut verdict = Verdict::of_finetuning(Some(&evaluation), effort);
+    let mut verdict = Verdict::of_finetuning(evaluation, effort);
     if run.state.history.is_always_zero(&metric) {
         verdict.findings.push(format!("{metric} was 0 after every evaluation, so the loss chose the weights"));
     }
     let _ = observer(&Event::Verdict(verdict.clone()));
     run.stored().verdict = Some(verdict);
-    let text = serde_json::to_string_pretty(&evaluation).map_err(|error| Error::Settings(error.to_string()))?;
-    write_file(&run.output().join(EVALUATION), format!("{text}\n").as_bytes())?;
+    if let Some(evaluation) = evaluation {
+        let text = serde_json::to_string_pretty(evaluation).map_err(|error| Error::Settings(error.to_string()))?;
+        write_file(&run.output().join(EVALUATION), format!("{text}\n").as_bytes())?;
+    }
     let (labels, output) = (run.config.labels.clone(), run.output().to_path_buf());
-    let card =
-        Card { settings, stored: run.stored(), labels: &labels, evaluation: &evaluation, notes, metric: &metric };
+    let card = Card { settings, stored: run.stored(), labels: &labels, evaluation, notes, metric: &metric };
     card.write(&output, observer)?;
     run.finish()?;
     Ok(metrics)

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::Checkpoint;
 use crate::data::squad::{aligned_span, misaligned};
 use crate::data::{DataOptions, Question, Squad, SquadVersion, read_questions};
-use crate::eval::{AnswerResults, note_on_questions, texts_of_questions};
+use crate::eval::{AnswerResults, Source, note_on_questions, texts_of_questions};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::spans::{AnswerSettings, Window};
 use crate::infer::{self, InferenceWorkspace, ReadQuestion, span_logits};
@@ -20,7 +20,8 @@ use crate::settings::{ClassWeights, FinetuneSettings};
 use crate::train::{Event, Observer, Trainer};
 use crate::{Config, Error};
 
-use super::data::{Sets, TaskData, hash_ids};
+use super::data::{Sets, TaskData, dev_name, hash_ids};
+use super::held_out;
 use super::labels;
 
 /// Answers that are not found of which each is told with its text; of more the ids.
@@ -36,7 +37,7 @@ pub(super) struct QuestionData {
     settings: AnswerSettings,
 }
 
-/// Reads both files, and looks for the answers in their texts.
+/// Reads the files, and looks for the answers in their texts.
 pub(super) fn read(
     settings: &FinetuneSettings,
     config: &mut Config,
@@ -49,10 +50,21 @@ pub(super) fn read(
         return Err(Error::Settings("class weights need labels; answers to questions have none".to_string()));
     }
     let train = read_questions(&settings.train, options, true)?;
-    let dev = read_questions(&settings.dev, options, true)?;
-    for note in train.notes.iter().chain(&dev.notes) {
+    let dev = settings.dev.as_ref().map(|path| read_questions(path, options, true)).transpose()?;
+    for note in train.notes.iter().chain(dev.iter().flat_map(|dev| &dev.notes)) {
         let _ = observer(&Event::Note(note.clone()));
     }
+    let (train, dev) = match dev {
+        Some(dev) => (train, Some(dev)),
+        None => {
+            let division = held_out::divide_questions(&train.questions);
+            let version = train.version;
+            let squad = |questions| Squad { version, questions, notes: Vec::new() };
+            let (train, dev) = division.part(train.questions, &settings.train, observer);
+            (squad(train), dev.map(squad))
+        }
+    };
+    let path = dev_name(settings);
     let head = checkpoint.as_ref().and_then(|checkpoint| checkpoint.heads().task);
     labels::choose(settings, config, checkpoint, Vec::new(), head == Some(TaskHead::Span), observer)?;
     config.problem_type = None;
@@ -64,15 +76,18 @@ pub(super) fn read(
         Count(impossible)
     )));
     note_misaligned(&train.questions, &settings.train, observer);
-    note_misaligned(&dev.questions, &settings.dev, observer);
+    if let Some(dev) = &dev {
+        note_misaligned(&dev.questions, &path, observer);
+    }
     let train = QuestionData::new(settings, tokenizer, &settings.train, train, observer)?;
     if train.windows.is_empty() {
         let message = "no question has an answer that is in its text; there is nothing to learn".to_string();
         return Err(Error::Data { path: settings.train.clone(), line: None, message });
     }
-    let dev = QuestionData::new(settings, tokenizer, &settings.dev, dev, observer)?;
+    let held_out = dev.clone().filter(|_| settings.dev.is_none()).map(Source::Questions);
+    let dev = dev.map(|squad| QuestionData::new(settings, tokenizer, &path, squad, observer)).transpose()?;
     let heads = HeadSet { task: Some(TaskHead::Span), ..HeadSet::default() };
-    Ok(Sets { train: TaskData::Questions(train), dev: TaskData::Questions(dev), heads })
+    Ok(Sets { train: TaskData::Questions(train), dev: dev.map(TaskData::Questions), held_out, heads })
 }
 
 /// Tells which answers are not in their texts, so that nobody learns from them.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::Checkpoint;
 use crate::config::ProblemType;
 use crate::data::{DataOptions, Example, Labelling, label_set, read_examples, read_label_names};
-use crate::eval::{self, Gold, TextResults, classes, several_labels, values};
+use crate::eval::{self, Gold, Source, TextResults, classes, several_labels, values};
 use crate::heads::{Targets, TrainingBatch, WindowPooling};
 use crate::infer::{InferenceWorkspace, ReadText, Reading, logits_of_read_texts, pooled_rows};
 use crate::model::Batch;
@@ -19,10 +19,11 @@ use crate::settings::{ClassWeights, FinetuneSettings, FinetuneTask};
 use crate::train::{Event, Observer, Trainer};
 use crate::{Config, Error};
 
-use super::data::{Sets, TaskData, hash_ids};
+use super::data::{Sets, TaskData, dev_name, hash_ids};
+use super::held_out;
 use super::labels;
 
-/// Reads both files, and chooses the labels.
+/// Reads the files, and chooses the labels.
 pub(super) fn read(
     settings: &FinetuneSettings,
     config: &mut Config,
@@ -37,7 +38,13 @@ pub(super) fn read(
         _ => Labelling::One,
     };
     let train_examples = read_examples(&settings.train, options, labelling)?.told(observer);
-    let dev_examples = read_examples(&settings.dev, options, labelling)?.told(observer);
+    let (train_examples, dev_examples) = match &settings.dev {
+        Some(path) => (train_examples, Some(read_examples(path, options, labelling)?.told(observer))),
+        None => {
+            let division = held_out::divide_texts(&train_examples, settings.task);
+            division.part(train_examples, &settings.train, observer)
+        }
+    };
     choose_labels(settings, config, checkpoint, &train_examples, observer)?;
     let is_classification = settings.task == FinetuneTask::Classification;
     if let Some(label) = &settings.positive_label {
@@ -49,10 +56,13 @@ pub(super) fn read(
     }
     let mut train = TextData::new(settings, config, tokenizer, &settings.train, &train_examples, observer)?;
     train.weights = example_weights(&settings.class_weights, &train.gold, &config.labels)?;
-    let dev = TextData::new(settings, config, tokenizer, &settings.dev, &dev_examples, observer)?;
+    let path = dev_name(settings);
+    let dev = dev_examples.as_ref();
+    let dev = dev.map(|examples| TextData::new(settings, config, tokenizer, &path, examples, observer)).transpose()?;
     let head = TaskHead::Pooled(config.labels.len());
     let heads = HeadSet { pooler: true, task: Some(head), ..HeadSet::default() };
-    Ok(Sets { train: TaskData::Texts(train), dev: TaskData::Texts(dev), heads })
+    let held_out = dev_examples.filter(|_| settings.dev.is_none()).map(Source::Examples);
+    Ok(Sets { train: TaskData::Texts(train), dev: dev.map(TaskData::Texts), held_out, heads })
 }
 
 /// Sets labels and kind of problem.

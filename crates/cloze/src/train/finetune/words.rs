@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Checkpoint;
 use crate::data::{DataOptions, Sentence, label_order, read_label_names, read_sentences};
-use crate::eval::{WordResults, note_on_plain_labels, read_labelled_words};
+use crate::eval::{Source, WordResults, note_on_plain_labels, read_labelled_words};
 use crate::heads::{Targets, TrainingBatch};
 use crate::infer::{InferenceWorkspace, ReadSentence, Reading, SentenceWindow, window_logits};
 use crate::model::Batch;
@@ -18,7 +18,8 @@ use crate::settings::FinetuneSettings;
 use crate::train::{Event, Observer, Trainer};
 use crate::{Config, Error};
 
-use super::data::{Sets, TaskData, hash_ids};
+use super::data::{Sets, TaskData, dev_name, hash_ids};
+use super::held_out;
 use super::labels;
 
 /// Sentences as the model reads them.
@@ -32,7 +33,7 @@ pub(super) struct WordData {
     weights: Vec<f64>,
 }
 
-/// Reads both files, and chooses the labels.
+/// Reads the files, and chooses the labels.
 pub(super) fn read(
     settings: &FinetuneSettings,
     config: &mut Config,
@@ -42,7 +43,13 @@ pub(super) fn read(
     observer: &mut Observer,
 ) -> Result<Sets, Error> {
     let train = read_sentences(&settings.train, options, true)?.told(observer);
-    let dev = read_sentences(&settings.dev, options, true)?.told(observer);
+    let (train, dev_sentences) = match &settings.dev {
+        Some(path) => (train, Some(read_sentences(path, options, true)?.told(observer))),
+        None => {
+            let division = held_out::divide_sentences(&train);
+            division.part(train, &settings.train, observer)
+        }
+    };
     let given = settings.reading.labels.as_deref().map(read_label_names).transpose()?;
     let found = given.unwrap_or_else(|| label_order(train.iter().flat_map(|sentence| &sentence.labels)));
     if found.len() < 2 {
@@ -63,9 +70,13 @@ pub(super) fn read(
     }
     let mut train = WordData::new(settings, config, tokenizer, &settings.train, &train, observer)?;
     train.weights = labels::weights(&settings.class_weights, train.gold.iter().flatten().copied(), &config.labels)?;
-    let dev = WordData::new(settings, config, tokenizer, &settings.dev, &dev, observer)?;
+    let path = dev_name(settings);
+    let dev = dev_sentences.as_ref();
+    let dev =
+        dev.map(|sentences| WordData::new(settings, config, tokenizer, &path, sentences, observer)).transpose()?;
     let heads = HeadSet { task: Some(TaskHead::Tokens(config.labels.len())), ..HeadSet::default() };
-    Ok(Sets { train: TaskData::Words(train), dev: TaskData::Words(dev), heads })
+    let held_out = dev_sentences.filter(|_| settings.dev.is_none()).map(Source::Sentences);
+    Ok(Sets { train: TaskData::Words(train), dev: dev.map(TaskData::Words), held_out, heads })
 }
 
 impl WordData {
