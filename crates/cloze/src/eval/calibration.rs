@@ -110,7 +110,8 @@ fn best_temperature(slope: impl Fn(f64) -> f64) -> f64 {
             high = middle;
         }
     }
-    ((low + high) / 2.0).exp()
+    // Rounding must not lead out of the range: what is stored is checked when it is read.
+    ((low + high) / 2.0).exp().clamp(TEMPERATURES.0, TEMPERATURES.1)
 }
 
 #[cfg(test)]
@@ -165,8 +166,10 @@ mod tests {
 
     #[test]
     fn temperatures_are_bounded() {
-        let near =
-            |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-12, "{found}, not {expected}");
+        let near = |found: f64, expected: f64| {
+            assert!((found / expected - 1.0).abs() < 1e-12, "{found}, not {expected}");
+            assert!((TEMPERATURES.0..=TEMPERATURES.1).contains(&found), "{found} is refused where it is read");
+        };
         // All right, all wrong, nothing to tell, nothing at all.
         near(fit_temperature(&[vec![1.0, 0.0]], &[0]), TEMPERATURES.0);
         near(fit_temperature(&[vec![1.0, 0.0]], &[1]), TEMPERATURES.1);

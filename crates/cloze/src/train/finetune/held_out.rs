@@ -33,7 +33,34 @@ pub(super) struct Division {
     /// Number of groups.
     pub groups: usize,
     /// What the examples of a group share.
-    pub shared: &'static str,
+    pub shared: Shared,
+}
+
+/// What the examples of a group share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shared {
+    Text,
+    TextOfPair,
+    FirstText,
+    SecondText,
+    Document,
+    Sentence,
+    Context,
+}
+
+impl Shared {
+    /// Its name, and that of several groups.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Shared::Text => ("text", "different texts"),
+            Shared::TextOfPair => ("text", "groups of pairs without a common text"),
+            Shared::FirstText => ("first text", "different first texts"),
+            Shared::SecondText => ("second text", "different second texts"),
+            Shared::Document => ("document", "different documents"),
+            Shared::Sentence => ("sentence", "different sentences"),
+            Shared::Context => ("context", "different contexts"),
+        }
+    }
 }
 
 impl Division {
@@ -41,10 +68,11 @@ impl Division {
     pub fn part<T>(&self, examples: Vec<T>, path: &Path, observer: &mut Observer) -> (Vec<T>, Option<Vec<T>>) {
         let Division { is_held_out, groups, shared } = self;
         let (path, count) = (path.display(), examples.len());
+        let (shared, several) = shared.names();
         let (note, parts) = match is_held_out {
             None if *groups < GROUPS_MIN => (
                 format!(
-                    "nothing is held out: {path} has {groups} different {shared}s, and fewer than {GROUPS_MIN} measure \
+                    "nothing is held out: {path} has {groups} {several}, and fewer than {GROUPS_MIN} measure \
                      little"
                 ),
                 (examples, None),
@@ -102,22 +130,21 @@ pub(super) fn divide_texts(examples: &[Example], task: FinetuneTask) -> Division
     };
     if examples.iter().all(|example| example.text_b.is_none()) {
         let ties: Vec<[u128; 1]> = first.iter().map(|&text| [text]).collect();
-        return divide(&Groups::of(&ties), &strata, "text");
+        return divide(&Groups::of(&ties), &strata, Shared::Text);
     }
     let pairs = examples.iter().zip(&first);
     let pairs = pairs.map(|(example, &text)| [text, example.text_b.as_deref().map_or(text, hash)]);
     let pairs: Vec<[u128; 2]> = pairs.collect();
     let by = |place: usize| -> Groups { Groups::of(&pairs.iter().map(|pair| [pair[place]]).collect::<Vec<_>>()) };
-    let is_fine = |groups: &Groups| groups.members.len() >= GROUPS_MIN && groups.largest() * ONE_OF <= examples.len();
-    let choices: [(&str, &dyn Fn() -> Groups); 3] =
-        [("text", &|| Groups::of(&pairs)), ("first text", &|| by(0)), ("second text", &|| by(1))];
+    let choices: [(Shared, &dyn Fn() -> Groups); 3] =
+        [(Shared::TextOfPair, &|| Groups::of(&pairs)), (Shared::FirstText, &|| by(0)), (Shared::SecondText, &|| by(1))];
     for (shared, groups) in choices {
         let groups = groups();
-        if is_fine(&groups) {
+        if groups.largest() * ONE_OF <= examples.len() {
             return divide(&groups, &strata, shared);
         }
     }
-    divide(&by(0), &strata, "first text")
+    divide(&by(0), &strata, Shared::FirstText)
 }
 
 /// Divides sentences: by documents if the file marks two or more, else equal sentences together.
@@ -139,21 +166,21 @@ pub(super) fn divide_sentences(sentences: &[Sentence]) -> Division {
         let documents: BTreeMap<u32, u128> =
             documents.into_iter().map(|(number, mut hash)| (number, hash.finish())).collect();
         let ties: Vec<[u128; 1]> = sentences.iter().map(|sentence| [documents[&sentence.document]]).collect();
-        return divide(&Groups::of(&ties), &strata, "document");
+        return divide(&Groups::of(&ties), &strata, Shared::Document);
     }
     let tie = |sentence: &Sentence| {
         let mut hash = TextHash::default();
         hash_words(&mut hash, sentence);
         [hash.finish()]
     };
-    divide(&Groups::of(&sentences.iter().map(tie).collect::<Vec<_>>()), &strata, "sentence")
+    divide(&Groups::of(&sentences.iter().map(tie).collect::<Vec<_>>()), &strata, Shared::Sentence)
 }
 
 /// Divides questions: those on the same context are one group.
 pub(super) fn divide_questions(questions: &[Question]) -> Division {
     let ties: Vec<[u128; 1]> = questions.iter().map(|question| [hash(&question.context)]).collect();
     let label = |question: &Question| question.is_impossible.then_some("no answer").into_iter().collect();
-    divide(&Groups::of(&ties), &Strata::Labels(questions.iter().map(label).collect()), "context")
+    divide(&Groups::of(&ties), &Strata::Labels(questions.iter().map(label).collect()), Shared::Context)
 }
 
 fn hash(text: &str) -> u128 {
@@ -204,7 +231,7 @@ fn root(parents: &mut [usize], mut at: usize) -> usize {
     at
 }
 
-fn divide(groups: &Groups, strata: &Strata, shared: &'static str) -> Division {
+fn divide(groups: &Groups, strata: &Strata, shared: Shared) -> Division {
     let count = groups.members.len();
     let nothing = Division { is_held_out: None, groups: count, shared };
     if count < GROUPS_MIN {

@@ -85,7 +85,7 @@ fn pairs_with_a_common_text_stay_together() {
     let examples: Vec<Example> =
         (0..600).map(|row| if row < 300 { pair(row / 3, row) } else { pair(row, row / 3 + 1_000) }).collect();
     let division = divide_texts(&examples, FinetuneTask::Classification);
-    assert_eq!((division.groups, division.shared), (200, "text"));
+    assert_eq!((division.groups, division.shared), (200, Shared::TextOfPair));
     let (train, dev) = division.part(examples, Path::new("p"), &mut |_| ControlFlow::Continue(()));
     let dev = dev.unwrap();
     assert!((55..=65).contains(&dev.len()), "{}", dev.len());
@@ -95,9 +95,9 @@ fn pairs_with_a_common_text_stay_together() {
     // A second text that all have connects nothing; nor does such a first text.
     let common: Vec<Example> = (0..100).map(|row| pair(row / 2, 0)).collect();
     let division = divide_texts(&common, FinetuneTask::Classification);
-    assert_eq!((division.groups, division.shared), (50, "first text"));
+    assert_eq!((division.groups, division.shared), (50, Shared::FirstText));
     let common: Vec<Example> = (0..100).map(|row| pair(0, row)).collect();
-    assert_eq!(divide_texts(&common, FinetuneTask::Classification).shared, "second text");
+    assert_eq!(divide_texts(&common, FinetuneTask::Classification).shared, Shared::SecondText);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn sentences_are_held_out_by_documents_else_by_themselves() {
     let label = |at: usize| if at % 60 == 0 { "B-rare" } else { "O" };
     let many: Vec<Sentence> = (0..900).map(|at| sentence(at % 607, label(at), (at / 10) as u32)).collect();
     let division = divide_sentences(&many);
-    assert_eq!((division.groups, division.shared), (90, "document"));
+    assert_eq!((division.groups, division.shared), (90, Shared::Document));
     let is_held_out = division.is_held_out.unwrap();
     assert!(is_held_out.chunks(10).all(|document| document.iter().all(|&own| own == document[0])));
     assert_eq!(is_held_out.iter().filter(|own| **own).count(), 90);
@@ -185,7 +185,7 @@ fn sentences_are_held_out_by_documents_else_by_themselves() {
     // One document is none: equal sentences stay together.
     let one: Vec<Sentence> = many.iter().map(|own| Sentence { document: 1, ..own.clone() }).collect();
     let division = divide_sentences(&one);
-    assert_eq!((division.groups, division.shared), (607, "sentence"));
+    assert_eq!((division.groups, division.shared), (607, Shared::Sentence));
     let (train, dev) = division.part(one, Path::new("p"), &mut |_| ControlFlow::Continue(()));
     let words = |part: &[Sentence]| part.iter().map(|own| own.words[1].clone()).collect::<HashSet<_>>();
     let dev = dev.unwrap();
@@ -207,7 +207,7 @@ fn questions_on_a_context_stay_together() {
     };
     let questions: Vec<Question> = (0..600).map(question).collect();
     let division = divide_questions(&questions);
-    assert_eq!((division.groups, division.shared), (120, "context"));
+    assert_eq!((division.groups, division.shared), (120, Shared::Context));
     let (train, dev) = division.part(questions, Path::new("p"), &mut |_| ControlFlow::Continue(()));
     let dev = dev.unwrap();
     let contexts = |part: &[Question]| part.iter().map(|own| own.context.to_string()).collect::<HashSet<_>>();
