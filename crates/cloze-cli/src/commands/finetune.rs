@@ -38,9 +38,9 @@ pub struct Arguments {
     /// .ann; questions also SQuAD's .json
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     train: PathBuf,
-    /// Evaluate on these examples after each epoch, and keep the best weights [default: a tenth of the training examples,
-    /// held out by the hash of their text, stratified by label, copies of a text, questions on a context and sentences of a
-    /// document together; below 50 different texts nothing is held out, and the last weights are kept]
+    /// Evaluate on these examples after each epoch, and keep the best weights [default: a tenth of --train, held out by
+    /// label and hash, with copies of a text, questions on a context and sentences of a document together; of fewer than 50
+    /// different texts none, and the last weights are kept]
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     dev: Option<PathBuf>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ fn example(text: String, text_b: Option<String>, labels: &[&str]) -> Example {
 
 /// Rows with the labels a, b and c, of which c is rare.
 fn classes(count: usize) -> Vec<Example> {
-    let label = |row: usize| if row % 50 == 0 { "c" } else { ["a", "a", "b"][row % 3] };
+    let label = |row: usize| if row.is_multiple_of(50) { "c" } else { ["a", "a", "b"][row % 3] };
     (0..count).map(|row| example(format!("text {row}"), None, &[label(row)])).collect()
 }
 
@@ -137,7 +137,7 @@ fn below_fifty_groups_nothing_is_held_out() {
 #[test]
 fn several_labels_are_held_out_in_their_shares() {
     let labels = |row: usize| -> Vec<&str> {
-        [("rare", row % 40 == 0), ("some", row % 4 == 0), ("often", row % 3 != 0)]
+        [("rare", row.is_multiple_of(40)), ("some", row.is_multiple_of(4)), ("often", !row.is_multiple_of(3))]
             .into_iter()
             .filter_map(|(label, has)| has.then_some(label))
             .collect()
@@ -173,7 +173,7 @@ fn sentence(word: usize, label: &str, document: u32) -> Sentence {
 
 #[test]
 fn sentences_are_held_out_by_documents_else_by_themselves() {
-    let label = |at: usize| if at % 60 == 0 { "B-rare" } else { "O" };
+    let label = |at: usize| if at.is_multiple_of(60) { "B-rare" } else { "O" };
     let many: Vec<Sentence> = (0..900).map(|at| sentence(at % 607, label(at), (at / 10) as u32)).collect();
     let division = divide_sentences(&many);
     assert_eq!((division.groups, division.shared), (90, Shared::Document));
@@ -201,7 +201,7 @@ fn questions_on_a_context_stay_together() {
         id: at.to_string(),
         question: format!("question {at}"),
         // The same context may stand in several places of a file.
-        context: if at % 2 == 0 { contexts[at % 120].clone() } else { contexts[at % 120].to_string().into() },
+        context: if at.is_multiple_of(2) { contexts[at % 120].clone() } else { contexts[at % 120].to_string().into() },
         answers: Vec::new(),
         is_impossible: at % 120 < 24 && at >= 300,
     };
