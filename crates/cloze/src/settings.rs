@@ -533,6 +533,7 @@ impl FinetuneSettings {
         self.update.learning_rate = recipe.learning_rate;
         self.update.warmup = recipe.warmup;
         self.update.batch_size = recipe.batch_size;
+        self.update.dropout = recipe.dropout;
         self.epochs = recipe.epochs;
         self.max_seq_length = recipe.max_seq_length;
     }

@@ -48,6 +48,8 @@ pub struct FinetuneRecipe {
     pub warmup: f64,
     /// Examples of an optimizer step.
     pub batch_size: usize,
+    /// Dropout everywhere, instead of the configuration's.
+    pub dropout: Option<f32>,
     /// Passes over the examples.
     pub epochs: u64,
     /// Longest input in tokens.
@@ -81,10 +83,11 @@ impl PretrainRecipe {
 
     /// The settings for a model of this size that starts from random weights, or goes on from a model's.
     pub fn of(config: &Config, goes_on: bool) -> PretrainRecipe {
-        let (name, learning_rate) = match size(config) {
-            "tiny" => ("tiny", 1e-3),
-            "mini" => ("mini", 6e-4),
-            "small" => ("small", 3e-4),
+        // A higher rate needs a longer warm-up.
+        let (name, learning_rate, warmup) = match size(config) {
+            "tiny" => ("tiny", 1e-3, 0.1),
+            "mini" => ("mini", 8e-4, 0.15),
+            "small" => ("small", 3e-4, 0.1),
             _ => return PretrainRecipe::bert(config),
         };
         let longest = config.max_position_embeddings.min(128);
@@ -102,7 +105,7 @@ impl PretrainRecipe {
             first_weights: if goes_on { FirstWeights::Bert } else { FirstWeights::Neighbors },
             optimizer: OptimizerKind::AdamW,
             learning_rate,
-            warmup: 0.1,
+            warmup,
             batch_size: 16,
             dropout: Some(0.0),
             phases,
@@ -126,11 +129,6 @@ impl PretrainRecipe {
 
 /// Examples above which a step takes 32 of them, else 16: small data wants more steps.
 const LARGE: usize = 5_000;
-/// Steps of a fine-tuning, at least, as far as [`EPOCHS_MAX`] allows.
-const STEPS_MIN: usize = 600;
-/// Passes over the examples, at most.
-const EPOCHS_MAX: u64 = 10;
-
 impl FinetuneRecipe {
     /// The published settings: three epochs of 32 examples a step, AdamW at 2e-5.
     pub fn bert(task: FinetuneTask, config: &Config) -> FinetuneRecipe {
@@ -140,26 +138,31 @@ impl FinetuneRecipe {
             learning_rate: 2e-5,
             warmup: 0.1,
             batch_size: 32,
+            dropout: None,
             epochs: 3,
             max_seq_length: max_seq_length(task, config),
         }
     }
 
     /// The settings for a model of this size and so many examples.
+    ///
+    /// Small data is read more often, until a model has had enough steps or has seen it too often. Small models are
+    /// pre-trained without dropout, and need it here.
     pub fn of(task: FinetuneTask, config: &Config, examples: usize) -> FinetuneRecipe {
-        let (name, learning_rate) = match size(config) {
-            "tiny" => ("tiny", 5e-4),
-            "mini" => ("mini", 3e-4),
-            "small" => ("small", 1e-4),
-            _ => ("base", 2e-5),
+        let (name, learning_rate, dropout, steps_min, epochs_max) = match size(config) {
+            "tiny" => ("tiny", 5e-4, Some(0.2), 1_250, 20),
+            "mini" => ("mini", 3e-4, Some(0.1), 1_250, 20),
+            "small" => ("small", 1e-4, Some(0.1), 600, 10),
+            _ => ("base", 2e-5, None, 600, 10),
         };
         let batch_size = if examples > LARGE { 32 } else { 16 };
-        let steps = examples.div_ceil(batch_size).max(1);
+        let steps_of_epoch = examples.div_ceil(batch_size).max(1);
         FinetuneRecipe {
             name: name.to_string(),
             learning_rate,
             batch_size,
-            epochs: (STEPS_MIN.div_ceil(steps) as u64).clamp(3, EPOCHS_MAX),
+            dropout,
+            epochs: (usize::div_ceil(steps_min, steps_of_epoch) as u64).clamp(3, epochs_max),
             ..FinetuneRecipe::bert(task, config)
         }
     }
@@ -172,6 +175,7 @@ impl FinetuneRecipe {
             learning_rate: settings.update.learning_rate,
             warmup: settings.update.warmup,
             batch_size: settings.update.batch_size,
+            dropout: settings.update.dropout,
             epochs: settings.epochs,
             max_seq_length: settings.max_seq_length,
         }
@@ -228,7 +232,8 @@ impl Display for FinetuneRecipe {
             self.batch_size,
             self.epochs,
             self.max_seq_length,
-        )
+        )?;
+        self.dropout.map_or(Ok(()), |dropout| write!(f, ", dropout {dropout}"))
     }
 }
 
@@ -274,8 +279,8 @@ mod tests {
     #[test]
     fn little_data_is_read_more_often() {
         let epochs = |examples| FinetuneRecipe::of(FinetuneTask::Classification, &Config::tiny(), examples).epochs;
-        assert_eq!((epochs(400), epochs(2_000), epochs(70_000)), (10, 5, 3));
-        assert_eq!(epochs(0), 10);
+        assert_eq!((epochs(400), epochs(2_000), epochs(70_000)), (20, 10, 3));
+        assert_eq!(epochs(0), 20);
     }
 
     #[test]
