@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn world_with_models() -> World {
     let world = World::new();
     world.pretrain("pretrained", "").ok();
-    world.finetune("classifier", "").ok();
+    world.finetune("classifier", "--dropout 0").ok();
     let mut table = "sentence1\tsentence2\tscore\n".to_string();
     for row in 0..16 {
         table.push_str(&format!("the {} cat\ta dog\t{}\n", ["red", "blue"][row % 2], [0.5, 2.0][row % 2]));

@@ -1,11 +1,14 @@
 //! Every line of the table in docs/guide/formats.md, read from a file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 
 use cloze::data::{
     DataOptions, DataSettings, Format, Labelling, Read, read_examples, read_label_names, read_questions, read_sentences,
 };
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// Files with which a line of the guide is tried.
 struct Case {
@@ -227,6 +230,20 @@ const CASES: &[Case] = &[
         expected: "a/B-X+b/O",
     },
     Case {
+        line: "`word`, `label` (or `tag`)",
+        file: "a.csv",
+        content: "Sentence #,Word,Tag\nSentence: 1,a,B-X\n,b,O\nSentence: 2,c,O\n",
+        task: Words,
+        expected: "a/B-X+b/O c/O",
+    },
+    Case {
+        line: "`.gz` or `.zst` after the ending",
+        file: "a.tsv.gz",
+        content: "text\tlabel\na\tx\n",
+        task: One,
+        expected: "a=x",
+    },
+    Case {
         line: "Label Studio's JSON",
         file: "a.json",
         content: "[{\"data\": {\"text\": \"a\"}, \"annotations\": [{\"result\": [{\"value\": {\"choices\": [\"x\"]}}]}]}]",
@@ -268,6 +285,10 @@ fn read(case: &Case, folder: &Path) -> String {
     if case.content.is_empty() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/labelled").join(case.file);
         fs::copy(fixture, &path).unwrap();
+    } else if case.file.ends_with(".gz") {
+        let mut packed = GzEncoder::new(File::create(&path).unwrap(), Compression::default());
+        packed.write_all(case.content.as_bytes()).unwrap();
+        packed.finish().unwrap();
     } else {
         fs::write(&path, case.content).unwrap();
     }
