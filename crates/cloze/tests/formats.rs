@@ -46,7 +46,7 @@ fn options(line: &str) -> DataOptions {
     let mut options = DataOptions::new(columns, &settings).unwrap();
     match line {
         "labels 0 and 1 for a model" => options.naming(&names(&["NEGATIVE", "POSITIVE"])),
-        "numbers with names in a file" | "labels that only the development" => {
+        "numbers with names in a file" | "labels that only the file of" => {
             options.label_names = names(&["O", "PER"]);
             options
         }
@@ -130,7 +130,7 @@ const CASES: &[Case] = &[
         task: Words,
         expected: "a/PER (1)",
     },
-    Case { line: "labels that only the development", file: "a.conll", content: "a O\n", task: Words, expected: "a/O" },
+    Case { line: "labels that only the file of", file: "a.conll", content: "a O\n", task: Words, expected: "a/O" },
     Case {
         line: "rows without a label",
         file: "a.tsv",
