@@ -126,9 +126,7 @@ impl Cut {
         let Cut { texts, tokens } = self;
         if *texts > 0 {
             let (texts, tokens) = (grouped(*texts as u64), grouped(*tokens as u64));
-            say!(
-                "note: texts that were too long and cut at the end: {texts}; tokens lost: {tokens} (see --max-length)"
-            );
+            say!("note: texts that were too long and cut: {texts}; tokens lost: {tokens} (see --max-length)");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use cloze::Model;
+use cloze::checkpoint::write_file;
 use cloze::data::Question;
 use cloze::infer::spans::{Nbest, WindowStep, nbest_json, null_odds_json, predictions_json};
 use cloze::settings::QuestionSettings;
@@ -86,8 +87,7 @@ impl AnswerArgs {
             ("null_odds.json", null_odds_json(questions, nbest)),
         ];
         for (name, value) in files {
-            let path = folder.join(name);
-            fs::write(&path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+            write_file(&folder.join(name), format!("{value:#}\n").as_bytes())?;
         }
         Ok(())
     }

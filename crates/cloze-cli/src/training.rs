@@ -97,7 +97,7 @@ pub struct RunArgs {
     /// Choose how the learning rate falls after the warm-up
     #[arg(long, value_name = "HOW", default_value = "linear", help_heading = "Optimizer")]
     pub schedule: ScheduleName,
-    /// Correct the optimizer's moments for their start from zero [default: on with adamw, else off]
+    /// Correct the optimizer's moments for their start from zero [default: off with bert-adam, else on]
     #[arg(long, value_name = "SWITCH", help_heading = "Optimizer")]
     pub bias_correction: Option<Switch>,
     /// Shuffle the training data, or keep the order of the file

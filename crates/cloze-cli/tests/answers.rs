@@ -78,7 +78,7 @@ fn tokenize_gives_ids_tokens_offsets_and_types() {
     assert_eq!(long.answer()["ids"].as_array().unwrap().len(), 602);
     let cut = world.run("tokenize --tokenizer vocab.txt --json --input long.txt --max-length 10").ok();
     assert_eq!(cut.answer()["ids"].as_array().unwrap().len(), 10);
-    assert!(cut.stderr.contains("cut at the end: 1; tokens lost: 592"), "{cut:#?}");
+    assert!(cut.stderr.contains("were too long and cut: 1; tokens lost: 592"), "{cut:#?}");
     // A cased vocabulary keeps capitals, which this one has none of.
     let cased = world.run("tokenize --tokenizer vocab.txt --cased --json --text The").ok();
     assert_eq!(cased.answer()["tokens"], json!(["[CLS]", "[UNK]", "[SEP]"]));
@@ -126,7 +126,7 @@ fn models_answer_in_the_promised_keys() {
     }
     let cut = world.run_with("embed --model pretrained --json --max-length 5", &["--text", "the red cat runs ."]).ok();
     assert_eq!((&cut.answer()["tokens"], &cut.answer()["truncated"]), (&json!(5), &json!(2)));
-    assert!(cut.stderr.contains("cut at the end: 1; tokens lost: 2"), "{}", cut.stderr);
+    assert!(cut.stderr.contains("were too long and cut: 1; tokens lost: 2"), "{}", cut.stderr);
 
     let line = answer("fill --model pretrained --top-k 3", "the [MASK] cat [MASK].");
     assert_eq!(keys(&line), ["text", "masks"]);

@@ -115,6 +115,7 @@ fn offsets_of_tokens_that_share_whitespace() {
         .ok();
     let texts = b"xa xb\nred xa xb cat\nxa  xb xa\n";
     assert_eq!(world.run_on(texts, "predict --model tagger --input - --json").ok().json().len(), 3);
+    world.run("predict --model tagger --text red --text-b cat").fails(1, &["second text", "--columns text=NAME"]);
 }
 
 #[test]

@@ -156,14 +156,19 @@ const DROPPED: [&str; 9] = [
     "transformers_version",
 ];
 
+/// The configuration in the directories of Google's program.
+pub(crate) const GOOGLES_FILE: &str = "bert_config.json";
+
 impl Config {
     /// Reads and checks a `config.json`. What is not this BERT is an error that names the field.
+    ///
+    /// In a file called `bert_config.json`, which Google's program reads, `gelu` is the form with tanh.
     pub fn read(path: &Path) -> Result<Config, Error> {
         let mut fields = Fields::read(path)?;
         refuse_other_models(&mut fields)?;
         let num_labels = fields.optional_size("num_labels", 0, labels::LABELS_MAX)?;
         let labels = labels::take(&mut fields, num_labels)?;
-        let config = Config {
+        let mut config = Config {
             vocab_size: fields.size("vocab_size", 1, VOCAB_SIZE_MAX)?,
             hidden_size: fields.size("hidden_size", 1, HIDDEN_SIZE_MAX)?,
             num_hidden_layers: fields.size("num_hidden_layers", 1, LAYERS_MAX)?,
@@ -183,6 +188,9 @@ impl Config {
             architectures: fields.strings("architectures")?.unwrap_or_default(),
             other: fields.rest(&DROPPED),
         };
+        if path.file_name().is_some_and(|name| name == GOOGLES_FILE) && config.hidden_act == HiddenAct::Gelu {
+            config.hidden_act = HiddenAct::GeluNew;
+        }
         config.check().map_err(|(field, message)| Error::Config { path: path.into(), field: field.into(), message })?;
         Ok(config)
     }

@@ -353,6 +353,12 @@ fn answer(
             }
         }
         Task::Tokens => {
+            if texts.iter().any(|text| text.b.is_some()) {
+                bail!(
+                    "there is a second text, and this model labels the words of one: leave it out, or name the column \
+                     to read with --columns text=NAME"
+                );
+            }
             let words: Vec<Words> = texts.iter().map(|text| Words::Text(text.a)).collect();
             for answer in model.label_words(&words, options, aggregation)? {
                 cut.add(answer.extent.truncated);

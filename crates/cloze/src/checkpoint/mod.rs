@@ -13,6 +13,16 @@ mod sentence;
 mod sums;
 mod tensors;
 
+/// Refuses a directory of Google's program, with how to make one that can be read.
+fn refuse_tensorflow(dir: &Path) -> Result<(), Error> {
+    if dir.join("config.json").exists() || !dir.join(GOOGLES_FILE).exists() {
+        return Ok(());
+    }
+    let message = "a TensorFlow checkpoint of Google's program, which is not read; convert it with Hugging Face transformers 4 \
+                   (`load_tf_weights_in_bert`, then `save_pretrained`), which writes config.json and model.safetensors";
+    Err(tensors::error(dir, None, message.to_string()))
+}
+
 #[cfg(test)]
 mod heads_tests;
 #[cfg(test)]
@@ -43,7 +53,7 @@ pub(crate) use sentence::{forget_score_function, score_function};
 pub(crate) use sums::{SUMS, check_sums, file_sum, hex, write_sums};
 pub use tensors::TensorFile;
 
-use crate::config::Config;
+use crate::config::{Config, GOOGLES_FILE};
 use crate::error::Error;
 use crate::folder::{self, Depth, Reading, changes};
 use crate::params::{Declaration, HeadSet, Parameter, TaskHead};
@@ -97,6 +107,7 @@ impl Checkpoint {
     /// Opens a directory that this process is writing.
     pub(crate) fn open_own(dir: &Path) -> Result<Checkpoint, Error> {
         let dir = &model_folder(dir)?;
+        refuse_tensorflow(dir)?;
         let mut config = Config::read(&dir.join("config.json"))?;
         let index = Index::open(dir)?;
         let Found { heads, notes } = heads::find(&dir.join("config.json"), &config, &index)?;
@@ -113,8 +124,7 @@ impl Checkpoint {
                     checkpoint.check_quantized(parameter, file, stored)?;
                 }
                 Some((file, stored)) => file.check_shape(stored, &parameter.shape)?,
-                None if is_encoder(&parameter.name) => return Err(checkpoint.incomplete(dir, parameter)),
-                None => {}
+                None => return Err(checkpoint.incomplete(dir, parameter)),
             }
         }
         Ok(checkpoint)
@@ -241,9 +251,4 @@ impl Checkpoint {
         };
         tensors::error(path, Some(&parameter.name), message)
     }
-}
-
-/// Whether a parameter belongs to the part that every BERT has.
-fn is_encoder(name: &str) -> bool {
-    name.starts_with("bert.embeddings.") || name.starts_with("bert.encoder.")
 }

@@ -234,6 +234,27 @@ fn double_precision_is_rounded() {
 }
 
 #[test]
+fn a_directory_of_googles_program_is_told_how_to_convert() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["bert_config.json", "bert_model.ckpt.index", "vocab.txt"] {
+        fs::write(dir.path().join(name), "{}").unwrap();
+    }
+    let error = Checkpoint::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("TensorFlow") && error.contains("save_pretrained"), "{error}");
+}
+
+#[test]
+fn a_head_is_whole_or_not_there() {
+    for name in ["cls.predictions.transform.LayerNorm.weight", "cls.seq_relationship.bias", "bert.pooler.dense.bias"] {
+        model(|tensors| tensors.retain(|tensor| tensor.name != name)).expect_error(&[
+            "model.safetensors",
+            name,
+            "missing",
+        ]);
+    }
+}
+
+#[test]
 fn heads_that_are_missing_are_named_and_left_alone() {
     let encoder = model(|tensors| {
         tensors.retain(|tensor| tensor.name.starts_with("bert.e"));

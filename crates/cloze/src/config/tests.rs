@@ -121,6 +121,18 @@ fn activations() {
 }
 
 #[test]
+fn gelu_of_googles_file_is_the_form_with_tanh() {
+    for (name, activation) in [("gelu", Activation::GeluTanh), ("relu", Activation::Relu)] {
+        let (dir, path) = file(|map| {
+            map.insert("hidden_act".to_string(), name.into());
+        });
+        let googles = dir.path().join(GOOGLES_FILE);
+        fs::rename(path, &googles).unwrap();
+        assert_eq!(Config::read(&googles).unwrap().activation(), activation);
+    }
+}
+
+#[test]
 fn what_is_written_reads_back() {
     let config = Config {
         hidden_act: HiddenAct::GeluPytorchTanh,

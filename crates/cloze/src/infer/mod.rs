@@ -347,7 +347,7 @@ impl Model {
     }
 
     /// The same with another length if `options` name none.
-    fn reading_up_to(&self, options: ReadOptions, default_length: usize) -> Result<Reading, Error> {
+    pub(crate) fn reading_up_to(&self, options: ReadOptions, default_length: usize) -> Result<Reading, Error> {
         let max_length = self.checked_length(options.max_length, default_length)?;
         let long = options.long.or(self.settings.long).unwrap_or(Long::Truncate);
         if long == Long::Window && max_length < reading::SHORTEST_WINDOW {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::model::{Batch, Network};
 use crate::params::{Linear, TaskHead};
-use crate::settings::QuestionSettings;
+use crate::settings::{FinetuneRecipe, FinetuneTask, QuestionSettings};
 
 use super::spans::{self, Nbest, QuestionWindows, Window, WindowSettings, question_windows};
 use super::workspace::{InferenceWorkspace, token_rows};
@@ -121,7 +121,9 @@ impl Model {
         )?;
         settings.check()?;
         let long = options.long.or(self.settings.long).or(Some(Long::Window));
-        let reading = self.reading(ReadOptions { long, ..options })?;
+        let usual = FinetuneRecipe::bert(FinetuneTask::Questions, &self.config).max_seq_length;
+        let length = self.settings.max_seq_length.unwrap_or(usual).min(self.max_length());
+        let reading = self.reading_up_to(ReadOptions { long, ..options }, length)?;
         read_questions(&self.tokenizer, questions, settings.windows(reading.max_length), reading.long)
     }
 
