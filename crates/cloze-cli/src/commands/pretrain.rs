@@ -84,7 +84,7 @@ pub struct Arguments {
         help_heading = "Length of the run"
     )]
     phase: Vec<Phase>,
-    /// Evaluate on held-out text every N steps [default: ten times a run, fewer times where that takes a quarter of --time]
+    /// Evaluate on held-out text every N steps [default: ten times a run, fewer times where that takes more than a quarter of --time]
     #[arg(long, value_name = "N", value_parser = at_least(1_u64), help_heading = "Memory and evaluation")]
     eval_steps: Option<u64>,
     /// Evaluate on at most N held-out sequences, the same ones each time [default: 10,000]
