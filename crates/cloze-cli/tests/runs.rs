@@ -248,6 +248,9 @@ fn a_budget_that_is_too_small_is_told_before_it_is_spent() {
 
     let pretrain = "pretrain --input corpus.txt --tokenizer vocab.txt --config config.json --batch-size 2 --max-seq-length 12 \
         --dev-fraction 0.1 --output model";
+    let ran = world.run(&format!("{pretrain} --epochs 0.5")).ok();
+    assert!(ran.stderr.contains("--steps 500 --overwrite in place of --epochs"), "{}", ran.stderr);
+    let pretrain = &pretrain.replace("--output model", "--output other");
     check(pretrain, "--steps 12", "12 steps are too few to learn from text", "--steps 500 --overwrite");
     let bert =
         "pretrain --input corpus.txt --tokenizer vocab.txt --config config.json --recipe bert --steps 2 --output bert";

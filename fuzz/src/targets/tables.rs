@@ -231,7 +231,7 @@ pub const PARQUET: Target = Target {
 
 pub const WORD_TABLE: Target = Target {
     name: "word-table",
-    what: "labelled words in .csv with a column of sentences",
+    what: "labelled words in .csv and .tsv with a column of sentences",
     shape: Shape::Text,
     length_max: LONG,
     bytes_times: WORDS,
@@ -239,10 +239,15 @@ pub const WORD_TABLE: Target = Target {
         let rows = "1,a,O\n".repeat(LONG / 6);
         texts(&[
             "Sentence #,Word,POS,Tag\nSentence: 1,London,NNP,B-geo\n,\",\",\",\",O\nSentence: 2,Bob,NNP,B-per\n",
+            "sentence_id\tword\tlabel\n1\t\"\tO\n1\tHi\tO\n1\t\"\tO\n2\tBob\tB-per\n",
             &format!("sentence_id,word,label\n{rows}"),
         ])
     },
-    prepare: |folder| words(folder, "input.csv", Format::Csv),
+    prepare: |folder| {
+        let mut commas = words(folder, "input.csv", Format::Csv);
+        let mut tabs = words(folder, "input.tsv", Format::Tsv);
+        Box::new(move |input| commas(input) + &tabs(input))
+    },
 };
 
 pub const GZIP: Target = Target {

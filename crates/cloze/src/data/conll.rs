@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::data::columns::{self, ColumnSpec, Columns, counted};
-use crate::data::options::{Budget, DataOptions, Faults, problem, string_cost, unread_note};
+use crate::data::options::{DataOptions, Faults, problem, unread_note};
+use crate::data::words::Builder;
 pub(crate) use crate::data::words::Sentence;
 use crate::error::Error;
 use crate::grouped;
@@ -86,35 +87,15 @@ pub(super) fn read(
     if needs_labels {
         notes.extend(unread_note(path, "columns", &unread));
     }
-    let mut reader = Reader {
-        path,
-        options,
-        layout,
-        columns,
-        first_line,
-        budget: Budget::of_words(text.len()),
-        sentence: Sentence::default(),
-        document: 0,
-        is_left_out: false,
-        unlabelled: 0,
-        sentences: Vec::new(),
-    };
+    let mut builder = Builder::new(path, options, text.len());
+    builder.no_label = layout.is_conllu.then_some("_");
+    let mut reader = Reader { path, layout, columns, first_line, builder };
     for (row, line) in text.lines().zip(1..) {
         if let Err(error) = reader.read_row(row, line) {
-            // Half of a sentence would have faults that the file has not.
-            reader.is_left_out = true;
-            faults.add(error)?;
+            reader.builder.fault(error, faults)?;
         }
     }
-    reader.end_sentence();
-    if reader.unlabelled > 0 {
-        notes.push(format!(
-            "{}: sentences with words without a label, left out: {}",
-            path.display(),
-            reader.unlabelled
-        ));
-    }
-    Ok(reader.sentences)
+    Ok(reader.builder.finish(notes))
 }
 
 /// How the rows of a file are written.
@@ -223,40 +204,32 @@ fn is_newdoc(comment: &str) -> bool {
     words.next() == Some("newdoc")
 }
 
-/// Sentences while they are read.
+/// Rows that become sentences.
 struct Reader<'a> {
     path: &'a Path,
-    options: &'a DataOptions,
     layout: Layout,
     columns: Columns,
     /// The line of the row that told the columns.
     first_line: usize,
-    budget: Budget,
-    sentence: Sentence,
-    /// Number of marks of a new document so far.
-    document: u32,
-    /// True if the rest of the sentence is not read.
-    is_left_out: bool,
-    unlabelled: usize,
-    sentences: Vec<Sentence>,
+    builder: Builder<'a>,
 }
 
 impl Reader<'_> {
     fn read_row(&mut self, row: &str, line: usize) -> Result<(), Error> {
         if !is_row(row) {
-            self.end_sentence();
-            self.document += u32::from(starts_document(row));
+            self.builder.end_sentence();
+            self.builder.document += u32::from(starts_document(row));
             return Ok(());
         }
         let cells = self.layout.split(row);
         let is_header = self.columns.has_header && line == self.first_line;
-        let is_comment = self.sentence.words.is_empty()
+        let is_comment = self.builder.is_at_start()
             && row.starts_with('#')
             && (self.layout.is_conllu || cells.len() != self.layout.width);
         if is_comment && is_newdoc(row) {
-            self.document += 1;
+            self.builder.document += 1;
         }
-        if is_header || is_comment || self.is_left_out {
+        if is_header || is_comment || self.builder.is_left_out() {
             return Ok(());
         }
         if cells.len() != self.layout.width {
@@ -272,42 +245,7 @@ impl Reader<'_> {
         if self.layout.is_conllu && cells[0].contains(['-', '.']) {
             return Ok(());
         }
-        let word = cells[self.columns.text];
-        if is_blank(word) {
-            return Err(problem(self.path, Some(line), "the word is empty"));
-        }
-        if let Some(&label) = self.columns.labels.first() {
-            let label = cells[label].trim();
-            if label.is_empty() || (self.layout.is_conllu && label == "_") {
-                if self.options.skip_unlabelled {
-                    self.unlabelled += 1;
-                    self.is_left_out = true;
-                    return Ok(());
-                }
-                let what = if label.is_empty() { "the label is empty" } else { "the label is `_`, which means none" };
-                let message = format!("{what}; add it, or leave such sentences out with --skip-unlabelled");
-                return Err(problem(self.path, Some(line), &message));
-            }
-            self.budget.take(string_cost(label.len()), self.path, line)?;
-            self.sentence.labels.push(label.to_string());
-        }
-        self.budget.take(string_cost(word.len()) + size_of::<u32>(), self.path, line)?;
-        if self.sentence.words.is_empty() {
-            self.budget.take(Sentence::COST, self.path, line)?;
-            (self.sentence.line, self.sentence.document) = (line, self.document);
-        }
-        self.sentence.words.push(word.to_string());
-        self.sentence.word_lines.push(u32::try_from(line).unwrap_or(u32::MAX));
-        Ok(())
-    }
-
-    /// Adds the sentence to the others if it has words, and begins another.
-    fn end_sentence(&mut self) {
-        let mut sentence = std::mem::take(&mut self.sentence);
-        sentence.shrink();
-        if !sentence.words.is_empty() && !std::mem::take(&mut self.is_left_out) {
-            self.sentences.push(sentence);
-        }
-        self.is_left_out = false;
+        let label = self.columns.labels.first().map(|&label| cells[label].trim());
+        self.builder.add(cells[self.columns.text], label, line)
     }
 }

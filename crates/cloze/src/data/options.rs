@@ -390,6 +390,26 @@ pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// The whole lines among the first bytes of a file, unpacked as by [`bytes_of`], and whether there is more. None if there
+/// is no line end in so many bytes and there is more.
+pub(crate) fn first_lines_of(path: &Path, bytes_max: usize) -> Result<Option<(Vec<u8>, bool)>, Error> {
+    let (compression, _) = compression(path);
+    let mut bytes = Vec::new();
+    let reader = unpack::open(path, compression)?.reader;
+    let read = reader.take(bytes_max as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|source| match compression {
+        Compression::None => at("read", path)(source),
+        _ => unpack::damaged(path, None, compression, source),
+    })?;
+    if bytes.len() <= bytes_max {
+        return Ok(Some((bytes, false)));
+    }
+    Ok(bytes.iter().rposition(|&byte| byte == b'\n').map(|end| {
+        bytes.truncate(end + 1);
+        (bytes, true)
+    }))
+}
+
 /// The names of unread columns for a note; nothing where all are read.
 pub(crate) fn unread_note(path: &Path, what: &str, names: &[String]) -> Option<String> {
     const SHOWN: usize = 20;

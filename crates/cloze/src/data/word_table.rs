@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::data::columns::{self, TableColumns};
 use crate::data::delimited::{Dialect, Row, Rows};
-use crate::data::options::{Budget, DataOptions, Faults, problem, string_cost, unread_note};
-use crate::data::words::Sentence;
+use crate::data::options::{DataOptions, Faults, problem, unread_note};
+use crate::data::words::{Builder, Sentence};
 use crate::error::Error;
 
 /// How a table is written, and its columns.
@@ -20,7 +20,8 @@ impl Header {
     pub(super) fn of(text: &str, options: &DataOptions) -> Option<Header> {
         let delimiters = options.delimiter.map_or_else(|| vec![',', '\t', ';', '|'], |chosen| vec![chosen]);
         delimiters.into_iter().find_map(|delimiter| {
-            let dialect = Dialect { delimiter, quotes: true };
+            // Tabs never stand in a word, so a quote beside them is one.
+            let dialect = Dialect { delimiter, quotes: delimiter != '\t' };
             let first = Rows::new(text, dialect).next()?.ok()?;
             let names: Vec<String> = first.cells.iter().map(|name| name.trim().to_string()).collect();
             let listed: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -30,8 +31,8 @@ impl Header {
     }
 }
 
-/// The sentences of a table: a row whose cell of the sentence is another than the one before begins a sentence, an empty
-/// cell goes on with it.
+/// The sentences of a table. A row that names another sentence than the row before begins one; a row that names none
+/// belongs to the sentence of the row before.
 pub(super) fn read(
     text: &str,
     header: &Header,
@@ -49,105 +50,63 @@ pub(super) fn read(
     }
     let mut reader = Reader {
         path,
-        options,
         columns: *columns,
         width: names.len(),
         needs_labels,
-        budget: Budget::of_words(text.len()),
         id: String::new(),
-        sentence: Sentence::default(),
-        is_left_out: false,
-        unlabelled: 0,
-        sentences: Vec::new(),
+        builder: Builder::new(path, options, text.len()),
     };
     for row in Rows::new(text, *dialect).skip(1) {
         let row = row.map_err(|(line, message)| problem(path, Some(line), &message));
         if let Err(error) = row.and_then(|row| reader.read_row(&row)) {
-            // Half of a sentence would have faults that the file has not.
-            reader.is_left_out = true;
-            faults.add(error)?;
+            reader.builder.fault(error, faults)?;
         }
     }
-    reader.end_sentence();
-    if reader.unlabelled > 0 {
-        let count = reader.unlabelled;
-        notes.push(format!("{}: sentences with words without a label, left out: {count}", path.display()));
-    }
-    Ok(reader.sentences)
+    Ok(reader.builder.finish(notes))
 }
 
-/// Sentences while they are read.
+/// Rows that become sentences.
 struct Reader<'a> {
     path: &'a Path,
-    options: &'a DataOptions,
     columns: TableColumns,
     width: usize,
     needs_labels: bool,
-    budget: Budget,
-    /// What the rows of the sentence have in its column.
+    /// Name of the sentence, as its rows have it.
     id: String,
-    sentence: Sentence,
-    /// True if the rest of the sentence is not read.
-    is_left_out: bool,
-    unlabelled: usize,
-    sentences: Vec<Sentence>,
+    builder: Builder<'a>,
 }
 
 impl Reader<'_> {
     fn read_row(&mut self, row: &Row) -> Result<(), Error> {
+        // First of all: a faulty row that begins a sentence is no fault of the one before.
+        let id = row.cells.get(self.columns.sentence).map_or("", |cell| cell.trim());
+        if !id.is_empty() && id != self.id {
+            self.builder.end_sentence();
+            self.id = id.to_string();
+        }
         let wrong = |message: &str| problem(self.path, Some(row.line), message);
         if row.cells.len() != self.width {
             let (expected, found) = (columns::counted(self.width), columns::counted(row.cells.len()));
             return Err(wrong(&format!("expected {expected} as in the header, found {found}")));
         }
-        let id = row.cells[self.columns.sentence].trim();
-        if !id.is_empty() && id != self.id {
-            self.end_sentence();
-            self.id = id.to_string();
-        }
-        if self.is_left_out {
+        if self.builder.is_left_out() {
             return Ok(());
         }
-        let wrong = |message: &str| problem(self.path, Some(row.line), message);
         let word = row.cells[self.columns.word].trim();
-        if word.is_empty() {
-            return Err(wrong("the word is empty"));
-        }
-        if self.needs_labels {
-            let Some(label) = self.columns.label else {
+        let label = match (self.needs_labels, self.columns.label) {
+            (false, _) => None,
+            (true, Some(label)) => Some(row.cells[label].trim()),
+            (true, None) => {
                 return Err(wrong("no column for the labels of the words; choose with --columns label=NAME"));
-            };
-            let label = row.cells[label].trim();
-            if label.is_empty() {
-                if self.options.skip_unlabelled {
-                    self.unlabelled += 1;
-                    self.is_left_out = true;
-                    return Ok(());
-                }
-                let message = "the label is empty; add it, or leave such sentences out with --skip-unlabelled";
-                return Err(wrong(message));
             }
-            self.budget.take(string_cost(label.len()), self.path, row.line)?;
-            self.sentence.labels.push(label.to_string());
+        };
+        if [word, label.unwrap_or_default()].iter().any(|cell| cell.contains(['\n', '\r'])) {
+            return Err(wrong(
+                "a quote opens in this row and closes in a later one, so that a word or its label has a line end; write a \
+                 quote that is a word as four quotes",
+            ));
         }
-        self.budget.take(string_cost(word.len()) + size_of::<u32>(), self.path, row.line)?;
-        if self.sentence.words.is_empty() {
-            self.budget.take(Sentence::COST, self.path, row.line)?;
-            self.sentence.line = row.line;
-        }
-        self.sentence.words.push(word.to_string());
-        self.sentence.word_lines.push(u32::try_from(row.line).unwrap_or(u32::MAX));
-        Ok(())
-    }
-
-    /// Adds the sentence to the others if it has words, and begins another.
-    fn end_sentence(&mut self) {
-        let mut sentence = std::mem::take(&mut self.sentence);
-        sentence.shrink();
-        if !sentence.words.is_empty() && !self.is_left_out {
-            self.sentences.push(sentence);
-        }
-        self.is_left_out = false;
+        self.builder.add(word, label, row.line)
     }
 }
 
@@ -184,6 +143,36 @@ mod tests {
         ] {
             assert_eq!(told(text, format, "").unwrap().0, ["2 a/O b/B-X", "4 c/O"]);
         }
+    }
+
+    #[test]
+    fn a_quote_is_a_word() {
+        let expected = "2 \"/O Hi/O \"/O";
+        let tabs = "sentence_id\tword\tlabel\n1\t\"\tO\n1\tHi\tO\n1\t\"\tO\n";
+        for format in [Format::Tsv, Format::Conll] {
+            assert_eq!(told(tabs, format, "").unwrap().0, [expected]);
+        }
+        let quoted = "sentence_id,word,label\n1,\"\"\"\",O\n1,Hi,O\n1,\"\"\"\",O\n";
+        assert_eq!(told(quoted, Format::Csv, "").unwrap().0, [expected]);
+        let error = told("sentence_id,word,label\n1,\",O\n1,Hi,O\n1,\",O\n", Format::Csv, "").unwrap_err();
+        assert!(error.contains("f:2: a quote opens in this row and closes in a later one"), "{error}");
+    }
+
+    #[test]
+    fn a_fault_leaves_its_own_sentence_out_and_no_other() {
+        let found = |text: &str| {
+            let (options, mut faults) = (DataOptions::default(), Faults::leave_out(5));
+            let header = Header::of(text, &options).unwrap();
+            let read = read(text, &header, Path::new("f"), &options, true, &mut Vec::new(), &mut faults).unwrap();
+            (read.iter().map(|own| own.words.join(" ")).collect::<Vec<_>>(), faults.found.len())
+        };
+        let words = |words: &[&str]| words.iter().map(|own| own.to_string()).collect::<Vec<_>>();
+        let header = "sentence_id,word,label\n";
+        assert_eq!(found(&format!("{header}1,a,O\n2,b\n2,c,O\n3,d,O\n")), (words(&["a", "d"]), 1));
+        assert_eq!(found(&format!("{header}1,a,O\n1,b\n2,c,O\n")), (words(&["c"]), 1));
+        // Without a cell for its sentence the row may belong to the one before.
+        let last = "word,label,sentence_id\na,O,1\nb,O\nc,O,2\n";
+        assert_eq!(found(last), (words(&["c"]), 1));
     }
 
     #[test]

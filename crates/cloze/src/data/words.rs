@@ -9,7 +9,7 @@ use crate::data::columns::{self, WordFields};
 use crate::data::conll::{self, is_blank};
 use crate::data::labels::{Renaming, label_of};
 use crate::data::options::{
-    Budget, DataOptions, Faults, Format, Read, bytes_of, problem, string_cost, text_of, unread_note,
+    Budget, DataOptions, Faults, Format, Read, bytes_of, first_lines_of, problem, string_cost, text_of, unread_note,
 };
 use crate::data::parquet::class_names;
 use crate::data::records::{self, Record};
@@ -17,6 +17,13 @@ use crate::data::spans::{self, to_sentence};
 use crate::data::table::unknown_format;
 use crate::data::word_table::{self, Header};
 use crate::error::Error;
+
+mod builder;
+
+pub(in crate::data) use self::builder::Builder;
+
+/// Bytes of a file that tell what it holds, in most files.
+const FIRST_PART: usize = 1 << 16;
 
 const NO_SENTENCES: &str = "a table of words needs a header with a column `word` and a column that names the sentence, as \
                             `sentence_id` or `Sentence #`; without a header a word a line is read from .tsv or .conll, \
@@ -73,12 +80,37 @@ pub fn holds_words(path: &Path, options: &DataOptions) -> Result<bool, Error> {
     let format = match options.format.or_else(|| Format::of_ending(path)) {
         Some(Format::Conll | Format::Conllu) => return Ok(true),
         Some(format @ (Format::Jsonl | Format::Json | Format::Parquet)) => format,
-        Some(Format::Csv | Format::Tsv) => return Ok(Header::of(text_of(&bytes_of(path)?, path)?, options).is_some()),
+        Some(format @ (Format::Csv | Format::Tsv)) => format,
         _ => return Ok(false),
     };
-    let bytes = if format == Format::Parquet { Vec::new() } else { bytes_of(path)? };
+    let first = match format {
+        Format::Parquet => Some((Vec::new(), false)),
+        _ => first_lines_of(path, FIRST_PART)?,
+    };
+    let tell = |bytes: &[u8]| match format {
+        Format::Csv | Format::Tsv => Ok(Some(Header::of(text_of(bytes, path)?, options).is_some())),
+        _ => first_record_holds_words(bytes, format, path, options),
+    };
+    if let Some((bytes, has_more)) = first {
+        match tell(&bytes) {
+            Ok(Some(holds)) => return Ok(holds),
+            told if !has_more => return told.map(|_| false),
+            // Less than the whole may be no JSON.
+            _ => {}
+        }
+    }
+    Ok(tell(&bytes_of(path)?)?.unwrap_or(false))
+}
+
+/// True if the first record has a list of words; none if there are no records.
+fn first_record_holds_words(
+    bytes: &[u8],
+    format: Format,
+    path: &Path,
+    options: &DataOptions,
+) -> Result<Option<bool>, Error> {
     let mut found = None;
-    let result = records::for_each(&bytes, format, path, &mut Faults::end_reading(), &mut |record, _| {
+    let result = records::for_each(bytes, format, path, &mut Faults::end_reading(), &mut |record, _| {
         let (names, _) = record.names();
         let fields = options.find(|spec| columns::find_word_fields(&names, spec));
         let is_list = |at: usize| record.fields[at].1.get().starts_with('[');
@@ -87,7 +119,7 @@ pub fn holds_words(path: &Path, options: &DataOptions) -> Result<bool, Error> {
         // One record is enough.
         Err(problem(path, None, ""))
     });
-    found.map_or_else(|| result.map(|()| false), Ok)
+    found.map_or_else(|| result.map(|()| None), |found| Ok(Some(found)))
 }
 
 /// The sentences of a file; see [`read_sentences_from`]. Its ending names the format, unless `options` do.

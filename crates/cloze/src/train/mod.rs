@@ -3,7 +3,6 @@
 mod card;
 mod curves;
 mod events;
-mod few;
 mod finetune;
 mod found;
 mod history;
@@ -13,6 +12,7 @@ mod pretrain;
 mod run;
 mod seeds;
 mod setup;
+mod short_runs;
 mod state;
 mod tensorboard;
 mod trainer;

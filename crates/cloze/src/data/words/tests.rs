@@ -257,6 +257,29 @@ fn files_that_hold_words_are_known_by_their_records() {
 }
 
 #[test]
+fn the_first_part_of_a_file_tells_if_it_holds_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let holds = |name: &str, text: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        holds_words(&path, &DataOptions::default())
+    };
+    // An end that is not UTF-8 is a fault of the file, but is not reached here.
+    let long = |head: &str, row: &str| [head.as_bytes(), row.repeat(20_000).as_bytes(), b"\xff\n"].concat();
+    assert!(holds("a.csv", &long("sentence_id,word,label\n", "1,a,O\n")).unwrap());
+    assert!(!holds("b.tsv", &long("text\tlabel\n", "a\tO\n")).unwrap());
+    assert!(holds("c.jsonl", &long("", "{\"tokens\": [\"a\"]}\n")).unwrap());
+    assert!(holds("short.csv", b"sentence_id,word,label\n1,\xff,O\n").is_err());
+    // Those that cannot be told by a part are read whole.
+    let record = "{\"tokens\": [\"a\"]}";
+    let list = |between: &str| vec![record; 10_000].join(between);
+    assert!(holds("d.json", format!("{{\"data\": [{}]}}", list(",\n")).as_bytes()).unwrap());
+    assert!(holds("e.json", format!("[{}]", list(", ")).as_bytes()).unwrap());
+    let word = "a".repeat(FIRST_PART);
+    assert!(holds("f.jsonl", format!("{{\"tokens\": [\"{word}\"]}}\n").as_bytes()).unwrap());
+}
+
+#[test]
 fn labelled_spans_are_read_in_the_ways_of_many_tools() {
     let expected = |line| in_line("Ann came .", "B-PER O O", line);
     for (format, text) in [

@@ -19,24 +19,24 @@ use crate::train::{Event, Observer};
 
 /// Below this number of groups nothing is held out.
 pub(super) const GROUPS_MIN: usize = 50;
-/// One of so many examples is held out.
+/// Of this number of examples, one is held out.
 const ONE_OF: usize = 10;
-/// One of so many groups of a stratum is held out at most, where groups differ much in size.
+/// Of this number of groups of a stratum, at most one is held out, where groups differ much in size.
 const GROUPS_ONE_OF_MIN: usize = 5;
 /// Quantiles of values at most.
 const QUANTILES: usize = 10;
 
 /// Examples in two parts.
 pub(super) struct Division {
-    /// Whether each example is held out; none is if there are too few groups.
+    /// For each example, true if it is held out; `None` if nothing is.
     pub is_held_out: Option<Vec<bool>>,
     /// Number of groups.
     pub groups: usize,
-    /// What the examples of a group share.
+    /// Property that the examples of a group have in common.
     pub shared: Shared,
 }
 
-/// What the examples of a group share.
+/// Property that the examples of a group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shared {
     Text,
@@ -49,7 +49,7 @@ pub(super) enum Shared {
 }
 
 impl Shared {
-    /// Its name, and that of several groups.
+    /// Names for one group and for several.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Shared::Text => ("text", "different texts"),
@@ -77,7 +77,9 @@ impl Division {
                 ),
                 (examples, None),
             ),
-            None => (format!("nothing is held out: no label of {path} has a {shared} to spare"), (examples, None)),
+            None => {
+                (format!("nothing is held out: every label of {path} occurs in one {shared} only"), (examples, None))
+            }
             Some(is_held_out) => {
                 let mut is_held_out = is_held_out.iter();
                 let (dev, train): (Vec<T>, Vec<T>) =
@@ -110,14 +112,14 @@ pub(super) fn name(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// What decides about an example: labels, or a value.
+/// Labels or values by which examples are held out in their shares.
 enum Strata<'a> {
     Labels(Vec<BTreeSet<&'a str>>),
     Values(Vec<f64>),
 }
 
-/// Divides texts or pairs. Pairs with a text in common are one group; where that makes a group larger than what is held
-/// out, pairs with the same first text, or else with the same second text.
+/// Divides texts or pairs. Pairs with a text in common are one group. Where that makes a group larger than what is held
+/// out, or too few groups, pairs with the same first text are one, or else with the same second text.
 pub(super) fn divide_texts(examples: &[Example], task: FinetuneTask) -> Division {
     let first: Vec<u128> = examples.iter().map(|example| hash(&example.text)).collect();
     let strata = match task {
@@ -140,7 +142,7 @@ pub(super) fn divide_texts(examples: &[Example], task: FinetuneTask) -> Division
         [(Shared::TextOfPair, &|| Groups::of(&pairs)), (Shared::FirstText, &|| by(0)), (Shared::SecondText, &|| by(1))];
     for (shared, groups) in choices {
         let groups = groups();
-        if groups.largest() * ONE_OF <= examples.len() {
+        if groups.members.len() >= GROUPS_MIN && groups.largest() * ONE_OF <= examples.len() {
             return divide(&groups, &strata, shared);
         }
     }

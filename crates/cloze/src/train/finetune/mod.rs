@@ -24,11 +24,11 @@ use crate::{Config, Error, Model};
 use super::Trainer;
 use super::card::{Card, noting};
 use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
-use super::few;
 use super::found::{Found, look};
 use super::pace::Pace;
 use super::run::{EVALUATION, Run};
 use super::setup;
+use super::short_runs;
 use super::verdict::{Effort, Verdict};
 
 use data::{Sets, TaskData};
@@ -96,7 +96,7 @@ pub fn finetune(settings: &FinetuneSettings, options: &RunOptions, observer: &mu
     let (mut run, mut trainer) = prepared.open(options, found, observer)?;
     check_age(settings, metric, &run)?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
-    if let Some(note) = few::of_finetuning(has_head, steps, steps_per_epoch).filter(|_| steps_done == 0) {
+    if let Some(note) = short_runs::of_finetuning(has_head, steps, steps_per_epoch).filter(|_| steps_done == 0) {
         let _ = observer(&Event::Note(note));
     }
     run.begin()?;

@@ -8,7 +8,7 @@ use crate::settings::{Phase, Replan, phase_ends};
 
 /// Steps of a run from its first plan and all replans.
 ///
-/// A replan leaves what is done as it is, and stretches what is left: the rate goes on from where it is, and reaches its
+/// A replan leaves what is done as it is, and stretches what is left: the rate begins at the value it has, and reaches its
 /// end at the new last step. The phases that have ended keep their steps; the others end at their shares of the new number.
 pub(super) struct Course {
     /// Rates of the first plan.

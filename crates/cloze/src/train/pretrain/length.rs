@@ -23,7 +23,7 @@ struct Stretch {
     tokens: f64,
 }
 
-/// The number of steps of a run of so many epochs or tokens.
+/// The number of steps of a run that was asked for epochs or tokens.
 pub(super) fn steps(settings: &PretrainSettings, source: &mut Source) -> Result<u64, Error> {
     let mut stretches = Vec::new();
     for phase in settings.phases() {
@@ -94,7 +94,7 @@ pub(super) fn steps_in_time(
     })
 }
 
-/// The time of a step on what the source gives, tried out for so many seconds.
+/// The time of a step on batches of the source, tried out for `trial` seconds.
 fn seconds_of_a_step(
     batch_size: usize,
     parts: usize,

@@ -34,12 +34,12 @@ use self::source::Source;
 use self::timing::Timing;
 use super::Trainer;
 use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
-use super::few;
 use super::found::{Found, look};
 use super::memory::{self, Plan};
 use super::pace::Pace;
 use super::run::Run;
 use super::setup;
+use super::short_runs;
 use super::verdict::{Effort, Verdict};
 
 pub(crate) use self::data::Data;
@@ -142,7 +142,7 @@ fn pretrain_by(
         &run.output().join(FILE_NAME),
     )?;
     let (steps_done, parameters) = (trainer.step_count(), run.declaration.len);
-    if let Some(note) = few::of_pretraining(settings, &run.config, steps).filter(|_| steps_done == 0) {
+    if let Some(note) = short_runs::of_pretraining(settings, &run.config, steps).filter(|_| steps_done == 0) {
         let _ = observer(&Event::Note(note));
     }
     run.begin()?;
@@ -238,7 +238,7 @@ struct Pretraining<'a> {
 }
 
 impl Pretraining<'_> {
-    /// What is known of the times of the run before its first step.
+    /// Times of the run, as far as they are known before its first step.
     fn timing(
         &mut self,
         asked: f64,

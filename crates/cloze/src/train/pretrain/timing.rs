@@ -20,7 +20,7 @@ const EVALUATING: f64 = 0.25;
 /// An evaluation's forward pass to a whole step, until one was measured.
 const FORWARD: f64 = 1.0 / 3.0;
 
-/// What a batch of a phase costs.
+/// Cost of a batch of a phase.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     /// Operations of a step.
@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub batches_evaluated: f64,
 }
 
-/// What the parts of a run cost, as measured so far.
+/// Costs of the parts of a run, as measured so far.
 pub(super) struct Timing {
     /// Seconds that were asked for.
     pub asked: f64,
@@ -72,7 +72,7 @@ impl Timing {
             start: 0.0,
             next: 0.0,
         };
-        timing.look_again(spent);
+        timing.plan_next_look(spent);
         timing
     }
 
@@ -130,7 +130,7 @@ impl Timing {
         if step < course.last_replan() || !(is_due || is_repeated) {
             return None;
         }
-        self.look_again(spent);
+        self.plan_next_look(spent);
         self.measure();
         self.seconds_of_operation?;
         let left = self.asked - spent;
@@ -142,7 +142,7 @@ impl Timing {
         (steps != course.steps(step)).then_some(Replan { step, steps })
     }
 
-    fn look_again(&mut self, spent: f64) {
+    fn plan_next_look(&mut self, spent: f64) {
         let left = self.asked - spent;
         self.next = spent + (BETWEEN_REPLANS * left).max(BETWEEN_REPLANS_MIN * self.asked);
     }

@@ -32,9 +32,14 @@ pub(super) fn of_pretraining(settings: &PretrainSettings, config: &Config, steps
         }
         _ => format!("--steps {enough}"),
     };
+    let in_place = match settings.budget {
+        Budget::Epochs(_) => " in place of --epochs",
+        Budget::Tokens(_) => " in place of --tokens",
+        Budget::Steps(_) | Budget::Seconds(_) => "",
+    };
     let mut note = format!(
         "{} too few to learn from text: such a model knows little but word frequencies before some {enough}; stop (Ctrl-C) \
-         and give the same command with {flags} --overwrite",
+         and give the same command with {flags} --overwrite{in_place}",
         counted(steps)
     );
     let recipe = PretrainRecipe::of(config, false);
@@ -81,7 +86,12 @@ mod tests {
         assert!(note.contains("80 steps are too few") && note.contains("--steps 500 --overwrite"), "{note}");
         assert!(!note.contains("--recipe"), "{note}");
         let note = of_pretraining(&settings(&recipe, Budget::Seconds(60.0)), &config, 90).unwrap();
-        assert!(note.contains("--time 6m --overwrite"), "{note}");
+        assert!(note.ends_with("the same command with --time 6m --overwrite"), "{note}");
+        // A command takes one of these flags.
+        for (budget, flag) in [(Budget::Epochs(2.0), "--epochs"), (Budget::Tokens(10_000), "--tokens")] {
+            let note = of_pretraining(&settings(&recipe, budget), &config, 90).unwrap();
+            assert!(note.ends_with(&format!("with --steps 500 --overwrite in place of {flag}")), "{note}");
+        }
         assert_eq!(of_pretraining(&settings(&recipe, Budget::Steps(500)), &config, 500), None);
         let bert = settings(&PretrainRecipe::bert(&config), Budget::Seconds(240.0));
         let note = of_pretraining(&bert, &config, 80).unwrap();
