@@ -33,7 +33,7 @@ use self::samples::Samples;
 use self::source::Source;
 use self::timing::Timing;
 use super::Trainer;
-use super::events::{Event, Observer, Outcome, RunOptions, StepLog};
+use super::events::{Event, Metrics, Observer, Outcome, RunOptions, StepLog};
 use super::found::{Found, look};
 use super::memory::{self, Plan};
 use super::pace::Pace;
@@ -124,17 +124,7 @@ fn pretrain_by(
         Budget::Seconds(asked) => Some(pretraining.timing(asked, &stopwatch, &trainer, options)?),
         _ => None,
     };
-    let (steps, eval_steps) = match (settings.budget, &mut timing) {
-        (Budget::Steps(steps), _) => (steps, None),
-        (_, None) => run.steps(|| Ok((length::steps(settings, &mut pretraining.source)?, None)))?,
-        (_, Some(timing)) => run.steps(|| {
-            let (source, parts) = (&mut pretraining.source, pretraining.plans[0].parts);
-            let clock = || stopwatch.spent();
-            let (steps, every) = length::steps_in_time(settings, timing, &mut trainer, source, parts, &clock)?;
-            Ok((steps, Some(every)))
-        })?,
-    };
-    pretraining.eval_steps = settings.eval_steps.or(eval_steps).unwrap_or(steps.div_ceil(10)).max(1);
+    let steps = pretraining.choose_steps(&mut timing, &stopwatch, &mut trainer, &mut run)?;
     let course = Course::new(
         setup::schedule(&settings.update, steps),
         pretraining.phases.clone(),
@@ -251,6 +241,30 @@ impl Pretraining<'_> {
         Ok(Timing::new(asked, stopwatch.spent(), work, self.settings.eval_steps, options.save_steps))
     }
 
+    /// The number of steps of the run: as asked for, counted, planned in time, or stored by the run that is resumed. It
+    /// says how often to evaluate.
+    fn choose_steps(
+        &mut self,
+        timing: &mut Option<Timing>,
+        stopwatch: &Stopwatch,
+        trainer: &mut Trainer,
+        run: &mut Run,
+    ) -> Result<u64, Error> {
+        let settings = self.settings;
+        let (steps, eval_steps) = match (settings.budget, timing) {
+            (Budget::Steps(steps), _) => (steps, None),
+            (_, None) => run.steps(|| Ok((length::steps(settings, &mut self.source)?, None)))?,
+            (_, Some(timing)) => run.steps(|| {
+                let (source, parts) = (&mut self.source, self.plans[0].parts);
+                let clock = || stopwatch.spent();
+                let (steps, every) = length::steps_in_time(settings, timing, trainer, source, parts, &clock)?;
+                Ok((steps, Some(every)))
+            })?,
+        };
+        self.eval_steps = settings.eval_steps.or(eval_steps).unwrap_or(steps.div_ceil(10)).max(1);
+        Ok(steps)
+    }
+
     /// Makes the held-out instances of this length, unless they are there.
     fn hold_out(&mut self, max_seq_length: usize) -> Result<(), Error> {
         if self.held_out.as_ref().is_some_and(|held_out| held_out.max_seq_length() == max_seq_length) {
@@ -271,7 +285,6 @@ impl Pretraining<'_> {
         run: &mut Run,
         observer: &mut Observer,
     ) -> Result<Outcome, Error> {
-        let update = &self.settings.update;
         self.hold_out(self.phases[0].max_seq_length)?;
         self.samples = self.held_out.as_ref().map(|held_out| Samples::of(held_out, self.tokenizer));
         run.state.samples = self.samples.as_ref().map(|samples| samples.texts.clone()).unwrap_or_default();
@@ -294,35 +307,8 @@ impl Pretraining<'_> {
                 timing.iter_mut().for_each(|timing| timing.started(now.unwrap_or_default(), seconds));
             }
             let parts = self.plans[now.unwrap_or_default()].parts;
-            let before = self.source.position();
-            let batch = self.source.next_batch(update.batch_size)?;
-            (run.state.epoch, run.state.position) = self.source.position();
-            let learning_rate = course.rate(trainer.step_count());
-            let report = trainer
-                .step(&batch, parts, learning_rate)
-                .map_err(|error| on_instances(error, before, update.batch_size))?;
-            let step = report.step;
-            // A new number of steps holds from the next one on.
-            let steps = course.steps(step - 1);
-            let epoch = self.source.epochs_done() - run.state.epochs_skipped;
-            run.state.epochs_done = epoch;
-            let nsp = (report.losses.nsp.count > 0).then_some(report.losses.nsp);
-            let mut log = StepLog {
-                step,
-                steps,
-                epoch,
-                loss: report.losses.total(),
-                learning_rate,
-                grad_norm: report.gradient_norm,
-                mlm_loss: Some(report.losses.mlm.mean_loss()),
-                mlm_perplexity: Some(report.losses.mlm.mean_loss().exp()),
-                mlm_accuracy: Some(report.losses.mlm.accuracy()),
-                nsp_loss: nsp.map(|nsp| nsp.mean_loss()),
-                nsp_accuracy: nsp.map(|nsp| nsp.accuracy()),
-                ..StepLog::default()
-            };
-            let operations = train_operations(&trainer.network().config, &batch);
-            pace.step(&mut log, batch.batch.tokens(), Some(operations), &trainer.network().kernels);
+            let mut log = self.step(parts, &course, &mut pace, trainer, run)?;
+            let (step, steps, epoch) = (log.step, log.steps, log.epoch);
             if let Some(timing) = &timing {
                 log.seconds_left = (timing.asked - stopwatch.spent()).max(0.0);
             }
@@ -333,11 +319,7 @@ impl Pretraining<'_> {
             let mut is_best = false;
             if let Some(held_out) = self.held_out.as_ref().filter(|_| step.is_multiple_of(eval_steps) || step == steps)
             {
-                metrics = held_out.evaluate(|losses, batch| trainer.evaluate(losses, batch), observer)?;
-                run.log_evaluation(step, epoch, &metrics)?;
-                if let Some(samples) = &self.samples {
-                    run.log_samples(samples.predict(trainer, self.tokenizer)?);
-                }
+                metrics = self.evaluate(held_out, (step, epoch), trainer, run, observer)?;
                 is_best = run.note_best(step, &metrics);
                 stop |= observer(&Event::Evaluated { step, epoch, metrics: metrics.clone() }).is_break();
                 let seconds = stopwatch.lap();
@@ -359,18 +341,81 @@ impl Pretraining<'_> {
                 // Stored before the next step, so that a run that is killed repeats what it has done.
                 run.replan(replan)?;
                 course.replan(replan);
-                if replan.steps.abs_diff(told) as f64 > TOLD * told as f64 {
-                    let note = format!("{} steps instead of {told}, to end in time", replan.steps);
-                    let _ = observer(&Event::Note(note));
-                    told = replan.steps;
-                }
+                tell_replan(replan.steps, &mut told, observer);
             }
             pace.pause();
         }
+        self.finish(metrics, trainer, run, observer)
+    }
+
+    /// Takes a step on the next batch, and gives its log.
+    fn step(
+        &mut self,
+        parts: usize,
+        course: &Course,
+        pace: &mut Pace,
+        trainer: &mut Trainer,
+        run: &mut Run,
+    ) -> Result<StepLog, Error> {
+        let batch_size = self.settings.update.batch_size;
+        let before = self.source.position();
+        let batch = self.source.next_batch(batch_size)?;
+        (run.state.epoch, run.state.position) = self.source.position();
+        let learning_rate = course.rate(trainer.step_count());
+        let report =
+            trainer.step(&batch, parts, learning_rate).map_err(|error| on_instances(error, before, batch_size))?;
+        let epoch = self.source.epochs_done() - run.state.epochs_skipped;
+        run.state.epochs_done = epoch;
+        let nsp = (report.losses.nsp.count > 0).then_some(report.losses.nsp);
+        let mut log = StepLog {
+            step: report.step,
+            // A new number of steps holds from the next one on.
+            steps: course.steps(report.step - 1),
+            epoch,
+            loss: report.losses.total(),
+            learning_rate,
+            grad_norm: report.gradient_norm,
+            mlm_loss: Some(report.losses.mlm.mean_loss()),
+            mlm_perplexity: Some(report.losses.mlm.mean_loss().exp()),
+            mlm_accuracy: Some(report.losses.mlm.accuracy()),
+            nsp_loss: nsp.map(|nsp| nsp.mean_loss()),
+            nsp_accuracy: nsp.map(|nsp| nsp.accuracy()),
+            ..StepLog::default()
+        };
+        let operations = train_operations(&trainer.network().config, &batch);
+        pace.step(&mut log, batch.batch.tokens(), Some(operations), &trainer.network().kernels);
+        Ok(log)
+    }
+
+    /// Measures the weights on the held-out text, and logs what they predict.
+    fn evaluate(
+        &self,
+        held_out: &HeldOut,
+        (step, epoch): (u64, f64),
+        trainer: &mut Trainer,
+        run: &mut Run,
+        observer: &mut Observer,
+    ) -> Result<Metrics, Error> {
+        let metrics = held_out.evaluate(|losses, batch| trainer.evaluate(losses, batch), observer)?;
+        run.log_evaluation(step, epoch, &metrics)?;
+        if let Some(samples) = &self.samples {
+            run.log_samples(samples.predict(trainer, self.tokenizer)?);
+        }
+        Ok(metrics)
+    }
+
+    /// Writes the model and the verdict on it, and ends the run.
+    fn finish(
+        &self,
+        metrics: Metrics,
+        trainer: &Trainer,
+        run: &mut Run,
+        observer: &mut Observer,
+    ) -> Result<Outcome, Error> {
         let state = trainer.state()?;
         let steps = state.step;
         run.write_result(&state.weights, steps, run.state.history.epoch())?;
-        let effort = Effort { steps, epochs: 0, learning_rate: update.learning_rate };
+        let effort = Effort { steps, epochs: 0, learning_rate: self.settings.update.learning_rate };
         let instances = self.held_out.as_ref().map_or(0, HeldOut::instances);
         let verdict = Verdict::of_pretraining(&metrics, instances, effort);
         let _ = observer(&Event::Verdict(verdict.clone()));
@@ -413,6 +458,14 @@ impl Pretraining<'_> {
             let _ = observer(&Event::Note(coverage_note(coverage, max_seq_length)));
         }
         self.hold_out(max_seq_length)
+    }
+}
+
+/// Tells a new number of steps that differs much from the one told last.
+fn tell_replan(steps: u64, told: &mut u64, observer: &mut Observer) {
+    if steps.abs_diff(*told) as f64 > TOLD * *told as f64 {
+        let _ = observer(&Event::Note(format!("{steps} steps instead of {told}, to end in time")));
+        *told = steps;
     }
 }
 
