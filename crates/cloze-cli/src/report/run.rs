@@ -157,10 +157,12 @@ impl FinishedRun {
         let evaluation = dir.join(EVALUATION);
         let evaluation = if evaluation.is_file() {
             json(&evaluation)?
-        } else if settings.dev.is_none() {
+        } else if settings.dev.is_none() && stored.metrics.is_none() {
             Evaluation::default()
         } else {
-            bail!("{shown} has no {EVALUATION}: the fine-tuning is of an older version of Cloze; train once more");
+            bail!(
+                "{shown} has no {EVALUATION}: it was lost, or an older version of Cloze trained here; train once more"
+            );
         };
         Ok(FinishedRun { dir: dir.to_path_buf(), settings, run, stored, state: State::read(dir)?, evaluation })
     }

@@ -179,9 +179,10 @@ pub fn compare(
     let source = Source::read(first, path, options, observer)?;
     let a = results(first, &source, path, options, observer)?;
     // Columns and names of labels are those of each model.
-    let b = results(second, &Source::read(second, path, options, observer)?, path, options, observer)?;
-    for (model, which) in [(first, "first"), (second, "second")] {
-        if model.settings().tuning.as_ref().is_some_and(|tuning| tuning.is_of(&source)) {
+    let other_source = Source::read(second, path, options, observer)?;
+    let b = results(second, &other_source, path, options, observer)?;
+    for (model, source, which) in [(first, &source, "first"), (second, &other_source, "second")] {
+        if model.settings().tuning.as_ref().is_some_and(|tuning| tuning.is_of(source)) {
             let path = path.display();
             let note = format!("{path} chose the thresholds of the {which} model, whose figures on it are too good");
             let _ = observer(&Event::Note(note));
@@ -276,7 +277,7 @@ fn check_values(model: &Model) -> Result<(), Error> {
     }
 }
 
-/// What a model says of examples, with all that is stored with it. `path` names them in notes.
+/// Answers of a model to examples, with all that is stored with it. `path` names them in notes.
 pub(crate) fn results(
     model: &Model,
     source: &Source,

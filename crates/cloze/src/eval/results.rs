@@ -169,7 +169,7 @@ impl Results {
                 let aim = Aim::of_metric(metric);
                 if let Some(sharing) = results.tune(aim) {
                     settings.thresholds = Some(results.thresholds().to_vec());
-                    settings.tuning = Some(Tuning::new(aim, sharing, source));
+                    settings.tuning = Some(Tuning::new(aim, sharing, results.folds(), source));
                 }
             }
             Results::Words(_) => {}

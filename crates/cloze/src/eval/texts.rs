@@ -1,5 +1,7 @@
 //! Losses and metrics of classification and regression.
 
+use sha2::{Digest, Sha256};
+
 use crate::Error;
 use crate::config::labels::is_label;
 use crate::infer::{DEFAULT_THRESHOLD, ReadText, argmax, cross_entropy, logistic, softmax};
@@ -12,7 +14,7 @@ use super::metrics::{accuracy, f1_binary, macro_f1, matthews_correlation, pearso
 use super::multi_label::{MultiLabelFigures, binary_cross_entropy, multi_label_figures, predict};
 use super::results::{Confusion, Figures, for_each_chunk, named};
 use super::task::Gold;
-use super::thresholds::{Aim, Sharing, cross_fitted, tune_thresholds};
+use super::thresholds::{Aim, Scored, Sharing, cross_fitted, number_of_folds, tune_thresholds};
 
 /// Start of the names of metrics at thresholds that were tuned on other examples.
 pub(crate) const CROSS_FITTED: &str = "cross_fitted_";
@@ -30,6 +32,8 @@ fn label_figures(found: &MultiLabelFigures) -> [f64; 5] {
 pub(crate) struct TextResults {
     /// Tokens of each text.
     pub lengths: Vec<usize>,
+    /// Hash of each text as the model reads it, the same for copies.
+    hashes: Vec<u64>,
     logits: Vec<Vec<f64>>,
     gold: Gold,
     labels: Vec<String>,
@@ -39,6 +43,17 @@ pub(crate) struct TextResults {
     thresholds: Vec<f64>,
     /// The class whose F1 is measured, where there are two.
     positive: usize,
+}
+
+/// Hash of a text or pair as the model reads it.
+fn hash(text: &ReadText) -> u64 {
+    let mut hasher = Sha256::new();
+    for window in &text.windows {
+        hasher.update((window.ids.len() as u64).to_le_bytes());
+        window.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    digest.iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte))
 }
 
 impl TextResults {
@@ -57,7 +72,16 @@ impl TextResults {
             Ok(())
         })?;
         let thresholds = vec![DEFAULT_THRESHOLD; labels.len()];
-        Ok(TextResults { lengths, logits, gold, labels: labels.to_vec(), temperature: 1.0, thresholds, positive: 1 })
+        Ok(TextResults {
+            lengths,
+            hashes: texts.iter().map(hash).collect(),
+            logits,
+            gold,
+            labels: labels.to_vec(),
+            temperature: 1.0,
+            thresholds,
+            positive: 1,
+        })
     }
 
     /// Applies what is stored with the model.
@@ -93,9 +117,16 @@ impl TextResults {
     /// Chooses the thresholds with the best `aim`, where a text may have several labels.
     pub fn tune(&mut self, aim: Aim) -> Option<Sharing> {
         let Gold::Labels(gold) = &self.gold else { return None };
-        let (thresholds, sharing) = tune_thresholds(&self.probabilities_of_labels(), gold, aim);
+        let probabilities = self.probabilities_of_labels();
+        let scored = Scored { probabilities: &probabilities, gold, texts: &self.hashes };
+        let (thresholds, sharing) = tune_thresholds(scored, aim);
         self.thresholds = thresholds;
         Some(sharing)
+    }
+
+    /// Parts of the texts for metrics at thresholds that were tuned on other texts.
+    pub fn folds(&self) -> usize {
+        number_of_folds(&self.hashes)
     }
 
     /// Threshold of each label.
@@ -106,7 +137,8 @@ impl TextResults {
     /// The metrics of several labels at thresholds that were tuned for `aim` on other texts.
     pub fn cross_fitted(&self, aim: Aim) -> Metrics {
         let Gold::Labels(gold) = &self.gold else { return Metrics::new() };
-        let predicted = cross_fitted(&self.probabilities_of_labels(), gold, aim);
+        let probabilities = self.probabilities_of_labels();
+        let predicted = cross_fitted(Scored { probabilities: &probabilities, gold, texts: &self.hashes }, aim);
         let figures = predicted.map(|predicted| label_figures(&multi_label_figures(&predicted, gold)));
         let names = LABEL_METRICS.iter().map(|name| format!("{CROSS_FITTED}{name}"));
         names.zip(figures.into_iter().flatten()).collect()

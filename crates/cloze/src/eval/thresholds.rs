@@ -11,16 +11,17 @@
 //!   unless cross-validation says that thresholds by label do better.
 //!
 //! Figures on the examples that chose the thresholds are too good. Honest ones are cross-fitted: the labels of each
-//! example are those at thresholds that were tuned on the other folds.
+//! example are those at thresholds that were tuned on the other folds. Copies of a text are in one fold.
+//!
+//! Cross-fitting looks at the examples some 40 times. So they are sorted once; then each look is one pass.
 
-use cloze_kernels::philox::philox4x32;
 use serde::{Deserialize, Serialize};
 
 use super::metrics::ratio;
 use super::multi_label::predict;
 
 /// Parts that examples are dealt to for cross-validation.
-pub(crate) const FOLDS: usize = 5;
+const FOLDS: usize = 5;
 
 /// Examples that must have a label before it gets a threshold of its own; with fewer the best one is luck.
 const SUPPORT_MIN: usize = 5;
@@ -37,7 +38,7 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// What to maximise where this metric chooses the weights: micro F1, unless the metric is another one of labels.
+    /// Aim where this metric chooses the weights: micro F1, unless the metric is another one of labels.
     pub fn of_metric(metric: &str) -> Aim {
         match metric {
             "macro_f1" => Aim::MacroF1,
@@ -66,84 +67,170 @@ pub enum Sharing {
     ByLabel,
 }
 
-/// Probabilities and gold labels of some examples, each `[examples][labels]`.
-#[derive(Clone, Debug)]
-struct Examples<'a> {
-    probabilities: Vec<&'a [f64]>,
-    gold: Vec<&'a [bool]>,
-}
-
-impl<'a> Examples<'a> {
-    fn new(probabilities: &'a [Vec<f64>], gold: &'a [Vec<bool>]) -> Examples<'a> {
-        assert_eq!(probabilities.len(), gold.len(), "rows of probabilities and of gold labels");
-        Examples {
-            probabilities: probabilities.iter().map(Vec::as_slice).collect(),
-            gold: gold.iter().map(Vec::as_slice).collect(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.gold.len()
-    }
-
-    fn labels(&self) -> usize {
-        self.gold.first().map_or(0, |gold| gold.len())
-    }
-
-    /// Those examples for whose place `is_chosen`.
-    fn chosen(&self, is_chosen: impl Fn(usize) -> bool) -> Examples<'a> {
-        let places = || (0..self.len()).filter(|&at| is_chosen(at));
-        Examples {
-            probabilities: places().map(|at| self.probabilities[at]).collect(),
-            gold: places().map(|at| self.gold[at]).collect(),
-        }
-    }
-
-    /// The decisions on one label, the most probable first.
-    fn column(&self, label: usize) -> Vec<Decision> {
-        let decision = |(at, (row, gold)): (usize, (&&[f64], &&[bool]))| Decision {
-            probability: row[label],
-            is_gold: gold[label],
-            example: at,
-        };
-        sorted(self.probabilities.iter().zip(&self.gold).enumerate().map(decision).collect())
-    }
-
-    /// The decisions on all labels, the most probable first.
-    fn decisions(&self) -> Vec<Decision> {
-        let rows = self.probabilities.iter().zip(&self.gold).enumerate();
-        let of_row = |(example, (row, gold)): (usize, (&&'a [f64], &&'a [bool]))| {
-            row.iter().zip(*gold).map(move |(&probability, &is_gold)| Decision { probability, is_gold, example })
-        };
-        sorted(rows.flat_map(of_row).collect())
-    }
+/// Examples that a model gave probabilities.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored<'a> {
+    /// `[examples][labels]`
+    pub probabilities: &'a [Vec<f64>],
+    /// `[examples][labels]`
+    pub gold: &'a [Vec<bool>],
+    /// Hash of the text of each example, the same for copies.
+    pub texts: &'a [u64],
 }
 
 /// The question whether an example has a label.
 #[derive(Clone, Copy, Debug)]
 struct Decision {
     probability: f64,
-    is_gold: bool,
-    example: usize,
+    example: u32,
+    /// Twice the label, and 1 more if the example has it: 16 bytes a decision, as there may be many millions.
+    label_and_gold: u32,
 }
 
-fn sorted(mut decisions: Vec<Decision>) -> Vec<Decision> {
-    decisions.sort_unstable_by(|a, b| b.probability.total_cmp(&a.probability));
-    decisions
+impl Decision {
+    fn new(probability: f64, example: usize, label: usize, is_gold: bool) -> Decision {
+        let number = |number: usize| u32::try_from(number).expect("fewer than 2^31 examples and labels");
+        Decision { probability, example: number(example), label_and_gold: number(2 * label + usize::from(is_gold)) }
+    }
+
+    fn label(self) -> usize {
+        self.label_and_gold as usize / 2
+    }
+
+    fn is_gold(self) -> bool {
+        !self.label_and_gold.is_multiple_of(2)
+    }
 }
 
-fn support(decisions: &[Decision]) -> usize {
-    decisions.iter().filter(|decision| decision.is_gold).count()
+/// All decisions on some examples, sorted.
+struct Sorted<'a> {
+    scored: Scored<'a>,
+    /// The most probable first.
+    decisions: Vec<Decision>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(scored: Scored<'a>) -> Sorted<'a> {
+        let Scored { probabilities, gold, texts } = scored;
+        assert_eq!(
+            (probabilities.len(), texts.len()),
+            (gold.len(), gold.len()),
+            "rows of probabilities, texts, and gold"
+        );
+        let mut decisions = Vec::with_capacity(gold.iter().map(Vec::len).sum());
+        for (example, (row, gold)) in probabilities.iter().zip(gold).enumerate() {
+            let of_row = row.iter().zip(gold).enumerate();
+            decisions.extend(of_row.map(|(label, (&own, &is_gold))| Decision::new(own, example, label, is_gold)));
+        }
+        // Of equal ones the gold first, so that steps can be told from the front.
+        let order =
+            |a: &Decision, b: &Decision| b.probability.total_cmp(&a.probability).then(b.is_gold().cmp(&a.is_gold()));
+        decisions.sort_unstable_by(order);
+        Sorted { scored, decisions }
+    }
+
+    fn all(&self) -> Examples<'_> {
+        Examples { sorted: self, is_chosen: vec![true; self.scored.gold.len()] }
+    }
+}
+
+/// Some of the examples.
+struct Examples<'a> {
+    sorted: &'a Sorted<'a>,
+    is_chosen: Vec<bool>,
+}
+
+impl<'a> Examples<'a> {
+    fn labels(&self) -> usize {
+        self.sorted.scored.gold.first().map_or(0, Vec::len)
+    }
+
+    /// Places of the examples.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.is_chosen.iter().enumerate().filter(|(_, is_chosen)| **is_chosen).map(|(at, _)| at)
+    }
+
+    /// Those of the examples for whose place `is_chosen`.
+    fn chosen(&self, is_chosen: impl Fn(usize) -> bool) -> Examples<'a> {
+        let is_chosen = self.is_chosen.iter().enumerate().map(|(at, own)| *own && is_chosen(at)).collect();
+        Examples { sorted: self.sorted, is_chosen }
+    }
+
+    /// The decisions, the most probable first.
+    fn decisions(&self) -> impl Iterator<Item = Decision> {
+        self.sorted.decisions.iter().copied().filter(|decision| self.is_chosen[decision.example as usize])
+    }
+
+    /// Each part of the examples, and the others. Texts are dealt in the order of their hashes, each with its copies; so the
+    /// order of the examples does not matter. None for fewer than two texts.
+    fn folds(&self) -> Option<Vec<(Examples<'a>, Examples<'a>)>> {
+        let texts = self.sorted.scored.texts;
+        let distinct = distinct(self.places().map(|at| texts[at]));
+        let folds = FOLDS.min(distinct.len());
+        let fold_of: Vec<usize> =
+            texts.iter().map(|text| distinct.binary_search(text).unwrap_or_default() % folds.max(1)).collect();
+        let fold = |fold| (self.chosen(|at| fold_of[at] == fold), self.chosen(|at| fold_of[at] != fold));
+        (folds >= 2).then(|| (0..folds).map(fold).collect())
+    }
+
+    /// Steps of all labels together, and of each label.
+    fn steps(&self) -> Steps {
+        let (mut shared, mut columns) = (Vec::new(), vec![Vec::new(); self.labels()]);
+        for decision in self.decisions() {
+            push(&mut shared, decision);
+            push(&mut columns[decision.label()], decision);
+        }
+        Steps { shared, columns }
+    }
+}
+
+/// Decisions that a threshold gives together: those of one probability with a gold label among them, or all those
+/// without one up to the next with one. No threshold between the latter is the best: it gives more, and nothing right.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// Of the first decision.
+    probability: f64,
+    given: usize,
+    right: usize,
+}
+
+/// Steps of all labels together, and of each label, the most probable first.
+struct Steps {
+    shared: Vec<Step>,
+    columns: Vec<Vec<Step>>,
+}
+
+/// Adds a decision that is no more probable than those before.
+fn push(steps: &mut Vec<Step>, decision: Decision) {
+    let (probability, right) = (decision.probability, usize::from(decision.is_gold()));
+    match steps.last_mut() {
+        Some(step) if (step.right > 0 && step.probability == probability) || step.right + right == 0 => {
+            step.given += 1;
+            step.right += right;
+        }
+        _ => steps.push(Step { probability, given: 1, right }),
+    }
+}
+
+fn support(steps: &[Step]) -> usize {
+    steps.iter().map(|step| step.right).sum()
 }
 
 /// The thresholds, one for each label, with the best `aim` on these examples, and how many were tuned.
-pub fn tune_thresholds(probabilities: &[Vec<f64>], gold: &[Vec<bool>], aim: Aim) -> (Vec<f64>, Sharing) {
-    tune(&Examples::new(probabilities, gold), aim)
+pub fn tune_thresholds(scored: Scored, aim: Aim) -> (Vec<f64>, Sharing) {
+    tune(&Sorted::new(scored).all(), aim)
 }
 
-/// The labels of each example at thresholds that were tuned on the other folds. None for fewer than two examples.
-pub fn cross_fitted(probabilities: &[Vec<f64>], gold: &[Vec<bool>], aim: Aim) -> Option<Vec<Vec<bool>>> {
-    predict_across(&Examples::new(probabilities, gold), |others| tune(others, aim).0)
+/// The labels of each example at thresholds that were tuned on the other folds. None for fewer than two texts.
+pub fn cross_fitted(scored: Scored, aim: Aim) -> Option<Vec<Vec<bool>>> {
+    let sorted = Sorted::new(scored);
+    let all = sorted.all();
+    let mut predicted = vec![Vec::new(); scored.gold.len()];
+    for (own, others) in all.folds()? {
+        let (thresholds, _) = tune(&others, aim);
+        own.places().for_each(|at| predicted[at] = predict(&scored.probabilities[at], &thresholds));
+    }
+    Some(predicted)
 }
 
 fn tune(examples: &Examples, aim: Aim) -> (Vec<f64>, Sharing) {
@@ -151,91 +238,102 @@ fn tune(examples: &Examples, aim: Aim) -> (Vec<f64>, Sharing) {
         Aim::ExactMatch => (vec![exact_threshold(examples); examples.labels()], Sharing::One),
         Aim::MacroF1 => (macro_thresholds(examples), Sharing::ByLabel),
         Aim::MicroF1 => {
-            let score = |thresholds: fn(&Examples) -> Vec<f64>| {
-                predict_across(examples, thresholds).map_or(0.0, |predicted| Counts::of(examples, &predicted).f1())
-            };
-            match score(micro_thresholds) > score(shared_thresholds) {
-                true => (micro_thresholds(examples), Sharing::ByLabel),
-                false => (shared_thresholds(examples), Sharing::One),
+            // With thresholds by label, and with one for all.
+            let (mut by_label, mut shared) = (Counts::default(), Counts::default());
+            for (own, others) in examples.folds().unwrap_or_default() {
+                let steps = others.steps();
+                by_label = by_label.plus(Counts::of(&own, &micro_thresholds(&others, &steps)));
+                shared = shared.plus(Counts::of(&own, &shared_thresholds(&steps)));
+            }
+            let steps = examples.steps();
+            match by_label.f1() > shared.f1() {
+                true => (micro_thresholds(examples, &steps), Sharing::ByLabel),
+                false => (shared_thresholds(&steps), Sharing::One),
             }
         }
     }
 }
 
-/// The same threshold for every label.
-fn shared_thresholds(examples: &Examples) -> Vec<f64> {
-    vec![shared_threshold(examples); examples.labels()]
-}
-
-/// The one threshold with the best micro F1.
-fn shared_threshold(examples: &Examples) -> f64 {
-    f1_threshold(&examples.decisions())
+/// The same threshold for every label: that with the best micro F1.
+fn shared_thresholds(steps: &Steps) -> Vec<f64> {
+    vec![f1_threshold(&steps.shared); steps.columns.len()]
 }
 
 /// The threshold with the best F1 of these decisions; 0.5 if nothing is gold.
-fn f1_threshold(decisions: &[Decision]) -> f64 {
-    let mut counts = Counts { gold: support(decisions), ..Counts::default() };
+fn f1_threshold(steps: &[Step]) -> f64 {
+    let mut counts = Counts { gold: support(steps), ..Counts::default() };
     if counts.gold == 0 {
         return 0.5;
     }
-    best_threshold(decisions, |given| counts.give(given).f1())
+    best_threshold(0.0, steps.iter().map(|step| (step.probability, counts.give(step).f1())))
 }
 
 /// The threshold of each label with the best F1 of the label. Labels that few examples have share the best for all.
 fn macro_thresholds(examples: &Examples) -> Vec<f64> {
-    let shared = shared_threshold(examples);
-    let columns = (0..examples.labels()).map(|label| examples.column(label));
-    columns.map(|column| if support(&column) < SUPPORT_MIN { shared } else { f1_threshold(&column) }).collect()
+    let steps = examples.steps();
+    let shared = f1_threshold(&steps.shared);
+    let of_label = |column: &Vec<Step>| if support(column) < SUPPORT_MIN { shared } else { f1_threshold(column) };
+    steps.columns.iter().map(of_label).collect()
 }
 
 /// The threshold of each label that together have the best micro F1. Labels that few examples have share the best for
 /// all.
-fn micro_thresholds(examples: &Examples) -> Vec<f64> {
-    let columns: Vec<Vec<Decision>> = (0..examples.labels()).map(|label| examples.column(label)).collect();
-    let mut best = shared_thresholds(examples);
-    let counts = |thresholds: &[f64]| {
-        let of_label = |(column, &threshold): (&Vec<Decision>, &f64)| {
-            let given = column.partition_point(|decision| decision.probability >= threshold);
-            *Counts { gold: support(column), ..Counts::default() }.give(&column[..given])
-        };
-        columns.iter().zip(thresholds).map(of_label).fold(Counts::default(), Counts::plus)
-    };
-    let mut found = counts(&best);
+fn micro_thresholds(examples: &Examples, steps: &Steps) -> Vec<f64> {
+    let shared = f1_threshold(&steps.shared);
+    let is_rare: Vec<bool> = steps.columns.iter().map(|column| support(column) < SUPPORT_MIN).collect();
+    // All counts at the shared threshold, and those of rare labels, which keep it: it may be anywhere in their steps.
+    let mut found = Counts { gold: support(&steps.shared), ..Counts::default() };
+    let mut fixed = found;
+    for decision in examples.decisions().take_while(|decision| decision.probability >= shared) {
+        let step = Step { probability: shared, given: 1, right: usize::from(decision.is_gold()) };
+        found.give(&step);
+        if is_rare[decision.label()] {
+            fixed.give(&step);
+        }
+    }
+    let mut best = vec![shared; is_rare.len()];
     loop {
         // 2 right − f · given with f = 2 found.right / (found.given + found.gold), times that denominator / 2.
         let (right, all) = (found.right as i128, (found.given + found.gold) as i128);
-        let of_label = |(column, &shared): (&Vec<Decision>, &f64)| {
-            if support(column) < SUPPORT_MIN {
-                return shared;
-            }
-            let mut counts = Counts::default();
-            best_threshold(column, |given| {
-                let Counts { right: own, given, .. } = *counts.give(given);
-                own as i128 * all - right * given as i128
-            })
-        };
-        let next: Vec<f64> = columns.iter().zip(&best).map(of_label).collect();
-        let next_counts = counts(&next);
-        if next_counts.f1() <= found.f1() {
+        let (mut next, mut counts) = (best.clone(), fixed);
+        for (label, column) in steps.columns.iter().enumerate().filter(|(label, _)| !is_rare[*label]) {
+            let mut own = Counts::default();
+            let score = |own: &Counts| own.right as i128 * all - right * own.given as i128;
+            let scores = column.iter().map(|step| (step.probability, score(own.give(step))));
+            next[label] = best_threshold(0, scores);
+            let given = column.iter().take_while(|step| step.probability >= next[label]);
+            given.for_each(|step| _ = counts.give(step));
+        }
+        if counts.f1() <= found.f1() {
             return best;
         }
-        (best, found) = (next, next_counts);
+        (best, found) = (next, counts);
     }
 }
 
 /// The one threshold at which the most examples have exactly their labels.
 fn exact_threshold(examples: &Examples) -> f64 {
-    let mut wrong: Vec<usize> = examples.gold.iter().map(|gold| gold.iter().filter(|&&gold| gold).count()).collect();
-    let mut exact = wrong.iter().filter(|&&wrong| wrong == 0).count();
-    best_threshold(&examples.decisions(), |given| {
-        for decision in given {
-            let wrong = &mut wrong[decision.example];
-            exact -= usize::from(*wrong == 0);
-            *wrong = if decision.is_gold { *wrong - 1 } else { *wrong + 1 };
-            exact += usize::from(*wrong == 0);
-        }
+    let gold = examples.sorted.scored.gold.iter();
+    let mut wrong: Vec<usize> = gold.map(|gold| gold.iter().filter(|&&gold| gold).count()).collect();
+    let start = examples.places().filter(|&at| wrong[at] == 0).count();
+    let mut exact = start;
+    let mut give = |decision: Decision| {
+        let wrong = &mut wrong[decision.example as usize];
+        exact -= usize::from(*wrong == 0);
+        *wrong = if decision.is_gold() { *wrong - 1 } else { *wrong + 1 };
+        exact += usize::from(*wrong == 0);
         exact
-    })
+    };
+    let mut decisions = examples.decisions().peekable();
+    let scores = std::iter::from_fn(|| {
+        let first = decisions.next()?;
+        let mut score = give(first);
+        while let Some(same) = decisions.next_if(|next| next.probability == first.probability) {
+            score = give(same);
+        }
+        Some((first.probability, score))
+    });
+    best_threshold(start, scores)
 }
 
 /// Labels that are given, gold, and both.
@@ -247,18 +345,24 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(examples: &Examples, predicted: &[Vec<bool>]) -> Counts {
-        let pairs = predicted.iter().zip(&examples.gold).flat_map(|(predicted, gold)| predicted.iter().zip(*gold));
-        pairs.fold(Counts::default(), |counts, (&given, &gold)| Counts {
-            right: counts.right + usize::from(given && gold),
-            given: counts.given + usize::from(given),
-            gold: counts.gold + usize::from(gold),
-        })
+    /// Of these examples at `thresholds`.
+    fn of(examples: &Examples, thresholds: &[f64]) -> Counts {
+        let Scored { probabilities, gold, .. } = examples.sorted.scored;
+        let mut counts = Counts::default();
+        for at in examples.places() {
+            for ((probability, threshold), &gold) in probabilities[at].iter().zip(thresholds).zip(&gold[at]) {
+                let given = probability >= threshold;
+                counts.right += usize::from(given && gold);
+                counts.given += usize::from(given);
+                counts.gold += usize::from(gold);
+            }
+        }
+        counts
     }
 
-    fn give(&mut self, decisions: &[Decision]) -> &Counts {
-        self.right += support(decisions);
-        self.given += decisions.len();
+    fn give(&mut self, step: &Step) -> &Counts {
+        self.right += step.right;
+        self.given += step.given;
         self
     }
 
@@ -273,14 +377,15 @@ impl Counts {
     }
 }
 
-/// The threshold with the best score of decisions that are sorted, the most probable first.
+/// The threshold with the best score, where `start` is that of nothing given.
 ///
-/// `score_with` is called from no decision that reaches the threshold to all that do, each time with those that are new,
-/// and scores all so far. The best threshold is the middle of the interval of equally good ones; of several such
-/// intervals the one whose middle is the nearest to 0.5 counts, of two equally near the lower.
-fn best_threshold<S: PartialOrd + Copy>(decisions: &[Decision], mut score_with: impl FnMut(&[Decision]) -> S) -> f64 {
+/// `scores` are a probability, the greatest first, and the score of what is given then. The best threshold is the middle
+/// of the interval of equally good ones; of several such intervals the one whose middle is the nearest to 0.5 counts, of
+/// two equally near the lower.
+fn best_threshold<S: PartialOrd + Copy>(start: S, scores: impl Iterator<Item = (f64, S)>) -> f64 {
+    let mut scores = scores.peekable();
     // The interval at hand, (below, above], and its score.
-    let mut current = (decisions.first().map_or(0.0, |first| first.probability), 1.0, score_with(&[]));
+    let mut current = (scores.peek().map_or(0.0, |first| first.0), 1.0, start);
     let mut best: Option<(f64, S)> = None;
     let mut consider = |(below, above, score): (f64, f64, S)| {
         let middle = between(below, above);
@@ -292,11 +397,8 @@ fn best_threshold<S: PartialOrd + Copy>(decisions: &[Decision], mut score_with: 
             best = Some((middle, score));
         }
     };
-    let mut groups = decisions.chunk_by(|a, b| a.probability == b.probability).peekable();
-    while let Some(group) = groups.next() {
-        let above = group[0].probability;
-        let below = groups.peek().map_or(0.0, |next| next[0].probability);
-        let score = score_with(group);
+    while let Some((above, score)) = scores.next() {
+        let below = scores.peek().map_or(0.0, |next| next.0);
         if score == current.2 {
             current.0 = below;
         } else {
@@ -314,31 +416,17 @@ fn between(below: f64, above: f64) -> f64 {
     if middle == below { above } else { middle }
 }
 
-/// The labels of each example at `thresholds` of the examples in the other folds.
-fn predict_across(examples: &Examples, thresholds: impl Fn(&Examples) -> Vec<f64>) -> Option<Vec<Vec<bool>>> {
-    let folds = FOLDS.min(examples.len());
-    if folds < 2 {
-        return None;
-    }
-    let fold_of = folds_of(examples.len(), folds);
-    let mut predicted = vec![Vec::new(); examples.len()];
-    for fold in 0..folds {
-        let thresholds = thresholds(&examples.chosen(|at| fold_of[at] != fold));
-        for at in (0..examples.len()).filter(|&at| fold_of[at] == fold) {
-            predicted[at] = predict(examples.probabilities[at], &thresholds);
-        }
-    }
-    Some(predicted)
+/// Number of parts for cross-validation on examples of these texts; below 2 there is none.
+pub(crate) fn number_of_folds(texts: &[u64]) -> usize {
+    FOLDS.min(distinct(texts.iter().copied()).len())
 }
 
-/// The fold of each example, of sizes that differ by 1 at most: examples are dealt in the order of a hash of their place.
-fn folds_of(examples: usize, folds: usize) -> Vec<usize> {
-    let hash = |at: usize| (philox4x32([at as u32, (at as u64 >> 32) as u32, 0, 0], [0; 2])[0], at);
-    let mut order: Vec<usize> = (0..examples).collect();
-    order.sort_by_cached_key(|&at| hash(at));
-    let mut fold_of = vec![0; examples];
-    order.into_iter().enumerate().for_each(|(rank, at)| fold_of[at] = rank % folds);
-    fold_of
+/// The different texts, in the order of their hashes.
+fn distinct(texts: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut texts: Vec<u64> = texts.collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::hex;
 
 use super::evaluate::Source;
-use super::thresholds::{Aim, FOLDS, Sharing};
+use super::thresholds::{Aim, Sharing};
 
 /// How the thresholds of several labels were chosen, and on which examples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,14 +16,15 @@ pub struct Tuning {
     /// Number of thresholds that were tuned.
     pub thresholds: Sharing,
     /// Parts of the examples for cross-fitted metrics: each part is labelled at thresholds that were tuned on the others.
+    /// Copies of a text are in one part. Fewer than two, and there are no such metrics.
     pub folds: usize,
     /// SHA-256 of the texts and labels of the examples.
     pub examples: String,
 }
 
 impl Tuning {
-    pub(crate) fn new(aim: Aim, thresholds: Sharing, source: &Source) -> Tuning {
-        Tuning { metric: aim.metric().to_string(), thresholds, folds: FOLDS, examples: digest(source) }
+    pub(crate) fn new(aim: Aim, thresholds: Sharing, folds: usize, source: &Source) -> Tuning {
+        Tuning { metric: aim.metric().to_string(), thresholds, folds, examples: digest(source) }
     }
 
     /// True if these are the examples that chose the thresholds.
@@ -32,7 +33,7 @@ impl Tuning {
     }
 }
 
-/// SHA-256 of texts and labels in their order; each part stands behind its length.
+/// SHA-256 of texts and labels in their order; the length of each part comes before it.
 fn digest(source: &Source) -> String {
     let mut hasher = Sha256::new();
     if let Source::Examples(examples) = source {

@@ -67,14 +67,24 @@ pub(crate) fn places(settings: &RunSettings, output: &Path) -> BTreeMap<String, 
 }
 
 /// Takes paths that are spelt otherwise but mean the same file for equal. Data of other names is taken for equal, too, as
-/// its contents are compared later; it is returned.
+/// its contents are compared later; it is returned. Lists of other lengths differ, and stay as they are.
 pub(crate) fn adopt_paths(run: &mut StoredRun, now: &RunSettings, output: &Path) -> Option<Difference> {
     let mut now = now.clone();
     let mut now: BTreeMap<String, PathBuf> =
         paths(&mut now).into_iter().map(|(name, _, path)| (name, std::mem::take(path))).collect();
     let base = resolved(output);
     let mut moved = None;
-    for (name, is_data, then) in paths(&mut run.settings) {
+    let (then, list) = (paths(&mut run.settings), |name: &str| name.split('.').next().unwrap_or_default().to_string());
+    let lengths = |names: &mut dyn Iterator<Item = &String>| {
+        let mut lengths = BTreeMap::new();
+        names.for_each(|name| *lengths.entry(list(name)).or_insert(0) += 1);
+        lengths
+    };
+    let lengths = [lengths(&mut then.iter().map(|(name, _, _)| name)), lengths(&mut now.keys())];
+    for (name, is_data, then) in then {
+        if lengths[0].get(&list(&name)) != lengths[1].get(&list(&name)) {
+            continue;
+        }
         let Some(now) = now.remove(&name) else { continue };
         let place = run.places.get(&name).map(|place| lexical(&base.join(place)));
         let is_same = match place.filter(|place| place.exists()) {
@@ -85,7 +95,7 @@ pub(crate) fn adopt_paths(run: &mut StoredRun, now: &RunSettings, output: &Path)
         if is_same {
             *then = now;
         } else if is_data {
-            let name = name.split('.').next().unwrap_or_default().to_string();
+            let name = list(&name);
             moved.get_or_insert(Difference { name, then: then.display().to_string(), now: now.display().to_string() });
             *then = now;
         }
@@ -125,7 +135,7 @@ fn relative(to: &Path, from: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{FinetuneSettings, FinetuneTask, difference};
+    use crate::settings::{FinetuneSettings, FinetuneTask, PretrainSettings, difference};
 
     fn settings(model: &Path, train: &Path, dev: &Path) -> RunSettings {
         let start = Start::Model(model.to_path_buf());
@@ -171,6 +181,24 @@ mod tests {
         let mut stored = run(&given, &path("out"));
         assert_eq!(adopt_paths(&mut stored, &other, &path("out")), None);
         assert!(difference(&stored.settings, &other).is_some());
+    }
+
+    #[test]
+    fn inputs_of_another_number_are_told_as_they_were() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        fs::create_dir_all(path("out")).unwrap();
+        ["one.txt", "two.txt", "store"].iter().for_each(|name| fs::write(path(name), name).unwrap());
+        let given = |names: &[&str]| {
+            let input = names.iter().map(|name| path(name)).collect();
+            RunSettings::Pretrain(PretrainSettings::new(input, "", Start::Model("model".into()), 1))
+        };
+        let mut stored = run(&given(&["store", "one.txt"]), &path("out"));
+        let now = given(&["two.txt", "store", "one.txt"]);
+        assert_eq!(adopt_paths(&mut stored, &now, &path("out")), None);
+        let told = difference(&stored.settings, &now).unwrap();
+        assert_eq!(told, difference(&given(&["store", "one.txt"]), &now).unwrap());
+        assert!(told.name == "input" && !told.then.contains("two.txt"), "{}", told.then);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::precision;
 use crate::settings::{ClassWeights, FinetuneSettings, FinetuneTask, Start, StoredSettings};
 
 use super::events::{Event, Observer};
+use super::finetune::dev_name;
 use super::run::{CARD, MARK, is_ours};
 
 /// What a card tells.
@@ -112,9 +113,8 @@ impl Card<'_> {
 
     /// Writes the results as the Hub reads them.
     fn model_index(&self, evaluation: &Evaluation, pipeline: &str, text: &mut String) {
-        let FinetuneSettings { train, dev, .. } = self.settings;
         let name = Value::from(format!("bert-{}", evaluation.task));
-        let data = Value::from(dev.as_deref().map_or_else(|| format!("{} (held out)", file_name(train)), file_name));
+        let data = Value::from(file_name(&dev_name(self.settings)));
         text.push_str("model-index:\n");
         put(
             text,

@@ -28,7 +28,7 @@ use crate::infer::Model;
 use crate::memory::zeros;
 use crate::params::Declaration;
 use crate::quantize::obsolete;
-use crate::settings::{FILE_NAME, Replan, StoredRun, StoredSettings};
+use crate::settings::{Budget, FILE_NAME, PretrainSettings, Replan, RunSettings, StoredRun, StoredSettings};
 use crate::{Config, Error};
 
 use super::TrainerState;
@@ -430,7 +430,11 @@ impl Run {
             Ok(values)
         };
         let (first_moments, second_moments) = (read("exp_avg")?, read("exp_avg_sq")?);
-        let state = RunState::read(&dir, step)?;
+        let asked = match self.stored.run.as_ref().map(|run| &run.settings) {
+            Some(RunSettings::Pretrain(PretrainSettings { budget: Budget::Seconds(asked), .. })) => Some(*asked),
+            _ => None,
+        };
+        let state = RunState::read(&dir, step, asked)?;
         Ok((TrainerState { step, weights, first_moments, second_moments }, state))
     }
 

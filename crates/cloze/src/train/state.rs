@@ -79,8 +79,9 @@ impl RunState {
         write_file(&dir.join(TRAINER_STATE), format!("{trainer:#}\n").as_bytes())
     }
 
-    /// Reads both files of the checkpoint at `step`. Version 0.1 had everything in the first.
-    pub fn read(dir: &Path, step: u64) -> Result<RunState, Error> {
+    /// Reads both files of the checkpoint at `step` of a run, for which some time may have been `asked`. Version 0.1 had
+    /// everything in the first.
+    pub fn read(dir: &Path, step: u64, asked: Option<f64>) -> Result<RunState, Error> {
         let trainer = read(&dir.join(TRAINER_STATE), step)?;
         let own = dir.join(RUN_STATE);
         let (path, own) = match own.exists() {
@@ -109,13 +110,15 @@ impl RunState {
             let loss = own["best_loss"].as_f64().or_else(|| history.loss_of(step));
             Best { step, metric, loss: loss.unwrap_or(f64::INFINITY) }
         });
+        // Earlier versions did not count the seconds; they planned all steps for the whole time.
+        let estimated = || Some(asked? * step as f64 / trainer["max_steps"].as_u64()?.max(step).max(1) as f64);
         Ok(RunState {
             epoch,
             position: number("instance")?,
             epochs_done: trainer["epoch"].as_f64().unwrap_or_default(),
             // Versions before had neither.
             epochs_skipped: own["position"]["epochs_skipped"].as_f64().unwrap_or_default(),
-            seconds: own["seconds"].as_f64().unwrap_or_default(),
+            seconds: own["seconds"].as_f64().or_else(estimated).unwrap_or_default(),
             metric: own["metric_for_best_model"].as_str().map(str::to_string),
             is_older: best.is_some() && own.get("best_loss").is_none(),
             best,
@@ -163,11 +166,11 @@ mod tests {
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
         state().write(dir.path(), 7, 0.5, 12).unwrap();
-        let read = RunState::read(dir.path(), 7).unwrap();
+        let read = RunState::read(dir.path(), 7, None).unwrap();
         assert_eq!((read.epoch, read.position, read.metric, read.best), (3, 17, state().metric, state().best));
         assert_eq!((read.epochs_done, read.epochs_skipped, read.seconds), (0.5, 2.0 / 13.0, 100.0 / 7.0));
         assert_eq!(read.history.entries, state().history.entries);
-        let message = RunState::read(dir.path(), 8).unwrap_err().to_string();
+        let message = RunState::read(dir.path(), 8, None).unwrap_err().to_string();
         assert!(message.contains("`global_step` is 7, expected 8"), "{message}");
     }
 
@@ -213,9 +216,23 @@ mod tests {
             "position": { "epoch": 1, "instance": 2 }, "log_history": [{ "step": 5, "eval_loss": 0.25 }],
         });
         fs::write(dir.path().join(TRAINER_STATE), old.to_string()).unwrap();
-        let read = RunState::read(dir.path(), 7).unwrap();
+        let read = RunState::read(dir.path(), 7, None).unwrap();
         assert_eq!((read.best, read.is_older), (Some(Best { step: 5, metric: 0.5, loss: 0.25 }), true));
         assert_eq!((read.epoch, read.position, read.metric.as_deref()), (1, 2, Some("loss")));
+    }
+
+    /// Such a run was asked for a time, and did not count it.
+    #[test]
+    fn seconds_that_were_not_counted_are_estimated() {
+        let dir = tempfile::tempdir().unwrap();
+        state().write(dir.path(), 7, 0.5, 28).unwrap();
+        let seconds = |asked| RunState::read(dir.path(), 7, asked).unwrap().seconds;
+        assert_eq!((seconds(Some(80.0)), seconds(None)), (100.0 / 7.0, 100.0 / 7.0), "what was counted holds");
+        let path = dir.path().join(RUN_STATE);
+        let mut own: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        own.as_object_mut().unwrap().remove("seconds");
+        fs::write(&path, own.to_string()).unwrap();
+        assert_eq!((seconds(Some(80.0)), seconds(None)), (20.0, 0.0));
     }
 
     #[test]
@@ -223,11 +240,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for epoch in [EPOCHS_MAX + 1, (1 << 32) - 1, 1 << 32, u64::MAX] {
             RunState { epoch, ..state() }.write(dir.path(), 7, 0.5, 12).unwrap();
-            let message = RunState::read(dir.path(), 7).unwrap_err().to_string();
+            let message = RunState::read(dir.path(), 7, None).unwrap_err().to_string();
             assert!(message.contains(RUN_STATE) && message.contains("position.epoch"), "{message}");
         }
         RunState { epoch: EPOCHS_MAX, ..state() }.write(dir.path(), 7, 0.5, 12).unwrap();
-        RunState::read(dir.path(), 7).unwrap();
+        RunState::read(dir.path(), 7, None).unwrap();
     }
 
     #[test]
@@ -235,7 +252,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for entry in [json!({}), json!(7), json!({ "step": -1 }), json!({ "step": "7" })] {
             RunState { history: History::new(vec![entry]), ..state() }.write(dir.path(), 7, 0.5, 12).unwrap();
-            let message = RunState::read(dir.path(), 7).unwrap_err().to_string();
+            let message = RunState::read(dir.path(), 7, None).unwrap_err().to_string();
             assert!(message.contains("log_history"), "{message}");
         }
     }

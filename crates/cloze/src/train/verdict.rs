@@ -75,12 +75,17 @@ impl Effort {
 }
 
 impl Verdict {
+    /// No verdict, as there was nothing to measure with.
+    fn unknown() -> Verdict {
+        let finding = "nothing was held out, so nobody knows".to_string();
+        Verdict { has_learnt: None, findings: vec![finding], advice: Some(Advice::Dev) }
+    }
+
     /// The verdict on a pre-training, by the metrics of its last evaluation on `instances` held-out instances.
     pub(super) fn of_pretraining(metrics: &Metrics, instances: usize, effort: Effort) -> Verdict {
         let value = |name: &str| metrics.iter().find(|(own, _)| own == name).map(|(_, value)| *value);
         let Some(loss) = value("mlm_loss") else {
-            let finding = "nothing was held out, so nobody knows".to_string();
-            return Verdict { has_learnt: None, findings: vec![finding], advice: Some(Advice::Dev) };
+            return Verdict::unknown();
         };
         let mut findings = Vec::new();
         let mut has_learnt = None;
@@ -110,8 +115,7 @@ impl Verdict {
     /// such set.
     pub(super) fn of_finetuning(evaluation: Option<&Evaluation>, effort: Effort) -> Verdict {
         let Some(evaluation) = evaluation else {
-            let finding = "nothing was held out, so nobody knows".to_string();
-            return Verdict { has_learnt: None, findings: vec![finding], advice: Some(Advice::Dev) };
+            return Verdict::unknown();
         };
         let (has_learnt, finding) = judged(evaluation);
         let advice = (!has_learnt).then(|| effort.advice_for_finetuning());

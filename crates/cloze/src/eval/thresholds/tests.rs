@@ -7,6 +7,31 @@ use crate::random::{Purpose, Random};
 
 const AIMS: [Aim; 3] = [Aim::MicroF1, Aim::MacroF1, Aim::ExactMatch];
 
+/// Hashes of texts that are all different.
+fn texts(count: usize) -> Vec<u64> {
+    let mut random = Random::new(1, Purpose::Sample, 0, 0);
+    (0..count).map(|_| random.below(u64::MAX)).collect()
+}
+
+fn tune_thresholds(probabilities: &[Vec<f64>], gold: &[Vec<bool>], aim: Aim) -> (Vec<f64>, Sharing) {
+    super::tune_thresholds(Scored { probabilities, gold, texts: &texts(gold.len()) }, aim)
+}
+
+fn cross_fitted(probabilities: &[Vec<f64>], gold: &[Vec<bool>], aim: Aim) -> Option<Vec<Vec<bool>>> {
+    super::cross_fitted(Scored { probabilities, gold, texts: &texts(gold.len()) }, aim)
+}
+
+/// What is tuned on all examples: thresholds by label for micro F1, those for macro F1, the shared one, that for whole
+/// examples; and the support of each label.
+fn tuned(probabilities: &[Vec<f64>], gold: &[Vec<bool>]) -> (Vec<f64>, Vec<f64>, f64, f64, Vec<usize>) {
+    let texts = texts(gold.len());
+    let sorted = Sorted::new(Scored { probabilities, gold, texts: &texts });
+    let (all, steps) = (sorted.all(), sorted.all().steps());
+    let supports = steps.columns.iter().map(|column| support(column)).collect();
+    let shared = f1_threshold(&steps.shared);
+    (micro_thresholds(&all, &steps), macro_thresholds(&all), shared, exact_threshold(&all), supports)
+}
+
 fn figures(probabilities: &[Vec<f64>], gold: &[Vec<bool>], thresholds: &[f64]) -> MultiLabelFigures {
     let predicted: Vec<Vec<bool>> = probabilities.iter().map(|row| predict(row, thresholds)).collect();
     multi_label_figures(&predicted, gold)
@@ -29,16 +54,16 @@ fn examples(seed: u64, count: usize, rates: &[f64], levels: u64) -> (Vec<Vec<f64
 #[test]
 fn thresholds_equal_those_of_a_search_with_scikit_learn() {
     let expected = oracle().multi_label;
-    let all = Examples::new(&expected.probabilities, &expected.gold);
-    assert_eq!(shared_threshold(&all), expected.shared_threshold);
-    assert_eq!(macro_thresholds(&all), expected.macro_thresholds);
-    assert_eq!(exact_threshold(&all), expected.exact_threshold);
+    let (by_micro, by_macro, shared, exact, _) = tuned(&expected.probabilities, &expected.gold);
+    assert_eq!(shared, expected.shared_threshold);
+    assert_eq!(by_macro, expected.macro_thresholds);
+    assert_eq!(exact, expected.exact_threshold);
     let of = |thresholds: &[f64]| figures(&expected.probabilities, &expected.gold, thresholds);
-    assert_eq!(of(&micro_thresholds(&all)).micro_f1, expected.micro_f1_by_label);
+    assert_eq!(of(&by_micro).micro_f1, expected.micro_f1_by_label);
     let plain = of(&[0.5; 5]);
-    assert!(expected.micro_f1_by_label > of(&shared_thresholds(&all)).micro_f1 + 0.01);
-    assert!(of(&shared_thresholds(&all)).micro_f1 > plain.micro_f1);
-    assert!(of(&macro_thresholds(&all)).macro_f1 > plain.macro_f1 + 0.01);
+    assert!(expected.micro_f1_by_label > of(&[shared; 5]).micro_f1 + 0.01);
+    assert!(of(&[shared; 5]).micro_f1 > plain.micro_f1);
+    assert!(of(&by_macro).macro_f1 > plain.macro_f1 + 0.01);
 }
 
 /// Every choice of three thresholds is tried.
@@ -46,8 +71,8 @@ fn thresholds_equal_those_of_a_search_with_scikit_learn() {
 fn no_other_thresholds_are_better() {
     for seed in 0..20 {
         let (probabilities, gold) = examples(seed, 61, &[0.5, 0.3, 0.4], 5);
-        let all = Examples::new(&probabilities, &gold);
-        assert!((0..3).all(|label| support(&all.column(label)) >= SUPPORT_MIN), "seed {seed}");
+        let (by_micro, by_macro, _, one, supports) = tuned(&probabilities, &gold);
+        assert!(supports.iter().all(|&support| support >= SUPPORT_MIN), "seed {seed}");
         let candidates: Vec<f64> = (0..=10).map(|level| f64::from(level) / 10.0 + 0.05).collect();
         let (mut micro, mut macro_f1) = (0.0f64, 0.0f64);
         for at in 0..candidates.len().pow(3) {
@@ -58,9 +83,9 @@ fn no_other_thresholds_are_better() {
         let exact = candidates.iter().map(|&one| figures(&probabilities, &gold, &[one; 3]).subset_accuracy);
         let exact = exact.fold(0.0, f64::max);
         let of = |thresholds: Vec<f64>| figures(&probabilities, &gold, &thresholds);
-        assert_eq!(of(micro_thresholds(&all)).micro_f1, micro, "seed {seed}");
-        assert_eq!(of(macro_thresholds(&all)).macro_f1, macro_f1, "seed {seed}");
-        assert_eq!(of(vec![exact_threshold(&all); 3]).subset_accuracy, exact, "seed {seed}");
+        assert_eq!(of(by_micro).micro_f1, micro, "seed {seed}");
+        assert_eq!(of(by_macro).macro_f1, macro_f1, "seed {seed}");
+        assert_eq!(of(vec![one; 3]).subset_accuracy, exact, "seed {seed}");
     }
 }
 
@@ -103,7 +128,6 @@ fn cross_fitted_figures_are_not_those_of_the_tuned_ones() {
             Aim::ExactMatch => figures.subset_accuracy,
         };
         assert!(of(&honest) < of(&tuned), "{aim:?}: {} against {}", of(&honest), of(&tuned));
-        assert_eq!(cross_fitted(&probabilities, &gold, aim), cross_fitted(&probabilities, &gold, aim));
     }
 }
 
@@ -111,9 +135,11 @@ fn cross_fitted_figures_are_not_those_of_the_tuned_ones() {
 #[test]
 fn a_fold_is_predicted_without_its_gold_labels() {
     let (probabilities, mut gold) = examples(11, 60, &[0.4, 0.2], 100);
-    let fold_of = folds_of(60, FOLDS);
+    let texts = texts(60);
+    let sorted_gold = gold.clone();
+    let sorted = Sorted::new(Scored { probabilities: &probabilities, gold: &sorted_gold, texts: &texts });
+    let own: Vec<usize> = sorted.all().folds().unwrap()[2].0.places().collect();
     let before = AIMS.map(|aim| cross_fitted(&probabilities, &gold, aim).unwrap());
-    let own: Vec<usize> = (0..60).filter(|&at| fold_of[at] == 2).collect();
     own.iter().for_each(|&at| gold[at].iter_mut().for_each(|gold| *gold = !*gold));
     let after = AIMS.map(|aim| cross_fitted(&probabilities, &gold, aim).unwrap());
     for (before, after) in before.iter().zip(&after) {
@@ -122,18 +148,63 @@ fn a_fold_is_predicted_without_its_gold_labels() {
     assert_ne!(before, after);
 }
 
+/// The fold of each example.
+fn folds_of(texts: &[u64]) -> Option<Vec<usize>> {
+    let (probabilities, gold) = (vec![vec![0.5]; texts.len()], vec![vec![true]; texts.len()]);
+    let sorted = Sorted::new(Scored { probabilities: &probabilities, gold: &gold, texts });
+    let folds = sorted.all().folds()?;
+    let fold_of = |at: usize| folds.iter().position(|(own, others)| own.is_chosen[at] && !others.is_chosen[at]);
+    (0..texts.len()).map(fold_of).collect()
+}
+
 #[test]
-fn folds_are_equal_in_size() {
+fn texts_are_dealt_to_folds_with_their_copies() {
     for count in [2, 3, 7, 13, 100] {
-        let folds = FOLDS.min(count);
-        let fold_of = folds_of(count, folds);
+        let (texts, folds) = (texts(count), FOLDS.min(count));
+        assert_eq!(number_of_folds(&texts), folds);
+        let fold_of = folds_of(&texts).unwrap();
         let sizes: Vec<usize> = (0..folds).map(|fold| fold_of.iter().filter(|&&own| own == fold).count()).collect();
         assert!(sizes.iter().all(|size| count / folds <= *size && *size <= count.div_ceil(folds)), "{sizes:?}");
     }
-    assert_eq!(folds_of(1_000, 5)[..12], folds_of(1_000, 5)[..12]);
-    assert_ne!((0..100).map(|at| at % 5).collect::<Vec<_>>(), folds_of(100, 5), "neighbors are not dealt in turn");
+    // By rank: 2, 20, 30, 40, 50, 60, 70.
+    let texts = [30, 20, 2, 30, 70, 60, 50, 40, 20];
+    assert_eq!(folds_of(&texts).unwrap(), [2, 1, 0, 2, 1, 0, 4, 3, 1]);
+    let mut turned = texts;
+    turned.reverse();
+    assert_eq!(folds_of(&turned).unwrap(), [1, 3, 4, 0, 1, 2, 0, 1, 2], "the order of the examples");
+    assert_eq!((number_of_folds(&[5, 5, 6]), folds_of(&[5, 5, 6])), (2, Some(vec![0, 0, 1])));
+    assert_eq!((number_of_folds(&[5, 5]), folds_of(&[5, 5])), (1, None));
+    assert_eq!((number_of_folds(&[]), folds_of(&[])), (0, None));
     assert_eq!(cross_fitted(&[vec![0.5]], &[vec![true]], Aim::MicroF1), None);
     assert_eq!(cross_fitted(&[], &[], Aim::MicroF1), None);
+}
+
+/// Thresholds between decisions without a gold label are left out of the search; with them it finds the same.
+#[test]
+fn steps_find_the_thresholds_of_all_decisions() {
+    let found = |decisions: &[(f64, bool)]| {
+        let gold = decisions.iter().filter(|(_, is_gold)| *is_gold).count();
+        let mut counts = Counts { gold, ..Counts::default() };
+        let groups = decisions.chunk_by(|a, b| a.0 == b.0).map(|group| {
+            let right = group.iter().filter(|(_, is_gold)| *is_gold).count();
+            (group[0].0, counts.give(&Step { probability: 0.0, given: group.len(), right }).f1())
+        });
+        best_threshold(0.0, groups)
+    };
+    for (seed, levels) in (0..40).map(|seed| (seed, [3, 20, 1_000_000][seed as usize % 3])) {
+        let (probabilities, gold) = examples(seed, 80, &[0.1, 0.3, 0.6], levels);
+        let (_, by_label, shared, _, supports) = tuned(&probabilities, &gold);
+        let decisions =
+            |label: usize| probabilities.iter().zip(&gold).map(move |(row, gold)| (row[label], gold[label]));
+        let sorted = |mut decisions: Vec<(f64, bool)>| {
+            decisions.sort_by(|a, b| b.0.total_cmp(&a.0));
+            decisions
+        };
+        assert_eq!(shared, found(&sorted((0..3).flat_map(decisions).collect())), "seed {seed}");
+        for label in (0..3).filter(|&label| supports[label] >= SUPPORT_MIN) {
+            assert_eq!(by_label[label], found(&sorted(decisions(label).collect())), "seed {seed}, label {label}");
+        }
+    }
 }
 
 #[test]
@@ -143,7 +214,7 @@ fn rare_labels_share_a_threshold() {
         (row[1], row[2]) = (false, at < SUPPORT_MIN - 1);
     }
     let (thresholds, _) = tune_thresholds(&probabilities, &gold, Aim::MacroF1);
-    let shared = shared_threshold(&Examples::new(&probabilities, &gold));
+    let (_, _, shared, _, _) = tuned(&probabilities, &gold);
     assert_eq!((thresholds[1], thresholds[2]), (shared, shared));
     assert_ne!(thresholds[0], shared);
     let nothing = vec![vec![false; 4]; 200];
@@ -156,8 +227,10 @@ fn rare_labels_share_a_threshold() {
 #[test]
 fn thresholds_in_corners() {
     let tune = |examples: &[(f64, bool)]| {
-        let decision = |&(probability, is_gold): &(f64, bool)| Decision { probability, is_gold, example: 0 };
-        f1_threshold(&sorted(examples.iter().map(decision).collect()))
+        let (probabilities, gold): (Vec<_>, Vec<_>) =
+            examples.iter().map(|&(own, gold)| (vec![own], vec![gold])).unzip();
+        let (_, _, shared, _, _) = tuned(&probabilities, &gold);
+        shared
     };
     // Never gold; always gold, so that all should be above; one right above all others.
     assert_eq!(tune(&[(0.9, false), (0.1, false)]), 0.5);
@@ -181,14 +254,8 @@ fn thresholds_in_corners() {
 #[test]
 fn the_middle_of_equally_good_intervals_is_taken() {
     // Scores 0, 5, 5, 5, 3: every threshold from 0.25 to 1 has given one to three decisions.
-    let scores = [0, 5, 5, 5, 3];
-    let decision = |probability| Decision { probability, is_gold: true, example: 0 };
-    let decisions = [1.0, 0.75, 0.5, 0.25].map(decision);
-    let mut given = 0;
-    let threshold = best_threshold(&decisions, |new| {
-        given += new.len();
-        scores[given]
-    });
+    let scores = [(1.0, 5), (0.75, 5), (0.5, 5), (0.25, 3)];
+    let threshold = best_threshold(0, scores.into_iter());
     assert_eq!(threshold, (1.0 + 0.25) / 2.0);
 }
 

@@ -64,8 +64,8 @@ pub(super) fn read(
     }
 }
 
-/// What the examples to evaluate on are called in notes.
-pub(super) fn dev_name(settings: &FinetuneSettings) -> PathBuf {
+/// Name of the examples to evaluate on in notes.
+pub(in crate::train) fn dev_name(settings: &FinetuneSettings) -> PathBuf {
     settings.dev.clone().unwrap_or_else(|| held_out::name(&settings.train))
 }
 

@@ -31,6 +31,7 @@ use super::setup;
 use super::short_runs;
 use super::verdict::{Effort, Verdict};
 
+pub(super) use data::dev_name;
 use data::{Sets, TaskData};
 
 /// Runs a fine-tuning to its end, or goes on with one; the result is a model directory with the best
@@ -288,7 +289,9 @@ fn finish(
     let effort = Effort { steps, epochs: settings.epochs, learning_rate: settings.update.learning_rate };
     let mut verdict = Verdict::of_finetuning(evaluation, effort);
     if run.state.history.is_always_zero(&metric) {
-        verdict.findings.push(format!("{metric} was 0 after every evaluation, so the loss chose the weights"));
+        verdict
+            .findings
+            .push(format!("{metric} was 0 or not defined after every evaluation, so the loss chose the weights"));
     }
     let _ = observer(&Event::Verdict(verdict.clone()));
     run.stored().verdict = Some(verdict);

@@ -302,17 +302,24 @@ mod tests {
         let (steps, _) = timing.first_plan(0.0, |steps| course(steps).phase_ends(0)).unwrap();
         let course = course(steps);
         let mut clock = 0.0;
+        let first = course.phase_ends(0)[0];
         timing.started(0, 0.0);
-        for step in 1..=steps * 4 / 5 {
-            clock += 0.02;
-            timing.stepped(0.02);
-            if step.is_multiple_of(100) {
+        for step in 1..=steps {
+            // The longer sequences take as much more as their operations say.
+            let seconds = if step <= first { 0.02 } else { 0.02 * 2.2 };
+            clock += seconds;
+            timing.stepped(seconds);
+            if step.is_multiple_of(100) || step == steps {
                 // Thirty batches of a third of a step.
-                clock += 0.2;
-                timing.evaluated(0.2);
+                clock += 10.0 * seconds;
+                timing.evaluated(10.0 * seconds);
             }
             assert_eq!(timing.replan(clock, step, &course), None, "after step {step} of {steps}");
+            if step == first {
+                timing.started(1, 0.0);
+            }
         }
+        assert!((99.5..=100.0).contains(&clock), "{clock:.2} s");
     }
 
     #[test]
