@@ -82,6 +82,15 @@ fn a_series_of_seeds_has_a_report_of_each_and_of_all() {
 }
 
 #[test]
+fn a_lost_evaluation_is_no_run_without_one() {
+    let world = World::new();
+    world.run(&format!("{} --output model", common::FINETUNE.replace("--dev dev.tsv", ""))).ok();
+    world.run("report model").ok();
+    std::fs::remove_file(world.path("model/evaluation.json")).unwrap();
+    world.run("report model").fails(1, &["model", "evaluation.json", "lost"]);
+}
+
+#[test]
 fn what_somebody_else_wrote_stays() {
     let world = World::new();
     std::fs::create_dir(world.path("model")).unwrap();

@@ -118,6 +118,22 @@ fn several_labels_keep_the_epoch_with_the_best_f1_at_tuned_thresholds() {
     }
 }
 
+/// Each model reads its own columns, and its own examples chose its thresholds. Copies of a text are in one fold.
+#[test]
+fn compare_knows_the_examples_of_either_model() {
+    let world = world();
+    let rows = ["the red dog\tred\ta cat\tcat\n", "a red dog\tred\tthe dog\tdog\n", "the cat\tcat\tthe dog\tdog\n"];
+    world.write("both.tsv", format!("text\tlabel\tother\ttags\n{}", rows.concat().repeat(3)));
+    train(&world, "multi-label", "both.tsv", "--epochs 1 --output a --columns text=text,label=label");
+    train(&world, "multi-label", "both.tsv", "--epochs 1 --output b --columns text=other,label=tags");
+    let folds = |model: &str| world.json(&format!("{model}/cloze.json"))["tuning"]["folds"].clone();
+    assert_eq!((folds("a"), folds("b")), (json!(3), json!(2)));
+    let ran = world.run("compare a b --data both.tsv").ok();
+    for which in ["first", "second"] {
+        assert!(ran.stderr.contains(&format!("chose the thresholds of the {which} model")), "{}", ran.stderr);
+    }
+}
+
 /// The evaluation that a training must keep: the greatest metric, of equal ones the lowest loss, then the first. And the
 /// values of all.
 fn best_evaluation(state: &Value, metric: &str) -> (Value, Vec<f64>) {

@@ -1,7 +1,7 @@
 //! The tables of a fine-tuning's report: how good the model is, and where it is not.
 
-use cloze::eval::Mistake;
 use cloze::eval::slices::Slice;
+use cloze::eval::{CROSS_FITTED, Mistake};
 use cloze::settings::FinetuneTask;
 use serde_json::{Map, Value};
 
@@ -46,7 +46,7 @@ pub fn interval(run: &FinishedRun, metric: &str) -> Option<String> {
 
 /// The honest value of a metric at thresholds that the same examples chose; none of other metrics.
 pub fn cross_fitted(run: &FinishedRun, metric: &str) -> Option<String> {
-    let value = run.evaluation.metrics.get(&format!("cross_fitted_{metric}"))?.as_f64()?;
+    let value = run.evaluation.metrics.get(&format!("{CROSS_FITTED}{metric}"))?.as_f64()?;
     Some(shown(run.settings.task, metric, value))
 }
 
@@ -60,7 +60,7 @@ fn metrics_table(run: &FinishedRun) -> Table {
             Cell::Figure(interval(run, &name).unwrap_or_default()),
             Cell::Text(match &run.evaluation.positive_label {
                 Some(label) if name == "f1" => format!("Precision and recall in one, of the label {label}."),
-                _ if name.starts_with("cross_fitted_") => {
+                _ if name.starts_with(CROSS_FITTED) => {
                     "The same at thresholds that were tuned on other examples: an honest figure.".to_string()
                 }
                 _ if cross_fitted(run, &name).is_some() => {

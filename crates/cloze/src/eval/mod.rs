@@ -26,6 +26,7 @@ pub use evaluate::{
 pub(crate) use evaluate::{Source, check_positive_label, results};
 pub use results::{Calibration, Details, Mistake};
 pub(crate) use task::{Gold, classes, read, several_labels, values};
+pub use texts::CROSS_FITTED;
 pub(crate) use texts::TextResults;
 pub use tuning::Tuning;
 pub(crate) use words::{WordResults, note_on_plain_labels, read_labelled_words};

@@ -17,7 +17,7 @@ use super::task::Gold;
 use super::thresholds::{Aim, Scored, Sharing, cross_fitted, number_of_folds, tune_thresholds};
 
 /// Start of the names of metrics at thresholds that were tuned on other examples.
-pub(crate) const CROSS_FITTED: &str = "cross_fitted_";
+pub const CROSS_FITTED: &str = "cross_fitted_";
 
 /// Metrics of texts that may have several labels.
 const LABEL_METRICS: [&str; 5] = ["f1", "macro_f1", "precision", "recall", "exact_match"];

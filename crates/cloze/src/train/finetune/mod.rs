@@ -198,12 +198,10 @@ fn train(
         };
         pace.step(&mut log, batch.batch.tokens(), None, &trainer.network().kernels);
         run.log_step(&log)?;
-        (run.state.epoch, run.state.position) = (step / steps_per_epoch, (first + batch.examples()) as u64);
-        let mut stop = observer(&Event::Step(log)).is_break();
         let epoch_ends = step.is_multiple_of(steps_per_epoch);
-        if epoch_ends {
-            run.state.position = 0;
-        }
+        let position = if epoch_ends { 0 } else { (first + batch.examples()) as u64 };
+        (run.state.epoch, run.state.position) = (step / steps_per_epoch, position);
+        let mut stop = observer(&Event::Step(log)).is_break();
         let evaluates = dev_data.is_some()
             && match settings.eval_steps {
                 Some(every) => step.is_multiple_of(every) || step == steps,
