@@ -84,6 +84,8 @@ fn a_series_of_seeds_has_a_report_of_each_and_of_all() {
 #[test]
 fn a_lost_evaluation_is_no_run_without_one() {
     let world = World::new();
+    let rows: String = (0..120).map(|at| format!("the {} cat {at}\t{}\n", ["red", "blue"][at % 2], at % 2)).collect();
+    world.write("train.tsv", format!("text\tlabel\n{rows}"));
     world.run(&format!("{} --output model", common::FINETUNE.replace("--dev dev.tsv", ""))).ok();
     world.run("report model").ok();
     std::fs::remove_file(world.path("model/evaluation.json")).unwrap();
