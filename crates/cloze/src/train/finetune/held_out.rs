@@ -119,7 +119,7 @@ enum Strata<'a> {
 }
 
 /// Divides texts or pairs. Pairs with a text in common are one group. Where that makes a group larger than what is held
-/// out, or too few groups, pairs with the same first text are one, or else with the same second text.
+/// out, pairs with the same first text are one, or else with the same second text.
 pub(super) fn divide_texts(examples: &[Example], task: FinetuneTask) -> Division {
     let first: Vec<u128> = examples.iter().map(|example| hash(&example.text)).collect();
     let strata = match task {
@@ -142,7 +142,7 @@ pub(super) fn divide_texts(examples: &[Example], task: FinetuneTask) -> Division
         [(Shared::TextOfPair, &|| Groups::of(&pairs)), (Shared::FirstText, &|| by(0)), (Shared::SecondText, &|| by(1))];
     for (shared, groups) in choices {
         let groups = groups();
-        if groups.members.len() >= GROUPS_MIN && groups.largest() * ONE_OF <= examples.len() {
+        if groups.largest() * ONE_OF <= examples.len() {
             return divide(&groups, &strata, shared);
         }
     }

@@ -101,16 +101,6 @@ fn pairs_with_a_common_text_stay_together() {
 }
 
 #[test]
-fn pairs_with_too_few_groups_are_divided_by_their_first_texts() {
-    // Each second text stands in twenty pairs, and each first text in two.
-    let pair =
-        |row: usize| example(format!("a{}", row / 2), Some(format!("b{}", row / 20)), &[["x", "y"][row / 2 % 2]]);
-    let division = divide_texts(&(0..600).map(pair).collect::<Vec<_>>(), FinetuneTask::Classification);
-    assert_eq!((division.groups, division.shared), (300, Shared::FirstText));
-    assert_eq!(division.is_held_out.unwrap().iter().filter(|own| **own).count(), 60);
-}
-
-#[test]
 fn a_group_is_never_larger_than_its_share() {
     // Half of all rows are one text, which would be more than a tenth.
     let mut examples = classes(300);
