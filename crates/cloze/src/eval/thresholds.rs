@@ -188,7 +188,7 @@ impl<'a> Examples<'a> {
 /// without one up to the next with one. No threshold between the latter is the best: it gives more, and nothing right.
 #[derive(Clone, Copy, Debug)]
 struct Step {
-    /// Of the first decision.
+    /// Probability of the first decision.
     probability: f64,
     given: usize,
     right: usize,
@@ -345,7 +345,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Of these examples at `thresholds`.
+    /// Figures of these examples at `thresholds`.
     fn of(examples: &Examples, thresholds: &[f64]) -> Counts {
         let Scored { probabilities, gold, .. } = examples.sorted.scored;
         let mut counts = Counts::default();

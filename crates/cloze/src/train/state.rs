@@ -221,7 +221,7 @@ mod tests {
         assert_eq!((read.epoch, read.position, read.metric.as_deref()), (1, 2, Some("loss")));
     }
 
-    /// Such a run was asked for a time, and did not count it.
+    /// A run of that version was asked for a time, and did not count it.
     #[test]
     fn seconds_that_were_not_counted_are_estimated() {
         let dir = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ fn cross_fitted(probabilities: &[Vec<f64>], gold: &[Vec<bool>], aim: Aim) -> Opt
     super::cross_fitted(Scored { probabilities, gold, texts: &texts(gold.len()) }, aim)
 }
 
-/// What is tuned on all examples: thresholds by label for micro F1, those for macro F1, the shared one, that for whole
+/// Tuned on all examples: thresholds by label for micro F1, those for macro F1, the shared one, that for whole
 /// examples; and the support of each label.
 fn tuned(probabilities: &[Vec<f64>], gold: &[Vec<bool>]) -> (Vec<f64>, Vec<f64>, f64, f64, Vec<usize>) {
     let texts = texts(gold.len());

@@ -19,9 +19,9 @@ use crate::train::{Event, Observer};
 
 /// Below this number of groups nothing is held out.
 pub(super) const GROUPS_MIN: usize = 50;
-/// Of this number of examples, one is held out.
+/// One of this number of examples is held out.
 const ONE_OF: usize = 10;
-/// Of this number of groups of a stratum, at most one is held out, where groups differ much in size.
+/// One of this number of groups of a stratum is held out at most, where groups differ much in size.
 const GROUPS_ONE_OF_MIN: usize = 5;
 /// Quantiles of values at most.
 const QUANTILES: usize = 10;
