@@ -89,7 +89,7 @@ pub enum Error {
     Memory {
         /// The contents of the buffer.
         what: &'static str,
-        /// Its size.
+        /// Size of the buffer in bytes.
         bytes: u64,
     },
     /// A model's answer to an input is infinite or not a number.
